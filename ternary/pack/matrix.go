@@ -1,0 +1,169 @@
+package pack
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Matrix is a ternary matrix [Rows, Cols] in the T3 layout, with one scale: W ≈ codes·Scale. Words may be a mapped file;
+// a Matrix never writes to words it did not allocate, other than through Encode.
+type Matrix struct {
+	Rows, Cols int
+	Scale      float32 // m, the mean magnitude of the shadow weights: multiply by it
+	Words      []uint16
+}
+
+// New returns a matrix of zero trits with scale 0. The sizes must be positive.
+func New(rows, cols int) *Matrix {
+	m := &Matrix{Rows: rows, Cols: cols, Words: make([]uint16, Words(rows, cols))}
+	for i := range m.Words {
+		m.Words[i] = zeroWord
+	}
+	return m
+}
+
+// ErrPacked is the class of every fault of packed bytes.
+var ErrPacked = errors.New("packed matrix")
+
+// Error is a fault of packed bytes: the word at which it lies, and what is wrong.
+type Error struct {
+	Word    int // index into Words; −1 when the fault is one of sizes
+	Problem string
+}
+
+func (e *Error) Error() string {
+	if e.Word < 0 {
+		return "packed matrix: " + e.Problem
+	}
+	return fmt.Sprintf("packed matrix: word %d: %s", e.Word, e.Problem)
+}
+
+// Unwrap makes errors.Is(err, ErrPacked) true.
+func (e *Error) Unwrap() error { return ErrPacked }
+
+// FromWords wraps words that came from a file. It checks sizes, every code, and that all padding is zero trits, because
+// kernels index tables by code and trust them.
+func FromWords(rows, cols int, scale float32, words []uint16) (*Matrix, error) {
+	if rows < 1 || cols < 1 || rows > maxMatrixValues/cols {
+		return nil, &Error{Word: -1, Problem: fmt.Sprintf("impossible shape [%d, %d]", rows, cols)}
+	}
+	if want := Words(rows, cols); len(words) != want {
+		return nil, &Error{Word: -1, Problem: fmt.Sprintf("shape [%d, %d] needs %d words, there are %d", rows, cols, want, len(words))}
+	}
+	if !(scale > 0) || scale > 1e30 { // NaN too
+		return nil, &Error{Word: -1, Problem: fmt.Sprintf("scale %v is not a positive number", scale)}
+	}
+	m := &Matrix{Rows: rows, Cols: cols, Scale: scale, Words: words}
+	return m, m.check()
+}
+
+func (m *Matrix) check() error {
+	nw := WordsPerRow(m.Cols)
+	// The last word of a row: groups that lie wholly in the padding must be 13, a partial one must have zero trits there.
+	tail := m.Cols - (nw-1)*TritsPerWord
+	for s := range m.Superblocks() {
+		first, rows, words := m.Superblock(s)
+		for j := range nw {
+			column := words[j*rows:][:rows]
+			for i, w := range column {
+				at := first*nw + j*rows + i
+				c0, c1, c2 := w&GroupMask, w>>GroupBits&GroupMask, w>>(2*GroupBits)
+				switch {
+				case c0 >= codesPerGroup || c1 >= codesPerGroup || c2 >= codesPerGroup:
+					return &Error{Word: at, Problem: fmt.Sprintf("%#04x holds a code above 26", w)}
+				case first+i >= m.Rows && w != zeroWord:
+					return &Error{Word: at, Problem: fmt.Sprintf("%#04x in a padding row is not nine zero trits", w)}
+				case j == nw-1 && tail < TritsPerWord && !zeroFrom(w, tail):
+					return &Error{Word: at, Problem: fmt.Sprintf("%#04x has a non-zero trit behind column %d", w, m.Cols)}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// zeroFrom reports whether trits from … 8 of the word are zero.
+func zeroFrom(w uint16, from int) bool {
+	var trits [TritsPerWord]int8
+	unpackWord(&trits, w)
+	for _, t := range trits[from:] {
+		if t != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Superblocks returns the number of superblocks.
+func (m *Matrix) Superblocks() int { return (m.Rows + SuperblockRows - 1) / SuperblockRows }
+
+// Superblock returns the words of superblock s, word-column-major, with the index of its first row and its number of
+// rows, padding included.
+func (m *Matrix) Superblock(s int) (first, rows int, words []uint16) {
+	nw := WordsPerRow(m.Cols)
+	first, rows = superblock(PaddedRows(m.Rows), s)
+	return first, rows, m.Words[first*nw:][:rows*nw]
+}
+
+// Encode writes codes, row-major [Rows, Cols] of −1, 0 and +1, into superblocks [from, to).
+func (m *Matrix) Encode(codes []int8, from, to int) {
+	for s := from; s < to; s++ {
+		m.encode(s, func(r, k int) int8 { return codes[r*m.Cols+k] })
+	}
+}
+
+// EncodeTransposed is Encode of the transpose: codes is row-major [Cols, Rows].
+func (m *Matrix) EncodeTransposed(codes []int8, from, to int) {
+	for s := from; s < to; s++ {
+		m.encode(s, func(r, k int) int8 { return codes[k*m.Rows+r] })
+	}
+}
+
+// digit values of a group's three trits, by position; and the word's shifts.
+var place = [TritsPerGroup]uint16{1, 3, 9}
+
+func (m *Matrix) encode(s int, code func(r, k int) int8) {
+	first, rows, words := m.Superblock(s)
+	for j := range WordsPerRow(m.Cols) {
+		for i := range rows {
+			w := uint16(zeroWord)
+			if r := first + i; r < m.Rows {
+				k0 := j * TritsPerWord
+				for k := k0; k < min(k0+TritsPerWord, m.Cols); k++ {
+					group, digit := (k-k0)/TritsPerGroup, (k-k0)%TritsPerGroup
+					// Adding a trit's place value to code 13 cannot carry out of the group's five bits.
+					w += uint16(int16(code(r, k))) * place[digit] << (GroupBits * group)
+				}
+			}
+			words[j*rows+i] = w
+		}
+	}
+}
+
+// Decode writes the codes of superblocks [from, to) to dst, row-major [Rows, Cols].
+func (m *Matrix) Decode(dst []int8, from, to int) {
+	var trits [TritsPerWord]int8
+	for s := from; s < to; s++ {
+		first, rows, words := m.Superblock(s)
+		for j := range WordsPerRow(m.Cols) {
+			k := j * TritsPerWord
+			n := min(TritsPerWord, m.Cols-k)
+			for i := range min(rows, m.Rows-first) {
+				unpackWord(&trits, words[j*rows+i])
+				copy(dst[(first+i)*m.Cols+k:][:n], trits[:n])
+			}
+		}
+	}
+}
+
+func unpackWord(dst *[TritsPerWord]int8, w uint16) {
+	for g := range GroupsPerWord {
+		c := int8(w >> (GroupBits * g) & GroupMask)
+		dst[3*g] = c%3 - 1
+		dst[3*g+1] = c/3%3 - 1
+		dst[3*g+2] = c/9 - 1
+	}
+}
+
+// Bytes returns the size of the packed words.
+func (m *Matrix) Bytes() int64 { return int64(len(m.Words)) * bytesPerWord }
