@@ -1,0 +1,185 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Legend: B rows of a batch, T ids in a row (seq_len), N ids of the training part.
+
+// IgnoreLabel marks a position of a Batch that has no label: it counts neither in the loss nor in an average.
+const IgnoreLabel int32 = -100
+
+// ErrData is the class of every error of this package: the ids do not suffice for what was asked of them.
+var ErrData = errors.New("unusable data")
+
+// Error says what is wrong with the ids or with the request made of them.
+type Error struct {
+	Problem string
+	Fix     string
+}
+
+func (e *Error) Error() string { return e.Problem + "; " + e.Fix }
+
+// Unwrap makes errors.Is(err, ErrData) hold.
+func (e *Error) Unwrap() error { return ErrData }
+
+// Batch is B rows of T ids and the label of each: Labels[i] is the id that follows IDs[i] in the text, or
+// IgnoreLabel. Both slices are [B·T], row after row.
+type Batch struct {
+	B, T   int
+	IDs    []int32
+	Labels []int32
+}
+
+// NewBatch returns a batch of b rows of t ids, for Next to fill.
+func NewBatch(b, t int) *Batch {
+	return &Batch{B: b, T: t, IDs: make([]int32, b*t), Labels: make([]int32, b*t)}
+}
+
+// check reports whether the batch can be filled with rows of t ids.
+func (b *Batch) check(t int) error {
+	if b.B < 1 || b.T != t || len(b.IDs) != b.B*b.T || len(b.Labels) != b.B*b.T {
+		return &Error{
+			Problem: fmt.Sprintf("a batch of %d rows of %d ids (%d ids, %d labels in memory) cannot hold rows of %d ids",
+				b.B, b.T, len(b.IDs), len(b.Labels), t),
+			Fix: "make it with NewBatch, with at least one row and the loader's sequence length",
+		}
+	}
+	return nil
+}
+
+// Position is a place in the endless sequence of training windows: the next window to be drawn is number Index of
+// epoch Epoch, both from 0. Together with the seed it determines every later batch; a checkpoint stores it.
+type Position struct {
+	Epoch uint64 `json:"epoch"`
+	Index uint64 `json:"index"`
+}
+
+// Options says how ids are cut.
+type Options struct {
+	SeqLen      int     // T, ids in a row
+	ValFraction float64 // part of the ids held out at the end, in [0, 1); 0 = none
+	Seed        uint64  // of the order of windows
+}
+
+// Loader deals the training windows of a corpus in shuffled order, for ever.
+//
+// A window is T+1 consecutive ids: T inputs, and the same shifted by one as labels, so neighbouring windows share
+// one id and no prediction is lost between them. In each epoch the windows start at a phase drawn for the epoch
+// (fewer than T ids at the front, and fewer than T at the back, sit out), so that the cuts move from epoch to epoch,
+// and every window comes exactly once. Batches take windows one after the other and run on into the next epoch.
+//
+// A Loader is not for concurrent use; its memory is the ids it was given, which it does not copy.
+type Loader struct {
+	train, val []int32
+	seqLen     int
+	seed       uint64
+
+	pos     Position
+	phase   int         // start of the first window of epoch pos.Epoch
+	windows uint64      // in epoch pos.Epoch
+	order   permutation // of the windows of epoch pos.Epoch
+}
+
+// New cuts ids, the tokens of a whole corpus in order, into a training part and, behind it, a validation part of
+// ⌊len(ids)·ValFraction⌋ ids. Neither may be too short for its use: training needs T+1 ids, validation two.
+func New(ids []int32, o Options) (*Loader, error) {
+	if o.SeqLen < 1 {
+		return nil, &Error{
+			Problem: fmt.Sprintf("a sequence length of %d", o.SeqLen),
+			Fix:     "set data.seq_len to 1 or more",
+		}
+	}
+	if !(o.ValFraction >= 0 && o.ValFraction < 1) { // written so that NaN fails too
+		return nil, &Error{
+			Problem: fmt.Sprintf("a validation fraction of %v", o.ValFraction),
+			Fix:     "set data.val_fraction to at least 0 and less than 1",
+		}
+	}
+	held := int(float64(len(ids)) * o.ValFraction)
+	train, val := ids[:len(ids)-held], ids[len(ids)-held:]
+	if len(train) < o.SeqLen+1 {
+		return nil, &Error{
+			Problem: fmt.Sprintf("the corpus has %d tokens, of which %d are for training; rows of %d need at least %d",
+				len(ids), len(train), o.SeqLen, o.SeqLen+1),
+			Fix: "give more text, or lower data.seq_len or data.val_fraction",
+		}
+	}
+	if o.ValFraction > 0 && held < 2 {
+		return nil, &Error{
+			Problem: fmt.Sprintf("the corpus has %d tokens, and a fraction of %v leaves %d for validation; 2 are needed",
+				len(ids), o.ValFraction, held),
+			Fix: "give more text, or raise data.val_fraction, or set it to 0 to train without validation",
+		}
+	}
+	l := &Loader{train: train, val: val, seqLen: o.SeqLen, seed: o.Seed}
+	l.enter(0)
+	return l, nil
+}
+
+// Train returns the training ids. They are the caller's slice from New: read only.
+func (l *Loader) Train() []int32 { return l.train }
+
+// Val returns the validation ids, behind the training ids in the same slice: read only.
+func (l *Loader) Val() []int32 { return l.val }
+
+// Windows returns how many windows the present epoch has. It may differ by one from epoch to epoch, as the phase does.
+func (l *Loader) Windows() uint64 { return l.windows }
+
+// Position returns the place of the next window.
+func (l *Loader) Position() Position { return l.pos }
+
+// Seek makes p the place of the next window, as if all before it had been drawn. A position behind the end of its
+// epoch belongs to other data or another sequence length: an error, and the loader stays where it is.
+func (l *Loader) Seek(p Position) error {
+	was := l.pos
+	l.enter(p.Epoch)
+	if p.Index > l.windows {
+		windows := l.windows
+		l.enter(was.Epoch)
+		l.pos = was
+		return &Error{
+			Problem: fmt.Sprintf("window %d of epoch %d, which has %d windows of %d ids", p.Index, p.Epoch, windows, l.seqLen),
+			Fix:     "resume with the corpus, tokenizer, data.seq_len and data.val_fraction that the run was started with",
+		}
+	}
+	l.pos = p
+	return nil
+}
+
+// Next fills b with the next B windows and moves on behind them. It does not allocate. The only error is a batch
+// that does not have rows of SeqLen ids.
+func (l *Loader) Next(b *Batch) error {
+	if err := b.check(l.seqLen); err != nil {
+		return err
+	}
+	for row := range b.B {
+		start := l.nextStart()
+		at := row * b.T
+		copy(b.IDs[at:at+b.T], l.train[start:])
+		copy(b.Labels[at:at+b.T], l.train[start+1:])
+	}
+	return nil
+}
+
+// nextStart returns the first id of the next window, entering the next epoch when this one is used up.
+func (l *Loader) nextStart() int {
+	if l.pos.Index >= l.windows {
+		l.enter(l.pos.Epoch + 1)
+	}
+	k := l.order.at(l.pos.Index)
+	l.pos.Index++
+	return l.phase + int(k)*l.seqLen
+}
+
+// enter goes to the first window of an epoch and derives the epoch's phase and order from the seed.
+func (l *Loader) enter(epoch uint64) {
+	g := generator{state: mix(l.seed) ^ mix(^epoch)}
+	// At most T−1 ids are left out at the front, and never so many that no window remains.
+	phases := min(l.seqLen, len(l.train)-l.seqLen)
+	l.phase = int(g.next() % uint64(phases)) // the bias of % is below 2⁻³⁰ for any real T
+	l.windows = uint64((len(l.train) - 1 - l.phase) / l.seqLen)
+	l.order = newPermutation(l.windows, &g)
+	l.pos = Position{Epoch: epoch}
+}
