@@ -1,0 +1,151 @@
+package corpus
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+)
+
+// maxBytes bounds a corpus: it is held in memory whole, beside its tokens at four bytes each.
+const maxBytes = min(8<<30, math.MaxInt)
+
+// ErrCorpus is the class of every error of this package: the text is missing or cannot be used.
+var ErrCorpus = errors.New("unusable corpus")
+
+// Error says which file cannot be used, and why.
+type Error struct {
+	Path    string // as given or found; empty when no single path is to blame
+	Offset  int64  // byte in the file; 0 when the whole file is meant
+	Problem string
+	Fix     string
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Path != "" {
+		b.WriteString(e.Path)
+		b.WriteString(": ")
+	}
+	if e.Offset > 0 {
+		fmt.Fprintf(&b, "byte %d: ", e.Offset)
+	}
+	return b.String() + e.Problem + "; " + e.Fix
+}
+
+// Unwrap makes errors.Is(err, ErrCorpus) hold.
+func (e *Error) Unwrap() error { return ErrCorpus }
+
+// Corpus is text in memory. Nothing stands between two files that was not in them: a file that should not run into
+// the next one ends in a newline of its own.
+type Corpus struct {
+	Text    []byte
+	Sources []Source // in the order of Text
+	SHA256  string   // of Text, in lower-case hex: two corpora of one sum train the same model
+}
+
+// Source is one file of a corpus: its text is Text[Start : Start+Bytes].
+type Source struct {
+	Path  string
+	Bytes int64
+	Start int64
+}
+
+// Load reads paths in the order given; a path given twice counts twice. A file is taken whatever its name; a folder
+// stands for the text files below it (see textFiles), in sorted order.
+//
+// It is an error when a path is missing or neither a file nor a folder, a named file is empty, a folder holds no text,
+// or everything together is larger than 8 GiB, which is found out before anything is read.
+func Load(paths []string) (*Corpus, error) { return load(paths, maxBytes) }
+
+func load(paths []string, limit int64) (*Corpus, error) {
+	if len(paths) == 0 {
+		return nil, &Error{Problem: "no text was named", Fix: "pass --corpus FILE, or set data.corpus"}
+	}
+	var sources []Source
+	for _, path := range paths {
+		found, err := expand(path)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, found...)
+	}
+	return read(sources, limit)
+}
+
+// expand lists the files that a path stands for, with their sizes.
+func expand(path string) ([]Source, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, &Error{Path: path, Problem: "no such file or folder", Fix: "check the path given as corpus"}
+	case err != nil:
+		return nil, unreadable(path, err)
+	case info.IsDir():
+		return textFiles(path)
+	case !info.Mode().IsRegular():
+		return nil, &Error{
+			Path: path, Problem: "neither a file nor a folder",
+			Fix: "save the text to a file first: its size must be known before it is read",
+		}
+	case info.Size() == 0:
+		return nil, &Error{Path: path, Problem: "the file is empty", Fix: "leave it out, or name a file with text"}
+	}
+	return []Source{{Path: path, Bytes: info.Size()}}, nil
+}
+
+// read loads the files listed, whose sizes are known, and fills in where each starts.
+func read(sources []Source, limit int64) (*Corpus, error) {
+	var total int64
+	for i := range sources {
+		sources[i].Start = total
+		if total += sources[i].Bytes; total > limit || total < 0 {
+			return nil, &Error{
+				Path:    sources[i].Path,
+				Problem: fmt.Sprintf("with this file the corpus exceeds %d bytes", limit),
+				Fix:     "name fewer or smaller files",
+			}
+		}
+	}
+	c := &Corpus{Text: make([]byte, total), Sources: sources}
+	for _, s := range sources {
+		if err := readFile(s.Path, c.Text[s.Start:s.Start+s.Bytes]); err != nil {
+			return nil, err
+		}
+	}
+	sum := sha256.Sum256(c.Text)
+	c.SHA256 = hex.EncodeToString(sum[:])
+	return c, nil
+}
+
+// readFile fills dst, which is as long as the file was when it was listed.
+func readFile(path string, dst []byte) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return unreadable(path, err)
+	}
+	defer f.Close()
+	n, err := io.ReadFull(f, dst)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return &Error{
+			Path: path, Offset: int64(n), Problem: fmt.Sprintf("the file ends here, and was %d bytes a moment ago", len(dst)),
+			Fix: "wait until nothing writes to it, then start again",
+		}
+	}
+	if err != nil {
+		return unreadable(path, err)
+	}
+	return nil
+}
+
+func unreadable(path string, err error) error {
+	// The path is said once: os puts it into its own message too.
+	if wrapped := (*os.PathError)(nil); errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return &Error{Path: path, Problem: err.Error(), Fix: "check that the file can be read"}
+}
