@@ -1,0 +1,82 @@
+package durable
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"syscall"
+)
+
+// FS is the part of a file system that a durable write needs. Paths are those of package os. Errors are those of
+// package os too; the functions of this package turn them into *WriteError.
+type FS interface {
+	// Create makes a new file for writing; a file that exists already is an error (fs.ErrExist).
+	Create(path string) (File, error)
+	// Rename moves a file or folder; a file that exists at new is replaced in one step.
+	Rename(old, new string) error
+	// RemoveAll removes a file, or a folder with all it holds; a path that does not exist is no error.
+	RemoveAll(path string) error
+	// MkdirAll makes a folder and the folders above it that are missing.
+	MkdirAll(path string) error
+	// SyncDir makes the names in a folder durable: the files created, renamed and removed in it.
+	SyncDir(path string) error
+	ReadFile(path string) ([]byte, error)
+	ReadDir(path string) ([]fs.DirEntry, error)
+	Stat(path string) (fs.FileInfo, error)
+}
+
+// File is a file being written.
+type File interface {
+	io.Writer
+	Sync() error
+	Close() error
+}
+
+// OS is the file system of the machine.
+type OS struct{}
+
+// Create makes a new file with mode 0644 (before umask).
+func (OS) Create(path string) (File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, err // not f: a nil *os.File in a File would not be nil
+	}
+	return f, nil
+}
+
+// Rename is os.Rename.
+func (OS) Rename(old, new string) error { return os.Rename(old, new) }
+
+// RemoveAll is os.RemoveAll.
+func (OS) RemoveAll(path string) error { return os.RemoveAll(path) }
+
+// MkdirAll makes folders with mode 0755 (before umask).
+func (OS) MkdirAll(path string) error { return os.MkdirAll(path, 0o755) }
+
+// SyncDir fsyncs the folder. Windows has no such call, and some network file systems refuse it; both order names by
+// themselves, so that is no error.
+func (OS) SyncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
+// ReadFile is os.ReadFile.
+func (OS) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
+
+// ReadDir is os.ReadDir.
+func (OS) ReadDir(path string) ([]fs.DirEntry, error) { return os.ReadDir(path) }
+
+// Stat is os.Stat.
+func (OS) Stat(path string) (fs.FileInfo, error) { return os.Stat(path) }

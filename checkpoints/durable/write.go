@@ -1,0 +1,223 @@
+package durable
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+)
+
+// Names of unfinished things. A temporary is PATH.tmp-<16 hex>: never part of anything, always safe to remove. A folder
+// being replaced waits as PATH.old-<16 hex> for the moment between two renames: the only copy if PATH is missing.
+const (
+	tmpMark  = ".tmp-"
+	oldMark  = ".old-"
+	hexChars = 16
+)
+
+// bufferBytes gathers small writes; large slices pass through bufio uncopied.
+const bufferBytes = 256 << 10
+
+// WriteFile writes a file whole or not at all: write fills a temporary in the same folder, which then replaces path in
+// one step. On any error, the one of write included (returned as it is), the temporary is gone and path is as it was.
+// The folder must exist. Whether path may be replaced is for the caller to decide.
+func WriteFile(fsys FS, path string, write func(io.Writer) error) error {
+	tmp := path + tmpMark + suffix()
+	if err := writeSynced(fsys, tmp, path, write); err != nil {
+		fsys.RemoveAll(tmp) // best effort: what stays is recognised by CleanTemps
+		return err
+	}
+	if err := fsys.Rename(tmp, path); err != nil {
+		fsys.RemoveAll(tmp)
+		return &WriteError{Path: path, Op: "rename", Err: err}
+	}
+	return syncParent(fsys, path)
+}
+
+func writeSynced(fsys FS, tmp, path string, write func(io.Writer) error) error {
+	f, err := fsys.Create(tmp)
+	if err != nil {
+		return &WriteError{Path: path, Op: "create", Err: err}
+	}
+	b := bufio.NewWriterSize(blame{f, path}, bufferBytes)
+	err = write(b)
+	if err == nil {
+		err = b.Flush()
+	}
+	if err == nil {
+		if err = f.Sync(); err != nil {
+			err = &WriteError{Path: path, Op: "sync", Err: err}
+		}
+	}
+	if cerr := f.Close(); cerr != nil && err == nil {
+		err = &WriteError{Path: path, Op: "close", Err: cerr}
+	}
+	return err
+}
+
+// blame turns errors of the file into *WriteError, so that they differ from errors of the function that fills it.
+type blame struct {
+	w    io.Writer
+	path string
+}
+
+func (b blame) Write(p []byte) (int, error) {
+	n, err := b.w.Write(p)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return n, &WriteError{Path: b.path, Op: "write", Err: err}
+	}
+	return n, nil
+}
+
+// WriteDir writes a folder whole or not at all: build fills the temporary folder it is given (with WriteFile, so that
+// each file is synced), which then takes the name path. A path that exists is an error (fs.ErrExist), unless it is an
+// empty folder. Missing parents are made. On any error the temporary is gone.
+func WriteDir(fsys FS, path string, build func(dir string) error) error {
+	if _, err := fsys.Stat(path); err == nil {
+		if entries, err := fsys.ReadDir(path); err != nil || len(entries) > 0 {
+			return &WriteError{Path: path, Op: "create", Err: fs.ErrExist}
+		}
+		if err := fsys.RemoveAll(path); err != nil {
+			return &WriteError{Path: path, Op: "create", Err: err}
+		}
+	}
+	return ReplaceDir(fsys, path, build)
+}
+
+// ReplaceDir is WriteDir for a path that may exist and is then replaced as a whole. Folders cannot be exchanged in one
+// step everywhere: a process killed between the two renames leaves the former folder under a name from which CleanTemps
+// restores it.
+func ReplaceDir(fsys FS, path string, build func(dir string) error) error {
+	path = filepath.Clean(path)
+	tag := suffix()
+	tmp, old := path+tmpMark+tag, path+oldMark+tag
+	err := fsys.MkdirAll(tmp)
+	if err != nil {
+		err = &WriteError{Path: path, Op: "create", Err: err}
+	} else {
+		err = build(tmp)
+	}
+	if err == nil {
+		if err = fsys.SyncDir(tmp); err != nil {
+			err = &WriteError{Path: path, Op: "sync", Err: err}
+		}
+	}
+	if err != nil {
+		fsys.RemoveAll(tmp)
+		return err
+	}
+	existed := true
+	if err := fsys.Rename(path, old); errors.Is(err, fs.ErrNotExist) {
+		existed = false
+	} else if err != nil {
+		fsys.RemoveAll(tmp)
+		return &WriteError{Path: path, Op: "rename", Err: err}
+	}
+	if err := fsys.Rename(tmp, path); err != nil {
+		if existed {
+			fsys.Rename(old, path)
+		}
+		fsys.RemoveAll(tmp)
+		return &WriteError{Path: path, Op: "rename", Err: err}
+	}
+	if err := syncParent(fsys, path); err != nil {
+		return err
+	}
+	if existed {
+		fsys.RemoveAll(old) // the new folder is durable; CleanTemps removes what stays
+	}
+	return nil
+}
+
+// RemoveDir removes a folder so that at no moment half of it is to be found under its name.
+func RemoveDir(fsys FS, path string) error {
+	path = filepath.Clean(path)
+	tmp := path + tmpMark + suffix()
+	if err := fsys.Rename(path, tmp); err != nil {
+		return &WriteError{Path: path, Op: "remove", Err: err}
+	}
+	if err := syncParent(fsys, path); err != nil {
+		return err
+	}
+	if err := fsys.RemoveAll(tmp); err != nil {
+		return &WriteError{Path: path, Op: "remove", Err: err}
+	}
+	return nil
+}
+
+// CleanTemps removes what killed processes left in dir (not in folders below it), and restores a folder that was about
+// to be replaced when its successor never came. A folder that does not exist is clean. Only the process that writes in
+// dir may call it: it would take away another one's unfinished work.
+func CleanTemps(fsys FS, dir string) error {
+	entries, err := fsys.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &WriteError{Path: dir, Op: "clean", Err: err}
+	}
+	changed := false
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		final, isOld := cutMark(path, oldMark)
+		_, isTmp := cutMark(path, tmpMark)
+		if !isOld && !isTmp {
+			continue
+		}
+		changed = true
+		if isOld {
+			if _, err := fsys.Stat(final); errors.Is(err, fs.ErrNotExist) {
+				if err := fsys.Rename(path, final); err != nil {
+					return &WriteError{Path: final, Op: "rename", Err: err}
+				}
+				continue
+			}
+		}
+		if err := fsys.RemoveAll(path); err != nil {
+			return &WriteError{Path: path, Op: "remove", Err: err}
+		}
+	}
+	if !changed {
+		return nil
+	}
+	if err := fsys.SyncDir(dir); err != nil {
+		return &WriteError{Path: dir, Op: "sync", Err: err}
+	}
+	return nil
+}
+
+// IsTemp reports whether a path bears the name of something unfinished; listings leave such names out.
+func IsTemp(path string) bool {
+	_, tmp := cutMark(path, tmpMark)
+	_, old := cutMark(path, oldMark)
+	return tmp || old
+}
+
+// cutMark splits PATH<mark><16 hex> into PATH and whether it has that form.
+func cutMark(path, mark string) (string, bool) {
+	at := len(path) - len(mark) - hexChars
+	if at <= 0 || path[at:at+len(mark)] != mark || strings.Trim(path[at+len(mark):], "0123456789abcdef") != "" {
+		return path, false
+	}
+	return path[:at], true
+}
+
+func syncParent(fsys FS, path string) error {
+	if err := fsys.SyncDir(filepath.Dir(path)); err != nil {
+		return &WriteError{Path: path, Op: "sync", Err: err}
+	}
+	return nil
+}
+
+func suffix() string {
+	var b [hexChars / 2]byte
+	rand.Read(b[:]) // never fails, by its contract
+	return hex.EncodeToString(b[:])
+}
