@@ -24,8 +24,6 @@ const (
 	rowPad          = 32
 	codesPerGroup   = 27     // legal codes; 27 … 31 are not
 	zeroWord        = 0x35AD // nine zero trits: three codes 13
-	illegalHighBit  = 1 << 15
-	zeroGroup       = 13
 	bytesPerWord    = 2
 	maxMatrixValues = 1 << 40
 )

@@ -106,36 +106,36 @@ func (m *Matrix) Superblock(s int) (first, rows int, words []uint16) {
 }
 
 // Encode writes codes, row-major [Rows, Cols] of −1, 0 and +1, into superblocks [from, to).
-func (m *Matrix) Encode(codes []int8, from, to int) {
-	for s := from; s < to; s++ {
-		m.encode(s, func(r, k int) int8 { return codes[r*m.Cols+k] })
-	}
-}
+func (m *Matrix) Encode(codes []int8, from, to int) { m.encode(codes, m.Cols, 1, from, to) }
 
 // EncodeTransposed is Encode of the transpose: codes is row-major [Cols, Rows].
-func (m *Matrix) EncodeTransposed(codes []int8, from, to int) {
+func (m *Matrix) EncodeTransposed(codes []int8, from, to int) { m.encode(codes, 1, m.Rows, from, to) }
+
+// place is the value of a trit of +1 in a word, by its position among the nine.
+var place = [TritsPerWord]uint16{1, 3, 9, 1 << 5, 3 << 5, 9 << 5, 1 << 10, 3 << 10, 9 << 10}
+
+// encode packs the trits codes[r·rowStride + k·colStride].
+func (m *Matrix) encode(codes []int8, rowStride, colStride, from, to int) {
 	for s := from; s < to; s++ {
-		m.encode(s, func(r, k int) int8 { return codes[k*m.Rows+r] })
-	}
-}
-
-// digit values of a group's three trits, by position; and the word's shifts.
-var place = [TritsPerGroup]uint16{1, 3, 9}
-
-func (m *Matrix) encode(s int, code func(r, k int) int8) {
-	first, rows, words := m.Superblock(s)
-	for j := range WordsPerRow(m.Cols) {
-		for i := range rows {
-			w := uint16(zeroWord)
-			if r := first + i; r < m.Rows {
-				k0 := j * TritsPerWord
-				for k := k0; k < min(k0+TritsPerWord, m.Cols); k++ {
-					group, digit := (k-k0)/TritsPerGroup, (k-k0)%TritsPerGroup
-					// Adding a trit's place value to code 13 cannot carry out of the group's five bits.
-					w += uint16(int16(code(r, k))) * place[digit] << (GroupBits * group)
+		first, rows, words := m.Superblock(s)
+		real := min(rows, m.Rows-first)
+		for j := range WordsPerRow(m.Cols) {
+			k := j * TritsPerWord
+			n := min(TritsPerWord, m.Cols-k)
+			column := words[j*rows:][:rows]
+			for i := range real {
+				// Adding a trit's place value to nine codes 13 cannot carry from one group into the next.
+				w := uint16(zeroWord)
+				at := (first+i)*rowStride + k*colStride
+				for p := range n {
+					w += uint16(int16(codes[at])) * place[p]
+					at += colStride
 				}
+				column[i] = w
 			}
-			words[j*rows+i] = w
+			for i := real; i < rows; i++ {
+				column[i] = zeroWord
+			}
 		}
 	}
 }
@@ -153,6 +153,16 @@ func (m *Matrix) Decode(dst []int8, from, to int) {
 				copy(dst[(first+i)*m.Cols+k:][:n], trits[:n])
 			}
 		}
+	}
+}
+
+// DecodeRow writes the codes of row r to dst [Cols].
+func (m *Matrix) DecodeRow(dst []int8, r int) {
+	var trits [TritsPerWord]int8
+	first, rows, words := m.Superblock(r / SuperblockRows)
+	for j := range WordsPerRow(m.Cols) {
+		unpackWord(&trits, words[j*rows+r-first])
+		copy(dst[j*TritsPerWord:m.Cols], trits[:])
 	}
 }
 

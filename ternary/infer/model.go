@@ -1,0 +1,166 @@
+package infer
+
+import (
+	"errors"
+	"fmt"
+
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/layer"
+	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
+)
+
+// DefaultChunk is the number of tokens that are run together where the caller has no wish: enough for tables to pay,
+// few enough for activations to stay in cache.
+const DefaultChunk = 256
+
+// Model runs one packed model. It holds the buffers of one call at a time; more callers need more Models, which may
+// share the pack.Model.
+type Model struct {
+	layers *layer.MatMulFree
+	env    *layer.Env
+	chunk  int
+
+	h, out, last []float32
+	mixer        *layer.MixerBuffers
+	mlp          *layer.MLPBuffers
+	head         *layer.HeadBuffers
+	ids          []int32
+	mask         []float32
+}
+
+// New makes a Model that runs at most chunk tokens together (of all sequences of a batch). It uses p in place. No later
+// call allocates.
+func New(p *pack.Model, set *kernel.Set, pool *par.Pool, chunk int) *Model {
+	layers := layer.NewMatMulFree(p)
+	d := p.Config.HiddenSize
+	m := &Model{
+		layers: layers, env: layer.NewEnv(set, pool, p.Config), chunk: chunk,
+		h: make([]float32, chunk*d), out: make([]float32, chunk*d), last: make([]float32, chunk*d),
+		ids: make([]int32, chunk), mask: make([]float32, chunk),
+		head: layers.Head.NewHeadBuffers(chunk, false),
+	}
+	m.mixer = layers.Mixers[0].NewMixerBuffers(chunk, m.out, false)
+	m.mlp = layers.MLPs[0].NewMLPBuffers(chunk, m.out, false)
+	return m
+}
+
+// State is what a batch of sequences carries from token to token: [L][B, D] float32, nothing else.
+type State struct {
+	Batch  int
+	Layers [][]float32
+}
+
+// NewState returns the state before the first token of batch sequences.
+func (m *Model) NewState(batch int) *State {
+	s := &State{Batch: batch}
+	for range m.layers.Mixers {
+		s.Layers = append(s.Layers, make([]float32, batch*m.layers.Config.RecurrenceWidth()))
+	}
+	return s
+}
+
+// Reset returns the state to the one before the first token.
+func (s *State) Reset() {
+	for _, l := range s.Layers {
+		clear(l)
+	}
+}
+
+// Which says for which tokens a Forward call writes logits.
+type Which uint8
+
+// Choices of Which.
+const (
+	None Which = iota // logits [0]
+	Last              // of each sequence's last token: logits [B, V]
+	All               // of every token: logits [B, T, V]
+)
+
+// Call is one forward pass. IDs [B, T] are the next T tokens of each of the state's B sequences. Mask [B, T], where it
+// is not nil, multiplies what enters the recurrence: 0 for left padding. Logits receives what Which says. Tap, where it
+// is not nil, sees the residual stream behind each half of each layer, rows [B, n] for the tokens [t0, t0+n).
+type Call struct {
+	IDs    []int32
+	Mask   []float32
+	Logits []float32
+	Which  Which
+	Tap    func(name string, t0, n int, rows []float32)
+}
+
+// ErrInput is the class of faults in a Call.
+var ErrInput = errors.New("model input")
+
+// Forward runs the call's tokens and moves the state behind them. On an error nothing has been run.
+func (m *Model) Forward(s *State, c Call) error {
+	V, B := m.layers.Config.VocabSize, s.Batch
+	T := len(c.IDs) / B
+	if T == 0 || T*B != len(c.IDs) {
+		return fmt.Errorf("%w: %d ids for %d sequences", ErrInput, len(c.IDs), B)
+	}
+	if B > m.chunk {
+		return fmt.Errorf("%w: %d sequences, the model was made for at most %d", ErrInput, B, m.chunk)
+	}
+	if c.Mask != nil && len(c.Mask) != len(c.IDs) {
+		return fmt.Errorf("%w: %d mask values for %d ids", ErrInput, len(c.Mask), len(c.IDs))
+	}
+	for i, id := range c.IDs {
+		if id < 0 || int(id) >= V {
+			return fmt.Errorf("%w: id %d at position %d is not below the vocabulary's %d", ErrInput, id, i, V)
+		}
+	}
+	if want := [...]int{None: 0, Last: B * V, All: B * T * V}[c.Which]; len(c.Logits) != want {
+		return fmt.Errorf("%w: room for %d logits, needed are %d", ErrInput, len(c.Logits), want)
+	}
+	step := m.chunk / B
+	for t0 := 0; t0 < T; t0 += step {
+		m.run(s, &c, T, t0, min(step, T-t0))
+	}
+	return nil
+}
+
+// run advances all sequences by tokens [t0, t0+n).
+func (m *Model) run(s *State, c *Call, T, t0, n int) {
+	B, d, V := s.Batch, m.layers.Config.HiddenSize, m.layers.Config.VocabSize
+	N := B * n
+	ids, mask := m.ids[:N], []float32(nil)
+	for b := range B {
+		copy(ids[b*n:][:n], c.IDs[b*T+t0:])
+	}
+	if c.Mask != nil {
+		mask = m.mask[:N]
+		for b := range B {
+			copy(mask[b*n:][:n], c.Mask[b*T+t0:])
+		}
+	}
+	h := m.h[:N*d]
+	m.layers.Embed(h, ids)
+	m.tap(c, "embeddings", -1, t0, n, h)
+	for l := range m.layers.Mixers {
+		m.layers.Mixers[l].Forward(m.env, h, h, B, n, s.Layers[l], mask, m.mixer)
+		m.tap(c, "attn", l, t0, n, h)
+		m.layers.MLPs[l].Forward(m.env, h, h, N, m.mlp)
+		m.tap(c, "mlp", l, t0, n, h)
+	}
+	switch {
+	case c.Which == All:
+		m.layers.Head.Quantize(m.env, h, N, m.head)
+		for b := range B {
+			m.layers.Head.Logits(m.env, c.Logits[(b*T+t0)*V:][:n*V], b*n, n, m.head)
+		}
+	case c.Which == Last && t0+n == T:
+		last := m.last[:B*d]
+		for b := range B {
+			copy(last[b*d:][:d], h[(b*n+n-1)*d:])
+		}
+		m.layers.Head.Quantize(m.env, last, B, m.head)
+		m.layers.Head.Logits(m.env, c.Logits, 0, B, m.head)
+	}
+}
+
+func (m *Model) tap(c *Call, part string, l, t0, n int, h []float32) {
+	if c.Tap == nil {
+		return
+	}
+	c.Tap(layer.TapName(part, l), t0, n, h)
+}

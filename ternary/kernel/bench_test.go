@@ -1,0 +1,82 @@
+package kernel_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/pack"
+)
+
+// benchShapes are [rows, columns]: a projection and a GLU of quickstart, and the 1.3b model's MLP.
+var benchShapes = [][2]int{{128, 128}, {768, 128}, {128, 384}, {512, 512}, {5632, 2048}}
+
+func randomMatrix(rng *rand.Rand, rows, cols int) *pack.Matrix {
+	codes := make([]int8, rows*cols)
+	for i := range codes {
+		codes[i] = int8(rng.IntN(3) - 1)
+	}
+	m := pack.New(rows, cols)
+	m.Scale = 0.02
+	m.Encode(codes, 0, m.Superblocks())
+	return m
+}
+
+func randomCodes(rng *rand.Rand, n int) []int8 {
+	x := make([]int8, n)
+	for i := range x {
+		x[i] = int8(rng.IntN(255) - 127)
+	}
+	return x
+}
+
+func randomFloats(rng *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+	return x
+}
+
+// report adds the rate in weights times tokens a second, which is the rate of multiply-accumulates that a product with
+// multiplications would need.
+func report(b *testing.B, perOp float64) {
+	b.ReportMetric(perOp*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gmac/s")
+	b.ReportAllocs()
+}
+
+func BenchmarkKernels(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, set := range kernel.Available() {
+		for _, shape := range benchShapes {
+			R, K := shape[0], shape[1]
+			w, wt := randomMatrix(rng, R, K), randomMatrix(rng, K, R)
+			const n = 32
+			x, y := randomCodes(rng, n*K), randomFloats(rng, n*R)
+			scale, dst := randomFloats(rng, n), make([]float32, n*max(R, K))
+			work := float64(R) * float64(K)
+			run := func(name string, perOp float64, bytes int64, f func()) {
+				b.Run(fmt.Sprintf("%s/%dx%d/%s", name, R, K, set.Name), func(b *testing.B) {
+					if bytes > 0 {
+						b.SetBytes(bytes)
+					}
+					for b.Loop() {
+						f()
+					}
+					report(b, perOp)
+				})
+			}
+			run("MatMul", work*n, 0, func() { set.MatMul(dst, R, w, 0, w.Superblocks(), x, scale, n) })
+			prepared := make([]int16, kernel.PreparedLen(K))
+			set.Prepare(prepared, x[:K])
+			run("MatVec", work, w.Bytes(), func() { set.MatVec(dst, w, 0, w.Superblocks(), prepared, 1) })
+			run("MatMulFloat", work*n, 0, func() { set.MatMulFloat(dst, K, wt, 0, wt.Superblocks(), y, n, 1) })
+			if R > 1000 {
+				continue
+			}
+			dw := make([]float32, R*K)
+			run("OuterCodes", work*n, 0, func() { set.OuterCodes(dw, y, R, scale, x, K, n, 0, R) })
+		}
+	}
+}

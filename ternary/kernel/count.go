@@ -1,0 +1,120 @@
+package kernel
+
+import (
+	"sync/atomic"
+
+	"mmfree/ternary/pack"
+)
+
+// Counts holds what the kernels of Counting executed.
+type Counts struct {
+	WeightMultiplies atomic.Int64 // a weight times an activation
+	WeightAdds       atomic.Int64 // an activation added or subtracted because of a weight
+	ZerosSkipped     atomic.Int64 // zero weights, for which nothing is done
+	OtherMultiplies  atomic.Int64 // norms, gates, scales, activations: no weight matrix involved
+}
+
+// Multiplications that the portable code executes for one value.
+const (
+	expMultiplies     = 12
+	sigmoidMultiplies = expMultiplies + 1 // for negative arguments one fewer; counted in full
+	siluMultiplies    = sigmoidMultiplies + 1
+	normMultiplies    = 3 // square, times r, times gain
+)
+
+// Counting returns a set for the forward pass that counts what it does. Its ternary products walk the trits one by one:
+// a counter is raised where the addition, the skip or the multiplication stands. Multiplications of row operations are
+// counted by call, from the length. Its results are the bits of every other set.
+func Counting(c *Counts) *Set {
+	s := Generic()
+	s.Name = "counting"
+	s.MatMul = func(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
+		row := make([]int8, w.Cols)
+		var adds, zeros int64
+		for r := s0 * pack.SuperblockRows; r < min(s1*pack.SuperblockRows, w.Rows); r++ {
+			w.DecodeRow(row, r)
+			for t := range n {
+				dst[t*ldd+r] = float32(countedSum(row, x[t*w.Cols:], &adds, &zeros)) * scale[t]
+				c.OtherMultiplies.Add(1)
+			}
+		}
+		c.WeightAdds.Add(adds)
+		c.ZerosSkipped.Add(zeros)
+	}
+	s.Prepare = func(prepared []int16, x []int8) {
+		for k, v := range x {
+			prepared[k] = int16(v)
+		}
+	}
+	s.MatVec = func(dst []float32, w *pack.Matrix, s0, s1 int, prepared []int16, scale float32) {
+		row := make([]int8, w.Cols)
+		var adds, zeros int64
+		for r := s0 * pack.SuperblockRows; r < min(s1*pack.SuperblockRows, w.Rows); r++ {
+			w.DecodeRow(row, r)
+			dst[r] = float32(countedSum(row, prepared, &adds, &zeros)) * scale
+			c.OtherMultiplies.Add(1)
+		}
+		c.WeightAdds.Add(adds)
+		c.ZerosSkipped.Add(zeros)
+	}
+	dense := s.Dense
+	s.Dense = func(dst []float32, ldd int, w, x []float32, K, n, r0, r1 int) {
+		dense(dst, ldd, w, x, K, n, r0, r1)
+		c.WeightMultiplies.Add(int64(K) * int64(n) * int64(r1-r0))
+	}
+	others := func(perValue, values int) { c.OtherMultiplies.Add(int64(perValue) * int64(values)) }
+	norm := s.RMSNorm
+	s.RMSNorm = func(dst, x, gain []float32, eps float32) float32 {
+		others(normMultiplies, len(x))
+		return norm(dst, x, gain, eps)
+	}
+	quantize := s.NormQuantize
+	s.NormQuantize = func(codes []int8, x, gain []float32, eps float32, away bool) (r, scale float32) {
+		others(normMultiplies+2+1, len(x)) // normalised twice, once for the maximum; times the scale
+		return quantize(codes, x, gain, eps, away)
+	}
+	recurrence := s.Recurrence
+	s.Recurrence = func(states, state, i, z, bound, mask []float32, T, D, c0, c1 int) {
+		per := sigmoidMultiplies + siluMultiplies + 2 // silu(i)·(1−f), f·s
+		if bound != nil {
+			per++
+		}
+		if mask != nil {
+			per++
+		}
+		others(per, T*(c1-c0))
+		recurrence(states, state, i, z, bound, mask, T, D, c0, c1)
+	}
+	gate := s.OutputGate
+	s.OutputGate = func(dst, g, st, gain []float32, eps float32) float32 {
+		others(normMultiplies+siluMultiplies+1, len(g))
+		return gate(dst, g, st, gain, eps)
+	}
+	swiglu := s.SwiGLU
+	s.SwiGLU = func(dst, p, q []float32) {
+		others(siluMultiplies+1, len(p))
+		swiglu(dst, p, q)
+	}
+	return s
+}
+
+// countedSum adds x where the trit is +1, subtracts where it is −1, and does nothing where it is 0.
+func countedSum[T int8 | int16](trits []int8, x []T, adds, zeros *int64) (sum int32) {
+	x = x[:len(trits)]
+	var added, skipped int64
+	for k, t := range trits {
+		switch {
+		case t > 0:
+			sum += int32(x[k])
+			added++
+		case t < 0:
+			sum -= int32(x[k])
+			added++
+		default:
+			skipped++
+		}
+	}
+	*adds += added
+	*zeros += skipped
+	return sum
+}

@@ -1,0 +1,56 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"mmfree/ternary/kernel/generic"
+)
+
+// ErrISA is the class of an impossible choice of kernel set.
+var ErrISA = errors.New("kernel set")
+
+// Available returns the sets that this machine can run, fastest first.
+func Available() []*Set { return []*Set{Generic()} }
+
+// Choose returns the set that the environment variable MMFREE_ISA names, or the fastest when it is unset or empty.
+func Choose() (*Set, error) {
+	sets := Available()
+	want := os.Getenv("MMFREE_ISA")
+	if want == "" {
+		return sets[0], nil
+	}
+	var names []string
+	for _, s := range sets {
+		if s.Name == want {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	return nil, fmt.Errorf("%w: MMFREE_ISA is %q, this machine and build can run: %s", ErrISA, want, strings.Join(names, ", "))
+}
+
+// Generic returns the portable set.
+func Generic() *Set {
+	return &Set{
+		Name: "generic", Tile: generic.Tile,
+		MatMul: generic.MatMul, Prepare: generic.Prepare, MatVec: generic.MatVec, MatMulFloat: generic.MatMulFloat,
+		OuterCodes: generic.Outer[int8], OuterFloat: generic.Outer[float32],
+		Dense: generic.Dense, DenseTransposed: generic.DenseTransposed,
+		RMSNorm: generic.RMSNorm, NormQuantize: generic.NormQuantize, RMSNormBackward: generic.RMSNormBackward,
+		Recurrence: generic.Recurrence, RecurrenceBackward: generic.RecurrenceBackward,
+		OutputGate: generic.OutputGate, OutputGateBackward: generic.OutputGateBackward,
+		SwiGLU: generic.SwiGLU, SwiGLUBackward: generic.SwiGLUBackward, Add: generic.Add,
+		LogSumExp: generic.LogSumExp, SoftmaxGradient: generic.SoftmaxGradient,
+		AdamW: adamW(generic.AdamW),
+	}
+}
+
+// adamW adapts a routine that takes the scalars one by one, so that generic need not import this package.
+func adamW(f func(theta, m, v, g []float32, clip, decay, beta1, beta2, rate, correction2, epsilon float32)) func(theta, m, v, g []float32, a AdamStep) {
+	return func(theta, m, v, g []float32, a AdamStep) {
+		f(theta, m, v, g, a.Clip, a.Decay, a.Beta1, a.Beta2, a.Rate, a.Correction2, a.Epsilon)
+	}
+}

@@ -1,0 +1,52 @@
+package generic
+
+import (
+	"math"
+
+	"mmfree/ternary/f32"
+)
+
+// LogSumExp is kernel.Set.LogSumExp.
+func LogSumExp(x []float32) (top, sum float32, lse float64) {
+	top = float32(math.Inf(-1))
+	for _, v := range x {
+		if v > top {
+			top = v
+		}
+	}
+	var acc [f32.Lanes]float32
+	for j, v := range x {
+		acc[j%f32.Lanes] += f32.Exp(v - top)
+	}
+	sum = f32.Sum(acc[:])
+	if !(sum > 0 && sum <= math.MaxFloat32) {
+		return top, sum, math.NaN() // a logit was NaN or infinite
+	}
+	return top, sum, float64(top) + f32.Log(float64(sum))
+}
+
+// SoftmaxGradient is kernel.Set.SoftmaxGradient.
+func SoftmaxGradient(x []float32, top, sum float32, label int, scale float32) {
+	inv := 1 / sum
+	for j, v := range x {
+		p := float32(f32.Exp(v-top) * inv)
+		if j == label {
+			p--
+		}
+		x[j] = p * scale
+	}
+}
+
+// AdamW is kernel.Set.AdamW.
+func AdamW(theta, m, v, g []float32, clip, decay, beta1, beta2, rate, correction2, epsilon float32) {
+	n := len(theta)
+	m, v, g = m[:n], v[:n], g[:n]
+	rest1, rest2 := 1-beta1, 1-beta2
+	for j, w := range theta {
+		d := float32(g[j] * clip)
+		mj := float32(beta1*m[j]) + float32(rest1*d)
+		vj := float32(beta2*v[j]) + float32(rest2*float32(d*d))
+		m[j], v[j] = mj, vj
+		theta[j] = float32(w*decay) - float32(rate*mj)/(f32.Sqrt(float32(vj*correction2))+epsilon)
+	}
+}

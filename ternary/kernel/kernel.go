@@ -1,0 +1,87 @@
+package kernel
+
+import "mmfree/ternary/pack"
+
+// Legend: K columns and R rows of a ternary matrix w, n tokens, s a token's activation scale, m the matrix's scale.
+
+// Set is one implementation of every inner loop. Slices are row-major, tokens first, and do not overlap unless a field
+// says so. "Rows of superblocks [s0, s1)" means that only those columns of the output are written.
+type Set struct {
+	Name string
+	// Tile is the number of tokens that MatMul and MatMulFloat handle best; callers cut tokens into multiples of it.
+	Tile int
+
+	// MatMul: dst[t·ldd+r] = float32(Σ_k w[r,k]·x[t·K+k])·scale[t] for n tokens and the rows of superblocks [s0, s1).
+	// The sum is an integer.
+	MatMul func(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int)
+	// Prepare makes the form of one token's codes x that MatVec reads. len(prepared) ≥ PreparedLen(K).
+	Prepare func(prepared []int16, x []int8)
+	// MatVec is MatMul of one token, prepared by Prepare.
+	MatVec func(dst []float32, w *pack.Matrix, s0, s1 int, prepared []int16, scale float32)
+	// MatMulFloat: dst[t·ldd+r] = (Σ_k w[r,k]·y[t·K+k])·scale for float32 y. Order: the columns are taken in blocks of 54;
+	// within a block, sums of three consecutive columns (0±y0, then ±y1, then ±y2, a zero trit skipped) go in turn to three
+	// chains a, b, c, each added in column order from 0; the block's (a+b)+c is added to the total, from 0, in block order.
+	MatMulFloat func(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int, scale float32)
+
+	// OuterCodes: dst[o·K+k] += Σ_t (a[t·lda+o]·(1/s[t]))·q[t·K+k] for output rows o in [o0, o1): the gradient of a ternary
+	// matrix's shadow weights from int8 codes. Order: tokens in blocks of OuterBlock; a block's sum starts at 0 and takes
+	// its tokens in order; the blocks are added to dst in order.
+	OuterCodes func(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int)
+	// OuterFloat is OuterCodes with float32 activations: (a·(1/s))·q with q stored as float32. A nil s means all ones.
+	OuterFloat func(dst, a []float32, lda int, s []float32, x []float32, K, n, o0, o1 int)
+	// Dense: dst[t·ldd+r] = Σ_k w[r·K+k]·x[t·K+k], a full-precision product in f32.Dot's order, rows [r0, r1).
+	Dense func(dst []float32, ldd int, w, x []float32, K, n, r0, r1 int)
+	// DenseTransposed: dst[t·K+k] = Σ_r w[r·K+k]·y[t·R+r], rows in order from 0.
+	DenseTransposed func(dst, w, y []float32, R, K, n int)
+
+	// RMSNorm: dst = (x·r)∘gain, r = 1/√(Σx²/n + eps) returned; the sum in f32.SumSquares' order. dst may be x.
+	RMSNorm func(dst, x, gain []float32, eps float32) (r float32)
+	// NormQuantize is RMSNorm followed by quant.Quantize without keeping the floats: the codes of (x·r)∘gain.
+	NormQuantize func(codes []int8, x, gain []float32, eps float32, away bool) (r, s float32)
+	// RMSNormBackward: for y = (x·r)∘gain and dy = ∂L/∂y: dgain += dy∘x̂ and dx = r·(v − x̂·(Σ v∘x̂ / n)), v = dy∘gain, added
+	// to dx when add. The sum in f32.Dot's order. dx may be dy.
+	RMSNormBackward func(dx, dgain, dy, x, gain []float32, r float32, add bool)
+
+	// Recurrence runs the HGRN over T tokens of one sequence for channels [c0, c1) of D (spec §1): f = σ(z), mixed with the
+	// bound where bound is not nil; u = silu(i)·(1−f)·mask[t] (a nil mask is all ones); s = f·s + u. state [D] is the state
+	// before, and after the call the state behind the last token. states[t·D+c] receives s.
+	Recurrence func(states, state, i, z, bound, mask []float32, T, D, c0, c1 int)
+	// RecurrenceBackward: from ds = ∂L/∂s of one sequence to di and dz, and dbound += ∂L/∂bound (nil bound: none), for
+	// channels [c0, c1). before [D] is the state before the first token; it gets no gradient. Source: spec §4.
+	RecurrenceBackward func(di, dz, dbound, ds, states, before, i, z, bound, mask []float32, T, D, c0, c1 int)
+	// OutputGate: dst = ((g·r)∘gain)∘silu(s), r returned as in RMSNorm, for one token.
+	OutputGate func(dst, g, s, gain []float32, eps float32) (r float32)
+	// OutputGateBackward: from da to dg, ds, and dgain += …, for one token (spec §4).
+	OutputGateBackward func(dg, ds, dgain, da, g, s, gain []float32, r float32)
+	// SwiGLU: dst = silu(p)∘q.
+	SwiGLU func(dst, p, q []float32)
+	// SwiGLUBackward: dp = dz∘q∘silu'(p), dq = dz∘silu(p).
+	SwiGLUBackward func(dp, dq, dz, p, q []float32)
+	// Add: dst = a + b. dst may be either.
+	Add func(dst, a, b []float32)
+
+	// LogSumExp returns max + ln Σ e^(x−max): the maximum and the sum, which SoftmaxGradient needs again, and the result
+	// in float64. The sum in f32.Sum's order.
+	LogSumExp func(x []float32) (top, sum float32, lse float64)
+	// SoftmaxGradient: x = (e^(x−top)/sum − [j = label])·scale, in place.
+	SoftmaxGradient func(x []float32, top, sum float32, label int, scale float32)
+
+	// AdamW updates one run of values (spec §12): g is multiplied by clip first. See AdamStep.
+	AdamW func(theta, m, v, g []float32, a AdamStep)
+}
+
+// AdamStep holds one optimiser step's scalars.
+type AdamStep struct {
+	Clip         float32 // min(1, c/(‖g‖+1e-6))
+	Decay        float32 // 1 − η·λ, or 1 for tensors that are not decayed
+	Beta1, Beta2 float32
+	Rate         float32 // η/(1−β1^n)
+	Correction2  float32 // 1/(1−β2^n)
+	Epsilon      float32
+}
+
+// OuterBlock is the number of tokens whose products OuterCodes sums before it adds to the gradient; part of the order.
+const OuterBlock = 256
+
+// PreparedLen returns the length of the buffer that Prepare fills for K columns: 32 entries for each group of three.
+func PreparedLen(K int) int { return pack.WordsPerRow(K) * pack.GroupsPerWord * 32 }

@@ -1,0 +1,137 @@
+package layer
+
+import (
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
+	"mmfree/ternary/spec"
+)
+
+// TokenBlock is the number of tokens that one block of work holds in row operations. It depends on nothing but the
+// data, so that sums over tokens which the backward pass keeps per block do not depend on the thread count.
+const TokenBlock = 16
+
+const (
+	channelBlock = 64      // channels of one block of the recurrence: four cache lines
+	addBlock     = 1 << 14 // values of one block of an element-wise addition
+	// Below this many weights times tokens a product is faster on one thread than split.
+	splitWork = 1 << 15
+)
+
+// Env is what layers run with: kernels, workers, and scratch memory for one row per worker. It serves one caller at a
+// time and allocates nothing after it is made.
+type Env struct {
+	Set  *kernel.Set
+	Pool *par.Pool
+
+	rows     [][]float32 // one row of the widest layer per worker
+	prepared []int16     // MatVec's form of one token
+	product  productJob
+	addition additionJob
+}
+
+// NewEnv makes an Env for models of a configuration.
+func NewEnv(set *kernel.Set, pool *par.Pool, c spec.Config) *Env {
+	width := max(c.HiddenSize, c.RecurrenceWidth(), c.MLPWidth())
+	e := &Env{Set: set, Pool: pool, prepared: make([]int16, kernel.PreparedLen(width))}
+	for range pool.Threads() {
+		e.rows = append(e.rows, make([]float32, width))
+	}
+	e.product.run = e.product.block
+	e.addition.run = e.addition.block
+	return e
+}
+
+// Row returns the worker's scratch row of n values, n at most the width of the widest layer.
+func (e *Env) Row(worker, n int) []float32 { return e.rows[worker][:n] }
+
+// Blocks returns how many blocks of the given size n items make.
+func Blocks(n, size int) int { return (n + size - 1) / size }
+
+// Span returns the items [from, to) of block b.
+func Span(b, size, n int) (from, to int) { return b * size, min((b+1)*size, n) }
+
+// MatMul computes dst[t, r] = (Σ_k w[r,k]·c.Q[t,k])·c.Out[t] for n tokens; dst is [n, Rows].
+func (e *Env) MatMul(dst []float32, w *pack.Matrix, c *Codes, n int) {
+	j := &e.product
+	*j = productJob{run: j.run, env: e, dst: dst, w: w, codes: c, n: n}
+	if n == 1 {
+		e.Set.Prepare(e.prepared, c.Q[:w.Cols])
+	}
+	e.runProduct(j)
+}
+
+// MatMulFloat computes dst[t, r] = (Σ_k w[r,k]·y[t,k])·scale for n tokens of float32, by additions alone.
+func (e *Env) MatMulFloat(dst []float32, w *pack.Matrix, y []float32, scale float32, n int) {
+	j := &e.product
+	*j = productJob{run: j.run, env: e, dst: dst, w: w, floats: y, scale: scale, n: n}
+	e.runProduct(j)
+}
+
+// runProduct cuts the product into token tiles, and into superblocks of rows where the tiles alone are too few for the
+// workers. How it is cut changes no bit: every element is made by one call.
+func (e *Env) runProduct(j *productJob) {
+	threads := e.Pool.Threads()
+	j.tile = e.Set.Tile
+	tiles := Blocks(j.n, j.tile)
+	supers := j.w.Superblocks()
+	j.supers = supers
+	if threads > 1 && tiles < 2*threads {
+		j.supers = max(1, supers*tiles/(2*threads))
+	}
+	j.rowBlocks = Blocks(supers, j.supers)
+	if threads == 1 || j.w.Rows*j.w.Cols*j.n < splitWork {
+		for b := range tiles * j.rowBlocks {
+			j.block(0, b)
+		}
+		return
+	}
+	e.Pool.Run(tiles*j.rowBlocks, j.run)
+}
+
+// productJob holds the arguments of the product in flight, so that no closure is made for it.
+type productJob struct {
+	run       func(worker, block int)
+	env       *Env
+	dst       []float32
+	w         *pack.Matrix
+	codes     *Codes
+	floats    []float32
+	scale     float32
+	n         int
+	tile      int
+	supers    int // superblocks of one block
+	rowBlocks int
+}
+
+func (j *productJob) block(_, b int) {
+	t0, t1 := Span(b/j.rowBlocks, j.tile, j.n)
+	s0, s1 := Span(b%j.rowBlocks, j.supers, j.w.Superblocks())
+	R, K, n := j.w.Rows, j.w.Cols, t1-t0
+	switch {
+	case j.codes == nil:
+		j.env.Set.MatMulFloat(j.dst[t0*R:], R, j.w, s0, s1, j.floats[t0*K:], n, j.scale)
+	case j.n == 1:
+		j.env.Set.MatVec(j.dst, j.w, s0, s1, j.env.prepared, j.codes.Out[0])
+	default:
+		j.env.Set.MatMul(j.dst[t0*R:], R, j.w, s0, s1, j.codes.Q[t0*K:], j.codes.Out[t0:], n)
+	}
+}
+
+// Add computes dst = a + b; dst may be either.
+func (e *Env) Add(dst, a, b []float32) {
+	j := &e.addition
+	*j = additionJob{run: j.run, env: e, dst: dst, a: a, b: b}
+	e.Pool.Run(Blocks(len(dst), addBlock), j.run)
+}
+
+type additionJob struct {
+	run       func(worker, block int)
+	env       *Env
+	dst, a, b []float32
+}
+
+func (j *additionJob) block(_, b int) {
+	from, to := Span(b, addBlock, len(j.dst))
+	j.env.Set.Add(j.dst[from:to], j.a[from:to], j.b[from:to])
+}

@@ -1,0 +1,109 @@
+package layer
+
+// TokenMixer is the first half of a block: h + o_proj(RMS(g)∘silu(s)), s the gated linear recurrence over the
+// projections of RMS(h) (spec §1, §4).
+type TokenMixer struct {
+	Norm       []float32 // [d], block norm
+	Eps        float32   // of block norm and gate norm
+	I, F, G, O BitLinear
+	GateNorm   []float32 // [D]
+	Bound      []float32 // [D], lower bound of the forget gate; nil: none
+}
+
+// MixerBuffers holds a TokenMixer's intermediate values for N tokens. For inference one is shared by all layers; for
+// training each layer has its own, because the backward pass reads it.
+type MixerBuffers struct {
+	CodesI, CodesF, CodesG, CodesO Codes
+	I, Z, G, S                     []float32 // [N, D]: projections and states
+	NormInv, GateInv               []float32 // [N]: r of the block norm and of the gate norm
+	Out                            []float32 // [N, d]: the output projection, before the residual; scratch
+	// Unfused mode only: the normalised input [N, d] and the gated state [N, D].
+	X, A []float32
+
+	job mixerJob
+}
+
+// NewMixerBuffers makes buffers for n tokens. scratch is [n, d], for Out. With floats, the unfused mode's memory too.
+func (m *TokenMixer) NewMixerBuffers(n int, scratch []float32, floats bool) *MixerBuffers {
+	d, D := len(m.Norm), len(m.GateNorm)
+	row := func() []float32 { return make([]float32, n*D) }
+	b := &MixerBuffers{
+		CodesI: NewCodes(n, d, floats), CodesF: NewCodes(n, d, floats), CodesG: NewCodes(n, d, floats),
+		CodesO: NewCodes(n, D, floats), I: row(), Z: row(), G: row(), S: row(),
+		NormInv: make([]float32, n), GateInv: make([]float32, n), Out: scratch,
+	}
+	if floats {
+		b.X, b.A = make([]float32, n*d), make([]float32, n*D)
+	}
+	b.job.quantize, b.job.recur, b.job.gate = b.job.quantizeBlock, b.job.recurBlock, b.job.gateBlock
+	return b
+}
+
+// Forward writes h + mixed to dst [N, d], N = B·T; dst may be h. state [B, D] is the recurrent state before the first
+// token and becomes the one behind the last. mask [N] multiplies what enters the recurrence; nil is all ones.
+func (m *TokenMixer) Forward(e *Env, dst, h []float32, B, T int, state, mask []float32, buf *MixerBuffers) {
+	N, d, D := B*T, len(m.Norm), len(m.GateNorm)
+	j := &buf.job
+	j.env, j.m, j.buf, j.h, j.state, j.mask, j.n, j.T = e, m, buf, h, state, mask, N, T
+
+	e.Pool.Run(Blocks(N, TokenBlock), j.quantize)
+	e.MatMul(buf.I, m.I.W, &buf.CodesI, N)
+	e.MatMul(buf.Z, m.F.W, &buf.CodesF, N)
+	e.MatMul(buf.G, m.G.W, &buf.CodesG, N)
+	e.Pool.Run(B*Blocks(D, channelBlock), j.recur)
+	e.Pool.Run(Blocks(N, TokenBlock), j.gate)
+	e.MatMul(buf.Out, m.O.W, &buf.CodesO, N)
+	e.Add(dst[:N*d], h[:N*d], buf.Out[:N*d])
+}
+
+// mixerJob holds the arguments of the forward pass in flight, so that no closure is made for it.
+type mixerJob struct {
+	quantize, recur, gate func(worker, block int)
+
+	env            *Env
+	m              *TokenMixer
+	buf            *MixerBuffers
+	h, state, mask []float32
+	n, T           int
+}
+
+func (j *mixerJob) quantizeBlock(worker, b int) {
+	e, m, buf := j.env, j.m, j.buf
+	d := len(m.Norm)
+	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+		x := e.Row(worker, d)
+		if buf.X != nil {
+			x = buf.X[t*d:][:d]
+		}
+		buf.NormInv[t] = e.Set.RMSNorm(x, j.h[t*d:][:d], m.Norm, m.Eps)
+		m.I.Quantize(e, &buf.CodesI, t, x)
+		m.F.Quantize(e, &buf.CodesF, t, x)
+		m.G.Quantize(e, &buf.CodesG, t, x)
+	}
+}
+
+func (j *mixerJob) recurBlock(_, b int) {
+	D, T := len(j.m.GateNorm), j.T
+	perSequence := Blocks(D, channelBlock)
+	seq := b / perSequence
+	c0, c1 := Span(b%perSequence, channelBlock, D)
+	at := seq * T * D
+	var mask []float32
+	if j.mask != nil {
+		mask = j.mask[seq*T:][:T]
+	}
+	j.env.Set.Recurrence(j.buf.S[at:], j.state[seq*D:][:D], j.buf.I[at:], j.buf.Z[at:], j.m.Bound, mask, T, D, c0, c1)
+}
+
+func (j *mixerJob) gateBlock(worker, b int) {
+	e, m, buf := j.env, j.m, j.buf
+	D := len(m.GateNorm)
+	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+		a := e.Row(worker, D)
+		if buf.A != nil {
+			a = buf.A[t*D:][:D]
+		}
+		buf.GateInv[t] = e.Set.OutputGate(a, buf.G[t*D:][:D], buf.S[t*D:][:D], m.GateNorm, m.Eps)
+		m.O.Quantize(e, &buf.CodesO, t, a)
+	}
+}

@@ -1,0 +1,105 @@
+package layer
+
+// ChannelMixer is the second half of a block: h + down(silu(p)∘q), [p, q] the halves of gate_proj(RMS(h)) (spec §1).
+type ChannelMixer struct {
+	Norm  []float32 // [d], block norm
+	Eps   float32
+	Gate  BitLinear // [2I, d]: gate and up share one tensor and one scale
+	Down  BitLinear // [d, I]; its W is nil when DownDense is set
+	Dense []float32 // [d, I]: a full-precision down projection without norm (spec.DownDenseUnnormed), else nil
+}
+
+// Width returns I.
+func (m *ChannelMixer) Width() int { return m.Gate.W.Rows / 2 }
+
+// MLPBuffers holds a ChannelMixer's intermediate values for N tokens, shared or one a layer as MixerBuffers.
+type MLPBuffers struct {
+	CodesGate, CodesDown Codes
+	PQ                   []float32 // [N, 2I]: gate and up halves of each token
+	NormInv              []float32 // [N]: r of the block norm
+	Out                  []float32 // [N, d]: the down projection, before the residual; scratch
+	// X is kept in the unfused mode, A there and for a dense down projection: normalised input [N, d], silu(p)∘q [N, I].
+	X, A []float32
+
+	job mlpJob
+}
+
+// NewMLPBuffers makes buffers for n tokens. scratch is [n, d], for Out. With floats, the unfused mode's memory too.
+func (m *ChannelMixer) NewMLPBuffers(n int, scratch []float32, floats bool) *MLPBuffers {
+	d, I := len(m.Norm), m.Width()
+	b := &MLPBuffers{
+		CodesGate: NewCodes(n, d, floats), PQ: make([]float32, n*2*I), NormInv: make([]float32, n), Out: scratch,
+	}
+	if m.Dense == nil {
+		b.CodesDown = NewCodes(n, I, floats)
+	}
+	if floats {
+		b.X = make([]float32, n*d)
+	}
+	if floats || m.Dense != nil {
+		b.A = make([]float32, n*I)
+	}
+	b.job.quantize, b.job.activate, b.job.dense = b.job.quantizeBlock, b.job.activateBlock, b.job.denseBlock
+	return b
+}
+
+// Forward writes h + MLP(h) to dst [N, d]; dst may be h.
+func (m *ChannelMixer) Forward(e *Env, dst, h []float32, N int, buf *MLPBuffers) {
+	d := len(m.Norm)
+	j := &buf.job
+	j.env, j.m, j.buf, j.h, j.n = e, m, buf, h, N
+
+	e.Pool.Run(Blocks(N, TokenBlock), j.quantize)
+	e.MatMul(buf.PQ, m.Gate.W, &buf.CodesGate, N)
+	e.Pool.Run(Blocks(N, TokenBlock), j.activate)
+	if m.Dense != nil {
+		e.Pool.Run(Blocks(N, TokenBlock), j.dense)
+	} else {
+		e.MatMul(buf.Out, m.Down.W, &buf.CodesDown, N)
+	}
+	e.Add(dst[:N*d], h[:N*d], buf.Out[:N*d])
+}
+
+type mlpJob struct {
+	quantize, activate, dense func(worker, block int)
+
+	env *Env
+	m   *ChannelMixer
+	buf *MLPBuffers
+	h   []float32
+	n   int
+}
+
+func (j *mlpJob) quantizeBlock(worker, b int) {
+	e, m, buf := j.env, j.m, j.buf
+	d := len(m.Norm)
+	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+		x := e.Row(worker, d)
+		if buf.X != nil {
+			x = buf.X[t*d:][:d]
+		}
+		buf.NormInv[t] = e.Set.RMSNorm(x, j.h[t*d:][:d], m.Norm, m.Eps)
+		m.Gate.Quantize(e, &buf.CodesGate, t, x)
+	}
+}
+
+func (j *mlpJob) activateBlock(worker, b int) {
+	e, m, buf := j.env, j.m, j.buf
+	I := m.Width()
+	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+		a := e.Row(worker, I)
+		if buf.A != nil {
+			a = buf.A[t*I:][:I]
+		}
+		e.Set.SwiGLU(a, buf.PQ[t*2*I:][:I], buf.PQ[t*2*I+I:][:I])
+		if m.Dense == nil {
+			m.Down.Quantize(e, &buf.CodesDown, t, a)
+		}
+	}
+}
+
+func (j *mlpJob) denseBlock(_, b int) {
+	d, I := len(j.m.Norm), j.m.Width()
+	from, to := Span(b, TokenBlock, j.n)
+	j.env.Set.Dense(j.buf.Out[from*d:], d, j.m.Dense, j.buf.A[from*I:], I, to-from, 0, d)
+}

@@ -1,0 +1,71 @@
+package par
+
+import (
+	"sync/atomic"
+	"testing"
+)
+
+func TestRunCallsEachBlockOnce(t *testing.T) {
+	for _, threads := range []int{1, 2, 3, 7} {
+		p := New(threads)
+		for _, blocks := range []int{0, 1, 2, 5, 100, 1000} {
+			calls := make([]atomic.Int32, blocks)
+			p.Run(blocks, func(worker, b int) {
+				if worker < 0 || worker >= threads {
+					t.Errorf("threads %d: worker %d", threads, worker)
+				}
+				calls[b].Add(1)
+			})
+			for b := range calls {
+				if n := calls[b].Load(); n != 1 {
+					t.Fatalf("threads %d, blocks %d: block %d ran %d times", threads, blocks, b, n)
+				}
+			}
+		}
+		p.Close()
+	}
+}
+
+func TestRunRaisesAPanicInTheCaller(t *testing.T) {
+	p := New(2)
+	defer p.Close()
+	for _, bad := range []int{0, 1, 99} {
+		func() {
+			defer func() {
+				if r := recover(); r != "block" {
+					t.Errorf("bad block %d: recovered %v", bad, r)
+				}
+			}()
+			p.Run(100, func(_, b int) {
+				if b == bad {
+					panic("block")
+				}
+			})
+			t.Errorf("bad block %d: Run returned", bad)
+		}()
+	}
+	var ran atomic.Int32
+	p.Run(10, func(_, _ int) { ran.Add(1) })
+	if ran.Load() != 10 {
+		t.Errorf("after the panics %d of 10 blocks ran", ran.Load())
+	}
+}
+
+func TestRunAllocatesNothing(t *testing.T) {
+	p := New(2)
+	defer p.Close()
+	var sum atomic.Int64
+	work := func(_, b int) { sum.Add(int64(b)) }
+	if n := testing.AllocsPerRun(100, func() { p.Run(16, work) }); n != 0 {
+		t.Errorf("%v allocations per Run", n)
+	}
+}
+
+func BenchmarkRun(b *testing.B) {
+	p := New(2)
+	defer p.Close()
+	work := func(_, _ int) {}
+	for b.Loop() {
+		p.Run(2, work)
+	}
+}

@@ -1,0 +1,87 @@
+package quant
+
+import (
+	"fmt"
+	"math"
+
+	"mmfree/ternary/f32"
+)
+
+// ScaleBlock is the number of values whose magnitudes are summed together; the sums of the blocks are then added in
+// order. It is part of the numeric contract: workers take whole blocks, so the mean never depends on their number.
+const ScaleBlock = 4096
+
+// Blocks returns the number of blocks that n values make.
+func Blocks(n int) int { return (n + ScaleBlock - 1) / ScaleBlock }
+
+// Block returns block b of w.
+func Block[T any](w []T, b int) []T { return w[b*ScaleBlock : min((b+1)*ScaleBlock, len(w))] }
+
+// AbsSum returns Σ|w| of one block, in float64 and in order; NaN or infinity in w makes it non-finite.
+func AbsSum(block []float32) float64 {
+	// Four sums hide the adder's latency; sum j takes the values whose index is j modulo 4.
+	var acc [4]float64
+	for len(block) >= 4 {
+		acc[0] += float64(f32.Abs(block[0]))
+		acc[1] += float64(f32.Abs(block[1]))
+		acc[2] += float64(f32.Abs(block[2]))
+		acc[3] += float64(f32.Abs(block[3]))
+		block = block[4:]
+	}
+	for j, v := range block {
+		acc[j] += float64(f32.Abs(v))
+	}
+	return (acc[0] + acc[1]) + (acc[2] + acc[3])
+}
+
+const smallestMean = 1e-5
+
+// WeightScale returns m = max(mean|w|, 1e-5) of a tensor of n values from its blocks' sums (AbsSum). ok is false when
+// the tensor holds a NaN or infinity. Source: spec §3.1 step 3.
+func WeightScale(blockSums []float64, n int) (m float32, ok bool) {
+	var sum float64
+	for _, s := range blockSums {
+		sum += s
+	}
+	mean := sum / float64(n)
+	if math.IsNaN(mean) || math.IsInf(mean, 0) {
+		return 0, false
+	}
+	return float32(max(mean, smallestMean)), true
+}
+
+// Trits writes clamp(round(w/m), −1, 1), halves to even: 0 exactly when |w|·(1/m) ≤ 0.5.
+func Trits(dst []int8, w []float32, m float32) {
+	k := 1 / m
+	dst = dst[:len(w)]
+	for j, v := range w {
+		v = float32(v * k)
+		var t int8
+		if v > 0.5 {
+			t = 1
+		} else if v < -0.5 {
+			t = -1
+		}
+		dst[j] = t
+	}
+}
+
+// Ternarize writes the codes of w to dst and returns the scale m = max(mean|w|, 1e-5), so that w ≈ dst·m. w is one whole
+// tensor in any order; dst has its length. A NaN or infinity in w is an error that names its index.
+func Ternarize(dst []int8, w []float32) (m float32, err error) {
+	sums := make([]float64, Blocks(len(w)))
+	for b := range sums {
+		sums[b] = AbsSum(Block(w, b))
+	}
+	m, ok := WeightScale(sums, len(w))
+	if !ok {
+		for j, v := range w {
+			if math.Float32bits(v)&infBits == infBits {
+				return 0, fmt.Errorf("value %d is %v", j, v)
+			}
+		}
+		return 0, fmt.Errorf("the magnitudes of %d values overflow", len(w))
+	}
+	Trits(dst, w, m)
+	return m, nil
+}
