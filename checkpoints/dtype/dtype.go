@@ -57,6 +57,15 @@ func (t Type) Bits() int {
 	return 0
 }
 
+// Canonical returns the type as a constant of the program, which keeps no file's bytes alive, or "" when there is no
+// such type.
+func (t Type) Canonical() Type {
+	if i := t.Rank(); i >= 0 {
+		return types[i].name
+	}
+	return ""
+}
+
 // Rank returns the position of the type in the reference's order, wider types behind narrower ones, or −1.
 func (t Type) Rank() int {
 	for i := range types {
