@@ -96,6 +96,7 @@ func (s *Sampler) Sample(logits []float32) int32 {
 // byProbability sorts a sampler's order, most likely first.
 type byProbability struct{ s *Sampler }
 
-func (b *byProbability) Len() int           { return len(b.s.order) }
-func (b *byProbability) Swap(i, j int)      { b.s.order[i], b.s.order[j] = b.s.order[j], b.s.order[i] }
+func (b *byProbability) Len() int { return len(b.s.order) }
+func (b *byProbability) Swap(i, j int) { b.s.order[i], b.s.order[j] = b.s.order[j], b.s.order[i] }
+
 func (b *byProbability) Less(i, j int) bool { return b.s.prob[b.s.order[i]] > b.s.prob[b.s.order[j]] }

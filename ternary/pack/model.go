@@ -3,6 +3,7 @@ package pack
 import (
 	"fmt"
 
+	"mmfree/ternary/quant"
 	"mmfree/ternary/spec"
 )
 
@@ -43,6 +44,32 @@ func NewModel(c spec.Config, dense map[string][]float32, matrices map[string]*Ma
 		}
 	}
 	return m, nil
+}
+
+// Build makes the packed model of shadow weights: every ternary tensor quantised and packed, everything else used in
+// place, so that a later change of w shows in the model's dense tensors and not in its matrices. A NaN or infinity is an
+// error that names tensor and index.
+func Build(w *spec.Weights) (*Model, error) {
+	dense, matrices := map[string][]float32{}, map[string]*Matrix{}
+	var codes []int8 // of one tensor at a time
+	for _, t := range spec.PackedTensors(w.Config) {
+		shadow := w.Get(spec.ShadowName(w.Config, t.Name))
+		if t.Kind != spec.Ternary {
+			dense[t.Name] = shadow
+			continue
+		}
+		if cap(codes) < len(shadow) {
+			codes = make([]int8, len(shadow))
+		}
+		m := New(t.Shape[0], t.Shape[1])
+		var err error
+		if m.Scale, err = quant.Ternarize(codes[:len(shadow)], shadow); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
+		}
+		m.Encode(codes[:len(shadow)], 0, m.Superblocks())
+		matrices[t.Name] = m
+	}
+	return NewModel(w.Config, dense, matrices)
 }
 
 // Dense returns the values of a full-precision tensor, or nil when the model has none of that name.
