@@ -2,6 +2,7 @@ package pack
 
 import (
 	"fmt"
+	"slices"
 
 	"mmfree/ternary/quant"
 	"mmfree/ternary/spec"
@@ -46,30 +47,41 @@ func NewModel(c spec.Config, dense map[string][]float32, matrices map[string]*Ma
 	return m, nil
 }
 
-// Build makes the packed model of shadow weights: every ternary tensor quantised and packed, everything else used in
-// place, so that a later change of w shows in the model's dense tensors and not in its matrices. A NaN or infinity is an
-// error that names tensor and index.
-func Build(w *spec.Weights) (*Model, error) {
+// Over makes a model over shadow weights whose codes are still to be written: dense tensors are w's own memory, matrices
+// hold zero trits and scale 0. Training fills them anew after each update.
+func Over(w *spec.Weights) (*Model, error) {
 	dense, matrices := map[string][]float32{}, map[string]*Matrix{}
-	var codes []int8 // of one tensor at a time
 	for _, t := range spec.PackedTensors(w.Config) {
-		shadow := w.Get(spec.ShadowName(w.Config, t.Name))
-		if t.Kind != spec.Ternary {
-			dense[t.Name] = shadow
-			continue
+		if t.Kind == spec.Ternary {
+			matrices[t.Name] = New(t.Shape[0], t.Shape[1])
+		} else {
+			dense[t.Name] = w.Get(t.Name)
 		}
-		if cap(codes) < len(shadow) {
-			codes = make([]int8, len(shadow))
-		}
-		m := New(t.Shape[0], t.Shape[1])
-		var err error
-		if m.Scale, err = quant.Ternarize(codes[:len(shadow)], shadow); err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
-		}
-		m.Encode(codes[:len(shadow)], 0, m.Superblocks())
-		matrices[t.Name] = m
 	}
 	return NewModel(w.Config, dense, matrices)
+}
+
+// Build makes the packed model of shadow weights: Over, with every ternary tensor quantised and packed. A later change of
+// w shows in the model's dense tensors and not in its matrices. A NaN or infinity is an error that names tensor and index.
+func Build(w *spec.Weights) (*Model, error) {
+	p, err := Over(w)
+	if err != nil {
+		return nil, err
+	}
+	var codes []int8 // of one tensor at a time
+	for _, t := range p.Tensors {
+		m := p.Matrix(t.Name)
+		if m == nil {
+			continue
+		}
+		shadow := w.Get(spec.ShadowName(w.Config, t.Name))
+		codes = slices.Grow(codes[:0], len(shadow))[:len(shadow)]
+		if m.Scale, err = quant.Ternarize(codes, shadow); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
+		}
+		m.Encode(codes, 0, m.Superblocks())
+	}
+	return p, nil
 }
 
 // Dense returns the values of a full-precision tensor, or nil when the model has none of that name.

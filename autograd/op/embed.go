@@ -1,0 +1,67 @@
+package op
+
+import (
+	G "gorgonia.org/gorgonia"
+
+	"mmfree/ternary/layer"
+)
+
+// embedChannels is the number of channels of one block of the embeddings' gradient: workers own channels, so that tokens
+// of equal id are added in order by one of them.
+const embedChannels = 64
+
+type embed struct {
+	w     *Workspace
+	model *layer.MatMulFree
+	out   []float32
+	grad  []float32
+	dh    []float32
+	run   func(worker, block int)
+}
+
+// Embed adds the look-up h [N, d] = E[ids]; out [N, d] is its memory.
+func Embed(w *Workspace, m *layer.MatMulFree, table Weight, out []float32) (*G.Node, error) {
+	e := &embed{w: w, model: m, out: out, grad: table.Grad}
+	e.run = e.block
+	p := &part{name: "embeddings", out: Dense(out, w.N, w.Config.HiddenSize), forward: e.forward, weights: []Weight{table}}
+	if w.Training {
+		p.backward = e.backward
+	}
+	return p.node(nil)
+}
+
+func (e *embed) forward([]G.Value) error {
+	e.model.Embed(e.out, e.w.IDs)
+	e.w.tap("embeddings", -1, e.out)
+	return nil
+}
+
+func (e *embed) backward(in []G.Value) error {
+	e.dh = floats(in[2])
+	e.w.Env.Pool.Run(layer.Blocks(e.w.Config.HiddenSize, embedChannels), e.run)
+	return nil
+}
+
+func (e *embed) block(_, b int) {
+	d := e.w.Config.HiddenSize
+	from, to := layer.Span(b, embedChannels, d)
+	pad := int32(-1)
+	if e.w.Config.PadTokenID != nil {
+		pad = int32(*e.w.Config.PadTokenID) // its row stays zero: no gradient
+	}
+	for t, id := range e.w.IDs {
+		if id == pad {
+			continue
+		}
+		row := e.grad[int(id)*d:][:d]
+		for c, v := range e.dh[t*d+from : t*d+to] {
+			row[from+c] += v
+		}
+	}
+}
+
+func (w *Workspace) tap(part string, l int, rows []float32) {
+	if w.Tap != nil {
+		w.Tap(layer.TapName(part, l), rows)
+	}
+}

@@ -1,0 +1,118 @@
+package op
+
+import (
+	"fmt"
+
+	"mmfree/ternary/layer"
+	"mmfree/ternary/pack"
+	"mmfree/ternary/quant"
+)
+
+// Linear is one ternary tensor in training: the shadow weight, its gradient, and its codes packed by rows (forward) and
+// by columns (for dX). The codes are those of the moment; Refresh renews them after an update.
+type Linear struct {
+	Name   string
+	Shadow []float32    // [out, in]; nil when the codes are fixed
+	Grad   []float32    // [out, in]; nil in evaluation
+	W      *pack.Matrix // [out, in], shared with the pack.Model that the layers read
+	WT     *pack.Matrix // [in, out]; nil in evaluation
+
+	generation uint64 // of the shadow weights that the codes were made from
+}
+
+// Quantiser renews the codes of a session's linears. generation counts updates of the shadow weights.
+type Quantiser struct {
+	Generation uint64
+
+	env   *layer.Env
+	codes []int8    // of the largest tensor
+	sums  []float64 // of its blocks
+	l     *Linear
+	// The jobs, made once.
+	sum, trit, encode func(worker, block int)
+}
+
+// NewQuantiser makes a quantiser for tensors of at most n values.
+func NewQuantiser(env *layer.Env, n int) *Quantiser {
+	q := &Quantiser{Generation: 1, env: env, codes: make([]int8, n), sums: make([]float64, quant.Blocks(n))}
+	q.sum, q.trit, q.encode = q.sumBlock, q.tritBlock, q.encodeBlock
+	return q
+}
+
+// Refresh ternarizes and packs the linear's shadow weight if that has changed since it last did.
+func (q *Quantiser) Refresh(l *Linear) error {
+	if l.Shadow == nil || l.generation == q.Generation {
+		return nil
+	}
+	q.l = l
+	blocks := quant.Blocks(len(l.Shadow))
+	q.env.Pool.Run(blocks, q.sum)
+	scale, ok := quant.WeightScale(q.sums[:blocks], len(l.Shadow))
+	if !ok {
+		return fmt.Errorf("tensor %s: %w", l.Name, ErrNotFinite)
+	}
+	l.W.Scale = scale
+	q.env.Pool.Run(blocks, q.trit)
+	n := l.W.Superblocks()
+	if l.WT != nil {
+		l.WT.Scale = scale
+		n += l.WT.Superblocks()
+	}
+	q.env.Pool.Run(n, q.encode)
+	l.generation = q.Generation
+	return nil
+}
+
+func (q *Quantiser) sumBlock(_, b int) { q.sums[b] = quant.AbsSum(quant.Block(q.l.Shadow, b)) }
+
+func (q *Quantiser) tritBlock(_, b int) {
+	quant.Trits(quant.Block(q.codes[:len(q.l.Shadow)], b), quant.Block(q.l.Shadow, b), q.l.W.Scale)
+}
+
+func (q *Quantiser) encodeBlock(_, b int) {
+	if n := q.l.W.Superblocks(); b >= n {
+		q.l.WT.EncodeTransposed(q.codes, b-n, b-n+1)
+		return
+	}
+	q.l.W.Encode(q.codes, b, b+1)
+}
+
+// outerRows is the number of output rows of one block of a weight gradient.
+const outerRows = 32
+
+// outerJob adds a weight gradient: grad[o, k] += Σ_t dy[t, o]/s[t]·q[t, k].
+type outerJob struct {
+	run   func(worker, block int)
+	env   *layer.Env
+	grad  []float32
+	dy    []float32
+	s     []float32
+	q     []int8
+	float []float32 // instead of q
+	R, K  int
+	n     int
+}
+
+func (j *outerJob) block(_, b int) {
+	o0, o1 := layer.Span(b, outerRows, j.R)
+	if j.float != nil {
+		j.env.Set.OuterFloat(j.grad, j.dy, j.R, j.s, j.float, j.K, j.n, o0, o1)
+		return
+	}
+	j.env.Set.OuterCodes(j.grad, j.dy, j.R, j.s, j.q, j.K, j.n, o0, o1)
+}
+
+// backward is the straight-through gradient of a BitLinear's product (spec §3.2) for tokens [t0, t0+n) of its codes c and
+// the upstream gradient dy [n, out] of those tokens: the weight's is added, dX̃ [n, in] is written to dnorm.
+func (l *Linear) backward(w *Workspace, dnorm, dy []float32, c *layer.Codes, t0, n int) {
+	R, K := l.W.Rows, l.W.Cols
+	j := &w.outer
+	*j = outerJob{run: j.run, env: w.Env, grad: l.Grad, dy: dy, s: c.Scale[t0:], R: R, K: K, n: n}
+	if c.Float != nil {
+		j.float = c.Float[t0*K:]
+	} else {
+		j.q = c.Q[t0*K:]
+	}
+	w.Env.Pool.Run(layer.Blocks(R, outerRows), j.run)
+	w.Env.MatMulFloat(dnorm, l.WT, dy, l.W.Scale, n)
+}

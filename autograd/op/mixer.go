@@ -1,0 +1,169 @@
+package op
+
+import (
+	G "gorgonia.org/gorgonia"
+
+	"mmfree/ternary/layer"
+)
+
+// MixerWeights names the graph inputs of a TokenMixer, and its ternary tensors.
+type MixerWeights struct {
+	Norm, NormI, NormF, NormG, NormO, GateNorm Weight
+	WI, WF, WG, WO                             Weight
+	Bounds                                     *Weight // Λ [L, d], an input node of this layer's own; nil where no bound acts
+	I, F, G, O                                 *Linear
+}
+
+type mixer struct {
+	w     *Workspace
+	m     *layer.TokenMixer
+	model *layer.MatMulFree
+	l     int
+	p     MixerWeights
+	buf   *layer.MixerBuffers
+	out   []float32
+	state []float32 // [B, D], cleared before each run
+
+	dh, h, dout []float32 // of the backward pass in flight
+
+	gateBack, recurBack, normBack func(worker, block int)
+}
+
+// TokenMixer adds the first half of layer l: h + o_proj(RMS(g)∘silu(s)). buf and out [N, d] are its memory.
+func TokenMixer(w *Workspace, model *layer.MatMulFree, l int, p MixerWeights, h *G.Node, buf *layer.MixerBuffers, out []float32) (*G.Node, error) {
+	x := &mixer{
+		w: w, m: &model.Mixers[l], model: model, l: l, p: p, buf: buf, out: out,
+		state: make([]float32, w.B*w.Config.RecurrenceWidth()),
+	}
+	x.gateBack, x.recurBack, x.normBack = x.gateBackward, x.recurBackward, x.normBackward
+	n := &part{
+		name: layer.TapName("attn", l), out: Dense(out, w.N, w.Config.HiddenSize), forward: x.forward,
+		weights: []Weight{p.Norm, p.WI, p.NormI, p.WF, p.NormF, p.WG, p.NormG, p.GateNorm, p.WO, p.NormO},
+	}
+	if p.Bounds != nil {
+		n.weights = append(n.weights, *p.Bounds)
+	}
+	if w.Training {
+		x.dh = w.dhBuffer()
+		n.dh, n.backward = Dense(x.dh, w.N, w.Config.HiddenSize), x.backward
+	}
+	return n.node(h)
+}
+
+func (x *mixer) forward(in []G.Value) error {
+	for _, l := range []*Linear{x.p.I, x.p.F, x.p.G, x.p.O} {
+		if err := x.w.Quantiser.Refresh(l); err != nil {
+			return err
+		}
+	}
+	clear(x.state)
+	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.B, x.w.T, x.state, nil, x.buf)
+	x.w.tap("attn", x.l, x.out)
+	return nil
+}
+
+// backward: from dh' = dy to dh and the weights' gradients, parts in reverse (spec §2, §3.2, §4).
+func (x *mixer) backward(in []G.Value) error {
+	w, s, buf := x.w, &x.w.scratch, x.buf
+	x.h, x.dout = floats(in[0]), floats(in[len(in)-1])
+	d, D := w.Config.HiddenSize, w.Config.RecurrenceWidth()
+	blocks := layer.Blocks(w.N, layer.TokenBlock)
+
+	// Output projection, its norm, the output gate.
+	x.p.O.backward(w, s.dWide, x.dout, &buf.CodesO, 0, w.N)
+	w.Env.Pool.Run(blocks, x.gateBack)
+	w.addGain(x.p.NormO.Grad, 2*D, 0)
+	w.addGain(x.p.GateNorm.Grad, 2*D, D)
+
+	// The recurrence and its gates.
+	clear(s.dBound)
+	w.Env.Pool.Run(w.B*layer.Blocks(D, recurChannels), x.recurBack)
+	if x.p.Bounds != nil {
+		x.boundsBackward()
+	}
+
+	// The three projections, their norms, the block norm, the residual.
+	x.p.I.backward(w, s.dNorm[0], s.dI, &buf.CodesI, 0, w.N)
+	x.p.F.backward(w, s.dNorm[1], s.dZ, &buf.CodesF, 0, w.N)
+	x.p.G.backward(w, s.dNorm[2], s.dG, &buf.CodesG, 0, w.N)
+	w.Env.Pool.Run(blocks, x.normBack)
+	for i, g := range []Weight{x.p.NormI, x.p.NormF, x.p.NormG, x.p.Norm} {
+		w.addGain(g.Grad, 4*d, i*d)
+	}
+	return nil
+}
+
+func (x *mixer) gateBackward(worker, b int) {
+	w, s, set, buf := x.w, &x.w.scratch, x.w.Env.Set, x.buf
+	D := w.Config.RecurrenceWidth()
+	dNormO, dGate := w.partialGain(b, 2*D, 0, D), w.partialGain(b, 2*D, D, D)
+	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
+		g, st := buf.G[t*D:][:D], buf.S[t*D:][:D]
+		a, da := w.row(worker, 0, D), w.row(worker, 1, D)
+		if buf.A != nil {
+			a = buf.A[t*D:][:D]
+		} else {
+			set.OutputGate(a, g, st, x.m.GateNorm, x.m.Eps) // cheaper to make again than to keep
+		}
+		set.RMSNormBackward(da, dNormO, s.dWide[t*D:][:D], a, x.m.O.Gain, buf.CodesO.Inv[t], false)
+		set.OutputGateBackward(s.dG[t*D:][:D], s.dS[t*D:][:D], dGate, da, g, st, x.m.GateNorm, buf.GateInv[t])
+	}
+}
+
+// recurChannels is the number of channels of one block of the recurrence's backward pass.
+const recurChannels = 64
+
+func (x *mixer) recurBackward(_, b int) {
+	w, s, buf := x.w, &x.w.scratch, x.buf
+	D, T := w.Config.RecurrenceWidth(), w.T
+	perSequence := layer.Blocks(D, recurChannels)
+	seq := b / perSequence
+	c0, c1 := layer.Span(b%perSequence, recurChannels, D)
+	at := seq * T * D
+	w.Env.Set.RecurrenceBackward(s.dI[at:], s.dZ[at:], s.dBound[seq*D:][:D], s.dS[at:], buf.S[at:], s.zero[seq*D:][:D],
+		buf.I[at:], buf.Z[at:], x.m.Bound, nil, T, D, c0, c1)
+}
+
+// boundsBackward adds this layer's share of dΛ. The share of one layer's dlb alone is, with p the softmax and lb this
+// layer's bound: dΛ_j += p_j·(c_j − dlb·lb), c_j = dlb for 1 ≤ j ≤ ℓ and 0 elsewhere; the sum over layers is spec §4's.
+func (x *mixer) boundsBackward() {
+	d := x.w.Config.HiddenSize
+	for c := range d {
+		var dlb float32
+		for b := range x.w.B {
+			dlb += x.w.scratch.dBound[b*d+c]
+		}
+		lb := x.m.Bound[c]
+		for j := range x.w.Config.NumHiddenLayers {
+			share := float32(-dlb * lb)
+			if j >= 1 && j <= x.l {
+				share = float32(dlb * (1 - lb))
+			}
+			x.p.Bounds.Grad[j*d+c] += float32(x.model.Probabilities[j*d+c] * share)
+		}
+	}
+}
+
+func (x *mixer) normBackward(worker, b int) {
+	w, s, set, buf := x.w, &x.w.scratch, x.w.Env.Set, x.buf
+	d := w.Config.HiddenSize
+	var dGain [4][]float32 // i, f, g, block norm
+	for i := range dGain {
+		dGain[i] = w.partialGain(b, 4*d, i*d, d)
+	}
+	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
+		h := x.h[t*d:][:d]
+		n, dx := w.row(worker, 0, d), w.row(worker, 1, d)
+		if buf.X != nil {
+			n = buf.X[t*d:][:d]
+		} else {
+			set.RMSNorm(n, h, x.m.Norm, x.m.Eps)
+		}
+		set.RMSNormBackward(dx, dGain[0], s.dNorm[0][t*d:][:d], n, x.m.I.Gain, buf.CodesI.Inv[t], false)
+		set.RMSNormBackward(dx, dGain[1], s.dNorm[1][t*d:][:d], n, x.m.F.Gain, buf.CodesF.Inv[t], true)
+		set.RMSNormBackward(dx, dGain[2], s.dNorm[2][t*d:][:d], n, x.m.G.Gain, buf.CodesG.Inv[t], true)
+		dh := x.dh[t*d:][:d]
+		copy(dh, x.dout[t*d:][:d])
+		set.RMSNormBackward(dh, dGain[3], dx, h, x.m.Norm, buf.NormInv[t], true)
+	}
+}

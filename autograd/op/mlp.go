@@ -1,0 +1,133 @@
+package op
+
+import (
+	G "gorgonia.org/gorgonia"
+
+	"mmfree/ternary/layer"
+)
+
+// MLPWeights names the graph inputs of a ChannelMixer, and its ternary tensors.
+type MLPWeights struct {
+	Norm, NormGate, NormDown Weight
+	WGate, WDown             Weight
+	Gate                     *Linear
+	Down                     *Linear // nil for a dense down projection
+}
+
+type mlp struct {
+	w   *Workspace
+	m   *layer.ChannelMixer
+	l   int
+	p   MLPWeights
+	buf *layer.MLPBuffers
+	out []float32
+
+	dh, h, dout []float32
+
+	activateBack, normBack, denseBack, denseOuter func(worker, block int)
+}
+
+// ChannelMixer adds the second half of layer l: h + down(silu(p)∘q). buf and out [N, d] are its memory.
+func ChannelMixer(w *Workspace, m *layer.ChannelMixer, l int, p MLPWeights, h *G.Node, buf *layer.MLPBuffers, out []float32) (*G.Node, error) {
+	x := &mlp{w: w, m: m, l: l, p: p, buf: buf, out: out}
+	x.activateBack, x.normBack, x.denseBack, x.denseOuter = x.activateBackward, x.normBackward, x.denseBackward, x.denseOuterBlock
+	n := &part{
+		name: layer.TapName("mlp", l), out: Dense(out, w.N, w.Config.HiddenSize), forward: x.forward,
+		weights: []Weight{p.Norm, p.WGate, p.NormGate, p.WDown, p.NormDown},
+	}
+	if w.Training {
+		x.dh = w.dhBuffer()
+		n.dh, n.backward = Dense(x.dh, w.N, w.Config.HiddenSize), x.backward
+	}
+	return n.node(h)
+}
+
+func (x *mlp) forward(in []G.Value) error {
+	for _, l := range []*Linear{x.p.Gate, x.p.Down} {
+		if l == nil {
+			continue
+		}
+		if err := x.w.Quantiser.Refresh(l); err != nil {
+			return err
+		}
+	}
+	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.N, x.buf)
+	x.w.tap("mlp", x.l, x.out)
+	return nil
+}
+
+// backward: from dh' = dy to dh and the weights' gradients, parts in reverse (spec §2, §3.2, §4).
+func (x *mlp) backward(in []G.Value) error {
+	w, s, buf := x.w, &x.w.scratch, x.buf
+	x.h, x.dout = floats(in[0]), floats(in[len(in)-1])
+	d, I := w.Config.HiddenSize, w.Config.MLPWidth()
+	blocks := layer.Blocks(w.N, layer.TokenBlock)
+
+	if x.p.Down != nil {
+		x.p.Down.backward(w, s.dWide, x.dout, &buf.CodesDown, 0, w.N)
+	} else {
+		w.Env.Pool.Run(layer.Blocks(d, outerRows), x.denseOuter)
+		w.Env.Pool.Run(blocks, x.denseBack)
+	}
+	w.Env.Pool.Run(blocks, x.activateBack)
+	if x.p.Down != nil {
+		w.addGain(x.p.NormDown.Grad, I, 0)
+	}
+	x.p.Gate.backward(w, s.dNorm[0], s.dPQ, &buf.CodesGate, 0, w.N)
+	w.Env.Pool.Run(blocks, x.normBack)
+	w.addGain(x.p.NormGate.Grad, 2*d, 0)
+	w.addGain(x.p.Norm.Grad, 2*d, d)
+	return nil
+}
+
+// denseOuterBlock and denseBackward are the plain gradients of a full-precision down projection.
+func (x *mlp) denseOuterBlock(_, b int) {
+	d, I := x.w.Config.HiddenSize, x.w.Config.MLPWidth()
+	o0, o1 := layer.Span(b, outerRows, d)
+	x.w.Env.Set.OuterFloat(x.p.WDown.Grad, x.dout, d, nil, x.buf.A, I, x.w.N, o0, o1)
+}
+
+func (x *mlp) denseBackward(_, b int) {
+	d, I := x.w.Config.HiddenSize, x.w.Config.MLPWidth()
+	from, to := layer.Span(b, layer.TokenBlock, x.w.N)
+	x.w.Env.Set.DenseTransposed(x.w.scratch.dWide[from*I:], x.m.Dense, x.dout[from*d:], d, I, to-from)
+}
+
+func (x *mlp) activateBackward(worker, b int) {
+	w, s, set, buf := x.w, &x.w.scratch, x.w.Env.Set, x.buf
+	I := w.Config.MLPWidth()
+	dNormDown := w.partialGain(b, I, 0, I)
+	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
+		p, q := buf.PQ[t*2*I:][:I], buf.PQ[t*2*I+I:][:I]
+		da := s.dWide[t*I:][:I]
+		if x.p.Down != nil {
+			a := w.row(worker, 0, I)
+			if buf.A != nil {
+				a = buf.A[t*I:][:I]
+			} else {
+				set.SwiGLU(a, p, q)
+			}
+			set.RMSNormBackward(da, dNormDown, da, a, x.m.Down.Gain, buf.CodesDown.Inv[t], false)
+		}
+		set.SwiGLUBackward(s.dPQ[t*2*I:][:I], s.dPQ[t*2*I+I:][:I], da, p, q)
+	}
+}
+
+func (x *mlp) normBackward(worker, b int) {
+	w, s, set, buf := x.w, &x.w.scratch, x.w.Env.Set, x.buf
+	d := w.Config.HiddenSize
+	dGate, dNorm := w.partialGain(b, 2*d, 0, d), w.partialGain(b, 2*d, d, d)
+	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
+		h := x.h[t*d:][:d]
+		n, dx := w.row(worker, 0, d), w.row(worker, 1, d)
+		if buf.X != nil {
+			n = buf.X[t*d:][:d]
+		} else {
+			set.RMSNorm(n, h, x.m.Norm, x.m.Eps)
+		}
+		set.RMSNormBackward(dx, dGate, s.dNorm[0][t*d:][:d], n, x.m.Gate.Gain, buf.CodesGate.Inv[t], false)
+		dh := x.dh[t*d:][:d]
+		copy(dh, x.dout[t*d:][:d])
+		set.RMSNormBackward(dh, dNorm, dx, h, x.m.Norm, buf.NormInv[t], true)
+	}
+}

@@ -1,0 +1,122 @@
+package op
+
+import (
+	"errors"
+
+	"mmfree/ternary/layer"
+	"mmfree/ternary/spec"
+)
+
+// ErrNotFinite is the class of values from which no step can be computed.
+var ErrNotFinite = errors.New("a value is NaN or infinite")
+
+// Workspace is what the ops of one graph share: kernels and workers, the batch's shape and ids, and the scratch memory of
+// the backward pass. B sequences of T tokens, N = B·T.
+type Workspace struct {
+	Env       *layer.Env
+	Quantiser *Quantiser
+	Config    spec.Config
+	B, T, N   int
+	Training  bool
+	Unfused   bool // keep float activations for the backward pass
+
+	// The batch of the run in flight.
+	IDs       []int32   // [N]
+	Labels    []int32   // [N]; a negative label is ignored
+	LossScale float32   // what the summed loss is multiplied by: 1/labels
+	LossSum   float64   // Σ of the tokens' losses in nats, before LossScale; an output
+	Logits    []float32 // [N, V], where they are wanted; else nil
+	Tap       func(name string, rows []float32)
+
+	scratch backwardScratch
+	gains   gainJob
+	outer   outerJob
+}
+
+// backwardScratch is shared by all parts: each uses it up before the next runs.
+type backwardScratch struct {
+	dNorm          [3][]float32 // [N, d]: dX̃ of up to three projections
+	dWide          []float32    // [N, max(D, I)]: dX̃ of a projection back to d
+	dI, dZ, dG, dS []float32    // [N, D]
+	dPQ            []float32    // [N, 2I]
+	dBound         []float32    // [B, D]
+	rows           [][]float32  // two rows of the widest layer per worker
+	gains          []float32    // partial gradients of gains, per block of tokens
+	dh             [2][]float32 // [N, d]: gradients of the residual stream, used in turn
+	nextDH         int
+	zero           []float32 // [B, D] of zeros: the state before the first token
+}
+
+// NewWorkspace makes the memory for batches of B×T tokens.
+func NewWorkspace(env *layer.Env, q *Quantiser, c spec.Config, B, T int, training, unfused bool) *Workspace {
+	d, D, I, N := c.HiddenSize, c.RecurrenceWidth(), c.MLPWidth(), B*T
+	w := &Workspace{
+		Env: env, Quantiser: q, Config: c, B: B, T: T, N: N, Training: training, Unfused: unfused,
+		IDs: make([]int32, N), Labels: make([]int32, N),
+	}
+	w.gains.run = w.gains.block
+	w.outer.run = w.outer.block
+	if !training {
+		return w
+	}
+	floats := func(n int) []float32 { return make([]float32, n) }
+	s := &w.scratch
+	for i := range s.dNorm {
+		s.dNorm[i] = floats(N * d)
+	}
+	s.dWide = floats(N * max(D, I))
+	s.dI, s.dZ, s.dG, s.dS = floats(N*D), floats(N*D), floats(N*D), floats(N*D)
+	s.dPQ = floats(N * 2 * I)
+	s.dBound, s.zero = floats(B*D), floats(B*D)
+	for range 2 * env.Pool.Threads() {
+		s.rows = append(s.rows, floats(max(d, D, I)))
+	}
+	s.gains = floats(layer.Blocks(N, layer.TokenBlock) * max(4*d, 2*D, I+d))
+	s.dh[0], s.dh[1] = floats(N*d), floats(N*d)
+	return w
+}
+
+// dhBuffer returns the buffer for the next gradient of the residual stream. Parts are differentiated from the last to
+// the first, each reading its successor's, so two buffers suffice.
+func (w *Workspace) dhBuffer() []float32 {
+	w.scratch.nextDH ^= 1
+	return w.scratch.dh[w.scratch.nextDH]
+}
+
+// row returns the worker's scratch row i (0 or 1) of n values.
+func (w *Workspace) row(worker, i, n int) []float32 { return w.scratch.rows[2*worker+i][:n] }
+
+// partialGain returns the zeroed partial gradient of the gain that lies at offset in a block's stride of floats.
+func (w *Workspace) partialGain(block, stride, offset, n int) []float32 {
+	p := w.scratch.gains[block*stride+offset:][:n]
+	clear(p)
+	return p
+}
+
+// gainJob adds the partial gradients of gains to the gradient, blocks in order.
+type gainJob struct {
+	run      func(worker, block int)
+	w        *Workspace
+	grad     []float32
+	offset   int
+	stride   int
+	nPartial int
+}
+
+const gainChannels = 256
+
+func (w *Workspace) addGain(grad []float32, stride, offset int) {
+	j := &w.gains
+	*j = gainJob{run: j.run, w: w, grad: grad, stride: stride, offset: offset, nPartial: layer.Blocks(w.N, layer.TokenBlock)}
+	w.Env.Pool.Run(layer.Blocks(len(grad), gainChannels), j.run)
+}
+
+func (j *gainJob) block(_, b int) {
+	from, to := layer.Span(b, gainChannels, len(j.grad))
+	out := j.grad[from:to]
+	for p := range j.nPartial {
+		for c, v := range j.w.scratch.gains[p*j.stride+j.offset+from:][:len(out)] {
+			out[c] += v
+		}
+	}
+}

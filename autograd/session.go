@@ -1,0 +1,239 @@
+package autograd
+
+import (
+	"errors"
+	"fmt"
+
+	G "gorgonia.org/gorgonia"
+
+	"mmfree/autograd/model"
+	"mmfree/autograd/op"
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/layer"
+	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
+	"mmfree/ternary/spec"
+)
+
+// ErrNotFinite is the class of errors for values from which no step can be computed: the shadow weights hold a NaN or an
+// infinity.
+var ErrNotFinite = op.ErrNotFinite
+
+// ErrInput is the class of batches that do not fit the model.
+var ErrInput = errors.New("batch")
+
+// Options says how a Session computes; no choice here changes a bit of the loss or, Unfused included, of a gradient.
+type Options struct {
+	Set     *kernel.Set
+	Pool    *par.Pool
+	Unfused bool // keep float activations for the backward pass instead of int8 codes: more memory, for comparison
+}
+
+// Session holds the graphs over one model's weights: a training graph and evaluation graphs, compiled when a batch shape
+// is first seen. All read the same shadow weights through the same packed codes. One caller at a time.
+type Session struct {
+	options   Options
+	weights   *spec.Weights // nil for a model that exists only as codes
+	grads     *spec.Weights
+	packed    *pack.Model
+	layers    *layer.MatMulFree
+	env       *layer.Env
+	quantiser *op.Quantiser
+	linears   map[string]*op.Linear
+
+	training   map[[2]int]*program
+	evaluation map[[2]int]*program
+	boundsOf   uint64 // generation of the weights that the lower bounds were computed from
+}
+
+// program is one compiled graph.
+type program struct {
+	work *op.Workspace
+	vm   G.VM
+	loss *G.Node
+}
+
+// NewSession makes a session over shadow weights, which it reads in place: call WeightsChanged after each update.
+func NewSession(w *spec.Weights, o Options) (*Session, error) {
+	p, err := pack.Over(w)
+	if err != nil {
+		return nil, err
+	}
+	s := newSession(p, o)
+	s.weights, s.grads = w, w.Like()
+	largest := 0
+	for _, t := range p.Tensors {
+		if t.Kind != spec.Ternary {
+			continue
+		}
+		shadow := spec.ShadowName(w.Config, t.Name)
+		s.linears[t.Name] = &op.Linear{
+			Name: t.Name, Shadow: w.Get(shadow), Grad: s.grads.Get(shadow), W: p.Matrix(t.Name), WT: pack.New(t.Shape[1], t.Shape[0]),
+		}
+		largest = max(largest, t.Elements())
+	}
+	s.quantiser = op.NewQuantiser(s.env, largest)
+	return s, nil
+}
+
+// NewForward makes a session that only evaluates, over a packed model's own codes.
+func NewForward(p *pack.Model, o Options) *Session {
+	s := newSession(p, o)
+	for _, t := range p.Tensors {
+		if t.Kind == spec.Ternary {
+			s.linears[t.Name] = &op.Linear{Name: t.Name, W: p.Matrix(t.Name)}
+		}
+	}
+	s.quantiser = op.NewQuantiser(s.env, 0)
+	return s
+}
+
+func newSession(p *pack.Model, o Options) *Session {
+	return &Session{
+		options: o, packed: p, layers: layer.NewMatMulFree(p), env: layer.NewEnv(o.Set, o.Pool, p.Config),
+		linears: map[string]*op.Linear{}, training: map[[2]int]*program{}, evaluation: map[[2]int]*program{},
+	}
+}
+
+// Grads returns the gradients, which Backward adds to. Nil for a session that only evaluates.
+func (s *Session) Grads() *spec.Weights { return s.grads }
+
+// ZeroGrads clears the gradients; before the first micro-batch of a step.
+func (s *Session) ZeroGrads() { clear(s.grads.Flat()) }
+
+// WeightsChanged tells the session that the shadow weights were updated: codes are made anew when next needed.
+func (s *Session) WeightsChanged() { s.quantiser.Generation++ }
+
+// Backward runs forward and backward over one batch of B sequences, T = len(ids)/B tokens each, and adds the gradients of
+// Σ loss·scale to Grads. labels[t] is the token to predict at t; negative ones are ignored. It returns Σ loss in nats.
+func (s *Session) Backward(ids, labels []int32, B int, scale float64) (lossSum float64, err error) {
+	if s.grads == nil {
+		return 0, fmt.Errorf("%w: a model without shadow weights cannot be trained", ErrInput)
+	}
+	return s.run(s.training, true, ids, labels, B, scale)
+}
+
+// Evaluate runs the evaluation graph over one batch and returns Σ loss in nats.
+func (s *Session) Evaluate(ids, labels []int32, B int) (lossSum float64, err error) {
+	return s.run(s.evaluation, false, ids, labels, B, 1)
+}
+
+// Forward runs the evaluation graph over one batch, from the state before the first token, and writes all logits
+// [B, T, V]. tap, where it is not nil, sees the residual stream [B·T, d] behind every part.
+func (s *Session) Forward(ids []int32, B int, logits []float32, tap func(name string, rows []float32)) error {
+	if want := len(ids) * s.packed.Config.VocabSize; len(logits) != want {
+		return fmt.Errorf("%w: room for %d logits, needed are %d", ErrInput, len(logits), want)
+	}
+	p, err := s.program(s.evaluation, false, ids, B)
+	if err != nil {
+		return err
+	}
+	p.work.Logits, p.work.Tap = logits, tap
+	defer func() { p.work.Logits, p.work.Tap = nil, nil }()
+	for t := range p.work.Labels {
+		p.work.Labels[t] = -1
+	}
+	return s.execute(p, ids, 0)
+}
+
+func (s *Session) run(programs map[[2]int]*program, training bool, ids, labels []int32, B int, scale float64) (float64, error) {
+	if len(labels) != len(ids) {
+		return 0, fmt.Errorf("%w: %d labels for %d ids", ErrInput, len(labels), len(ids))
+	}
+	V := s.packed.Config.VocabSize
+	for t, l := range labels {
+		if int(l) >= V {
+			return 0, fmt.Errorf("%w: label %d at position %d is not below the vocabulary's %d", ErrInput, l, t, V)
+		}
+	}
+	p, err := s.program(programs, training, ids, B)
+	if err != nil {
+		return 0, err
+	}
+	copy(p.work.Labels, labels)
+	if err := s.execute(p, ids, scale); err != nil {
+		return 0, err
+	}
+	return p.work.LossSum, nil
+}
+
+// program returns the compiled graph for the batch's shape.
+func (s *Session) program(programs map[[2]int]*program, training bool, ids []int32, B int) (*program, error) {
+	if B < 1 || len(ids) == 0 || len(ids)%B != 0 {
+		return nil, fmt.Errorf("%w: %d ids for %d sequences", ErrInput, len(ids), B)
+	}
+	V := s.packed.Config.VocabSize
+	for t, id := range ids {
+		if id < 0 || int(id) >= V {
+			return nil, fmt.Errorf("%w: id %d at position %d is not below the vocabulary's %d", ErrInput, id, t, V)
+		}
+	}
+	shape := [2]int{B, len(ids) / B}
+	if p := programs[shape]; p != nil {
+		return p, nil
+	}
+	p, err := s.compile(shape[0], shape[1], training)
+	if err != nil {
+		return nil, err
+	}
+	programs[shape] = p
+	return p, nil
+}
+
+func (s *Session) compile(B, T int, training bool) (*program, error) {
+	w := op.NewWorkspace(s.env, s.quantiser, s.packed.Config, B, T, training, s.options.Unfused)
+	b := &binder{session: s, graph: G.NewGraph(), training: training}
+	loss, err := model.MatMulFree(w, s.layers, b)
+	if err != nil {
+		return nil, fmt.Errorf("building the graph: %w", err)
+	}
+	if training {
+		if _, err := G.Grad(loss, b.nodes...); err != nil {
+			return nil, fmt.Errorf("differentiating the graph: %w", err)
+		}
+	}
+	// The compiler merges nodes of equal 32-bit hash without a word: the second would never run.
+	seen := map[uint32]*G.Node{}
+	for _, n := range b.graph.AllNodes() {
+		if m := seen[n.Hashcode()]; m != nil {
+			return nil, fmt.Errorf("building the graph: nodes %s and %s have the same hash", m.Name(), n.Name())
+		}
+		seen[n.Hashcode()] = n
+	}
+	return &program{work: w, vm: G.NewTapeMachine(b.graph), loss: loss}, nil
+}
+
+func (s *Session) execute(p *program, ids []int32, scale float64) error {
+	if s.boundsOf != s.quantiser.Generation {
+		s.layers.UpdateBounds()
+		s.boundsOf = s.quantiser.Generation
+	}
+	copy(p.work.IDs, ids)
+	p.work.LossScale = float32(scale)
+	p.vm.Reset() // without it RunAll returns nil and runs nothing
+	if err := p.vm.RunAll(); err != nil {
+		return fmt.Errorf("running the graph: %w", err)
+	}
+	return nil
+}
+
+// Nodes returns the number of nodes of the training graph for batches of B×T tokens, for the bound on allocations.
+func (s *Session) Nodes(B, T int) int {
+	p := s.training[[2]int{B, T}]
+	if p == nil {
+		return 0
+	}
+	return len(p.loss.Graph().AllNodes())
+}
+
+// Close releases the graphs.
+func (s *Session) Close() error {
+	var errs []error
+	for _, programs := range []map[[2]int]*program{s.training, s.evaluation} {
+		for _, p := range programs {
+			errs = append(errs, p.vm.Close())
+		}
+		clear(programs)
+	}
+	return errors.Join(errs...)
+}
