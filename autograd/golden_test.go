@@ -104,4 +104,3 @@ func TestModelGoldens(t *testing.T) {
 		}
 	}
 }
-

@@ -49,8 +49,8 @@ func Generic() *Set {
 }
 
 // adamW adapts a routine that takes the scalars one by one, so that generic need not import this package.
-func adamW(f func(theta, m, v, g []float32, clip, decay, beta1, beta2, rate, correction2, epsilon float32)) func(theta, m, v, g []float32, a AdamStep) {
+func adamW(f func(theta, m, v, g []float32, clip, decay, beta1, beta2, rest1, rest2, rate, correction2, epsilon float32)) func(theta, m, v, g []float32, a AdamStep) {
 	return func(theta, m, v, g []float32, a AdamStep) {
-		f(theta, m, v, g, a.Clip, a.Decay, a.Beta1, a.Beta2, a.Rate, a.Correction2, a.Epsilon)
+		f(theta, m, v, g, a.Clip, a.Decay, a.Beta1, a.Beta2, a.Rest1, a.Rest2, a.Rate, a.Correction2, a.Epsilon)
 	}
 }

@@ -75,6 +75,7 @@ type AdamStep struct {
 	Clip         float32 // min(1, c/(‖g‖+1e-6))
 	Decay        float32 // 1 − η·λ, or 1 for tensors that are not decayed
 	Beta1, Beta2 float32
+	Rest1, Rest2 float32 // 1−β1 and 1−β2, rounded from float64: the difference of rounded numbers would be off
 	Rate         float32 // η/(1−β1^n)
 	Correction2  float32 // 1/(1−β2^n)
 	Epsilon      float32

@@ -50,6 +50,9 @@ func (w *Weights) At(i int) []float32 {
 	return w.flat[w.offset[i]:][:w.Tensors[i].Elements():w.Tensors[i].Elements()]
 }
 
+// Offset returns where tensor i begins in Flat.
+func (w *Weights) Offset(i int) int { return w.offset[i] }
+
 // Get returns the values of the named tensor, row-major, or nil when the model has none of that name.
 func (w *Weights) Get(name string) []float32 {
 	i, ok := w.index[name]

@@ -38,10 +38,9 @@ func SoftmaxGradient(x []float32, top, sum float32, label int, scale float32) {
 }
 
 // AdamW is kernel.Set.AdamW.
-func AdamW(theta, m, v, g []float32, clip, decay, beta1, beta2, rate, correction2, epsilon float32) {
+func AdamW(theta, m, v, g []float32, clip, decay, beta1, beta2, rest1, rest2, rate, correction2, epsilon float32) {
 	n := len(theta)
 	m, v, g = m[:n], v[:n], g[:n]
-	rest1, rest2 := 1-beta1, 1-beta2
 	for j, w := range theta {
 		d := float32(g[j] * clip)
 		mj := float32(beta1*m[j]) + float32(rest1*d)

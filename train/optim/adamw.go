@@ -1,0 +1,108 @@
+package optim
+
+import (
+	"math"
+
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/par"
+	"mmfree/ternary/spec"
+)
+
+// Hyper holds AdamW's constants. The learning rate comes with each step.
+type Hyper struct {
+	Beta1, Beta2, Epsilon float64
+	WeightDecay           float64 // λ, decoupled; acts on the tensors that spec.Tensor.Decay marks
+	Clip                  float64 // largest global norm of the gradient; 0 = no clipping
+}
+
+// AdamW holds the optimiser's state over one model's weights: two moments, and the number of steps taken.
+type AdamW struct {
+	Hyper
+	Steps int // n of the bias corrections: steps taken, skipped ones not counted
+	M, V  *spec.Weights
+
+	set     *kernel.Set
+	pool    *par.Pool
+	weights *spec.Weights
+	grads   *spec.Weights
+	blocks  []block
+	sums    []float64 // Σ g² of each block
+	step    [2]kernel.AdamStep
+	sum     func(worker, b int)
+	update  func(worker, b int)
+}
+
+// block is a run of one tensor's values. Blocks depend on the model alone, so the norm does not depend on the threads.
+type block struct {
+	from, to int // in Flat
+	decay    int // 1 for tensors that decay; index into step
+}
+
+const blockValues = 1 << 14
+
+// New makes an optimiser over w and the gradients g, of the same model.
+func New(h Hyper, w, g *spec.Weights, set *kernel.Set, pool *par.Pool) *AdamW {
+	a := &AdamW{Hyper: h, M: w.Like(), V: w.Like(), set: set, pool: pool, weights: w, grads: g}
+	for i := range w.Tensors {
+		begin, n := w.Offset(i), w.Tensors[i].Elements()
+		for at := 0; at < n; at += blockValues {
+			b := block{from: begin + at, to: begin + min(at+blockValues, n)}
+			if w.Tensors[i].Decay {
+				b.decay = 1
+			}
+			a.blocks = append(a.blocks, b)
+		}
+	}
+	a.sums = make([]float64, len(a.blocks))
+	a.sum, a.update = a.sumBlock, a.updateBlock
+	return a
+}
+
+// GradNorm returns the global norm ‖g‖₂ over all tensors, in float64.
+func (a *AdamW) GradNorm() float64 {
+	a.pool.Run(len(a.blocks), a.sum)
+	var total float64
+	for _, s := range a.sums {
+		total += s
+	}
+	return math.Sqrt(total)
+}
+
+func (a *AdamW) sumBlock(_, b int) {
+	var sum float64
+	for _, v := range a.grads.Flat()[a.blocks[b].from:a.blocks[b].to] {
+		sum += float64(float64(v) * float64(v))
+	}
+	a.sums[b] = sum
+}
+
+// Step clips and updates the weights with learning rate lr, given GradNorm's result. A norm that is not finite leaves
+// weights and moments as they are, and reports false.
+func (a *AdamW) Step(lr, norm float64) (updated bool) {
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return false
+	}
+	a.Steps++
+	clip := 1.0
+	if a.Clip > 0 {
+		clip = min(1, a.Clip/(norm+1e-6))
+	}
+	n := float64(a.Steps)
+	s := kernel.AdamStep{
+		Clip: float32(clip), Decay: 1, Beta1: float32(a.Beta1), Beta2: float32(a.Beta2),
+		Rest1: float32(1 - a.Beta1), Rest2: float32(1 - a.Beta2),
+		Rate: float32(lr / (1 - math.Pow(a.Beta1, n))), Correction2: float32(1 / (1 - math.Pow(a.Beta2, n))),
+		Epsilon: float32(a.Epsilon),
+	}
+	a.step[0] = s
+	s.Decay = float32(1 - lr*a.WeightDecay)
+	a.step[1] = s
+	a.pool.Run(len(a.blocks), a.update)
+	return true
+}
+
+func (a *AdamW) updateBlock(_, b int) {
+	k := a.blocks[b]
+	a.set.AdamW(a.weights.Flat()[k.from:k.to], a.M.Flat()[k.from:k.to], a.V.Flat()[k.from:k.to],
+		a.grads.Flat()[k.from:k.to], a.step[k.decay])
+}
