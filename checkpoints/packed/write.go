@@ -1,0 +1,126 @@
+package packed
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/safetensors"
+	"mmfree/ternary/pack"
+	"mmfree/ternary/spec"
+)
+
+// What metadata and special tensors are called in the file.
+const (
+	FormatName    = "mmfree-packed" // metadata "format": what tells a packed file from other safetensors files
+	version       = "1"
+	layoutName    = "T3"
+	scalesName    = "ternary_scales"
+	paddingPrefix = "padding."
+	tensorAlign   = 64
+	dataAlign     = 4096
+)
+
+// Meta is what a packed file holds beside the model.
+type Meta struct {
+	Tokenizer []byte // tokenizer.json; nil = none
+	Source    string // where the model came from, for people; empty = not stated
+}
+
+// Write writes a packed file, whole or not at all, and returns its size. A file that exists at path is replaced. The
+// bytes are a function of model and meta alone. The model is read twice: once for the checksum, once to write.
+func Write(fsys durable.FS, path string, m *pack.Model, meta Meta) (bytes int64, err error) {
+	tensors, err := layout(path, m)
+	if err != nil {
+		return 0, err
+	}
+	config, err := json.Marshal(m.Config)
+	if err != nil {
+		return 0, fault(path, "", "configuration: %v", err)
+	}
+	sum := sha256.New()
+	for i := range tensors {
+		if err := tensors[i].Data(sum); err != nil {
+			return 0, err
+		}
+	}
+	metadata := map[string]string{
+		"format": FormatName, "version": version, "layout": layoutName, "config": string(config),
+		"sha256": hex.EncodeToString(sum.Sum(nil)),
+	}
+	if meta.Tokenizer != nil {
+		metadata["tokenizer"] = string(meta.Tokenizer)
+	}
+	if meta.Source != "" {
+		metadata["source"] = meta.Source
+	}
+	err = durable.WriteFile(fsys, path, func(w io.Writer) error {
+		bytes, err = safetensors.Write(w, tensors, metadata, dataAlign)
+		return err
+	})
+	return bytes, err
+}
+
+// layout lists the tensors of the file in order, padding included.
+func layout(path string, m *pack.Model) (list []safetensors.Tensor, err error) {
+	offset, pads := int64(0), 0
+	add := func(t safetensors.Tensor) {
+		if over := offset % tensorAlign; over != 0 {
+			zeros := make([]byte, tensorAlign-over)
+			list = append(list, safetensors.Tensor{
+				Name: fmt.Sprintf("%s%d", paddingPrefix, pads), DType: "U8", Shape: []int{len(zeros)},
+				Data: func(w io.Writer) error { _, err := w.Write(zeros); return err },
+			})
+			offset += int64(len(zeros))
+			pads++
+		}
+		list = append(list, t)
+		offset += t.Bytes()
+	}
+	var scales []float32
+	for _, t := range m.Tensors {
+		if t.Kind != spec.Ternary {
+			continue
+		}
+		w := m.Matrix(t.Name)
+		if _, err := pack.FromWords(w.Rows, w.Cols, w.Scale, w.Words); err != nil { // what is written can be read
+			return nil, fault(path, t.Name, "%v", err)
+		}
+		add(safetensors.Uint16Tensor(t.Name, []int{len(w.Words)}, w.Words))
+		scales = append(scales, w.Scale)
+	}
+	for _, t := range m.Tensors {
+		if t.Kind != spec.Ternary {
+			add(safetensors.Float32Tensor(t.Name, t.Shape, m.Dense(t.Name), dtype.F32))
+		}
+	}
+	add(safetensors.Float32Tensor(scalesName, []int{len(scales)}, scales, dtype.F32))
+	return list, nil
+}
+
+// BitsPerWeight returns the packed bits, words and scales, for each weight of the model's ternary tensors.
+func BitsPerWeight(m *pack.Model) float64 {
+	const scaleBits = 32
+	var bits, weights float64
+	for i := range m.Tensors {
+		if t := &m.Tensors[i]; t.Kind == spec.Ternary {
+			bits += float64(8*m.Matrix(t.Name).Bytes() + scaleBits)
+			weights += float64(t.Elements())
+		}
+	}
+	if weights == 0 {
+		return 0
+	}
+	return bits / weights
+}
+
+func fault(path, tensor, format string, args ...any) error {
+	return &safetensors.FormatError{
+		File: path, Tensor: tensor, Offset: -1, Problem: fmt.Sprintf(format, args...),
+		Fix: "the file is damaged or of another version: export the model again with this program",
+	}
+}
