@@ -50,13 +50,13 @@ func Sigmoid(z float32) float32 {
 	e := Exp(-Abs(z))
 	r := 1 / (1 + e)
 	if z < 0 {
-		return e * r
+		return float32(e * r)
 	}
 	return r
 }
 
 // Silu returns z·σ(z).
-func Silu(z float32) float32 { return z * Sigmoid(z) }
+func Silu(z float32) float32 { return float32(z * Sigmoid(z)) }
 
 // Abs returns |x|; it clears the sign bit, of NaN too.
 func Abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }

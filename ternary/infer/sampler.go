@@ -84,7 +84,7 @@ func (s *Sampler) Sample(logits []float32) int32 {
 		}
 		total = kept
 	}
-	x := s.rng.Float32() * total
+	x := float32(s.rng.Float32() * total)
 	for _, j := range s.order[:keep] {
 		if x -= s.prob[j]; x < 0 {
 			return int32(j)
@@ -96,7 +96,7 @@ func (s *Sampler) Sample(logits []float32) int32 {
 // byProbability sorts a sampler's order, most likely first.
 type byProbability struct{ s *Sampler }
 
-func (b *byProbability) Len() int { return len(b.s.order) }
+func (b *byProbability) Len() int      { return len(b.s.order) }
 func (b *byProbability) Swap(i, j int) { b.s.order[i], b.s.order[j] = b.s.order[j], b.s.order[i] }
 
 func (b *byProbability) Less(i, j int) bool { return b.s.prob[b.s.order[i]] > b.s.prob[b.s.order[j]] }

@@ -306,6 +306,7 @@ func TestGoldenAdamW(t *testing.T) {
 				}
 				set.AdamW(s.theta, s.m, s.v, step(g, name, n), kernel.AdamStep{
 					Clip: float32(min(1, o.Clip/(norm+1e-6))), Decay: float32(decay), Beta1: float32(o.Beta1), Beta2: float32(o.Beta2),
+					Rest1: float32(1 - o.Beta1), Rest2: float32(1 - o.Beta2),
 					Rate:        float32(o.LR / (1 - math.Pow(o.Beta1, float64(n+1)))),
 					Correction2: float32(1 / (1 - math.Pow(o.Beta2, float64(n+1)))), Epsilon: float32(o.Eps),
 				})

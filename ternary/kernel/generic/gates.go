@@ -22,9 +22,9 @@ func Recurrence(states, state, i, z, bound, mask []float32, T, D, c0, c1 int) {
 		for c := c0; c < c1; c++ {
 			at := t*D + c
 			f, _ := forget(z[at], bound, c)
-			u := f32.Silu(i[at]) * (1 - f)
+			u := float32(f32.Silu(i[at]) * (1 - f))
 			if mask != nil {
-				u *= keep
+				u = float32(u * keep)
 			}
 			s := float32(f*state[c]) + u
 			state[c] = s
@@ -49,7 +49,7 @@ func RecurrenceBackward(di, dz, dbound, ds, states, before, i, z, bound, mask []
 			carried = float32(f * delta)
 			du := delta
 			if mask != nil {
-				du *= mask[t]
+				du = float32(du * mask[t])
 			}
 			sigI := f32.Sigmoid(i[at])
 			silu := i[at] * sigI

@@ -52,15 +52,20 @@ func RMSNormBackward(dx, dgain, dy, x, gain []float32, r float32, add bool) {
 	n := len(x)
 	dx, dgain, dy, gain = dx[:n], dgain[:n], dy[:n], gain[:n]
 	var acc [f32.Lanes]float32 // Σ v∘x̂ in f32.Dot's order
-	for j, v := range x {
-		hat := float32(v * r)
-		acc[j%f32.Lanes] += float32(float32(dy[j]*gain[j]) * hat)
-		dgain[j] += float32(dy[j] * hat)
+	for from := 0; from < n; from += f32.Lanes {
+		to := min(from+f32.Lanes, n)
+		x, dgain, dy, gain := x[from:to], dgain[from:to], dy[from:to], gain[from:to]
+		for j, v := range x {
+			hat := float32(v * r)
+			acc[j] += float32(float32(dy[j]*gain[j]) * hat)
+			dgain[j] += float32(dy[j] * hat)
+		}
 	}
 	mean := f32.Sum(acc[:]) / float32(n)
 	for j, v := range x {
 		hat := float32(v * r)
-		d := r * (float32(dy[j]*gain[j]) - float32(hat*mean))
+		// Rounded here, or some compilers would fuse it with the addition.
+		d := float32(r * (float32(dy[j]*gain[j]) - float32(hat*mean)))
 		if add {
 			d += dx[j]
 		}
