@@ -1,0 +1,46 @@
+package infer
+
+import (
+	"fmt"
+	"time"
+)
+
+// Generation is what Generate did.
+type Generation struct {
+	IDs                                           []int32 // the new tokens, an end token included
+	PrefillTokensPerSecond, DecodeTokensPerSecond float64 // 0 where nothing was run
+}
+
+// Generate continues a prompt by at most n tokens. emit sees each new token as it is chosen and ends the generation by
+// returning false; so does a token equal to stop (none when negative), which is kept.
+func (m *Model) Generate(prompt []int32, n int, s *Sampler, stop int32, emit func(id int32) bool) (*Generation, error) {
+	if len(prompt) == 0 {
+		return nil, fmt.Errorf("%w: the prompt is empty", ErrInput)
+	}
+	state := m.NewState(1)
+	logits := make([]float32, m.layers.Config.VocabSize)
+	g := &Generation{IDs: make([]int32, 0, n)}
+
+	start := time.Now()
+	if err := m.Forward(state, Call{IDs: prompt, Logits: logits, Which: Last}); err != nil {
+		return nil, err
+	}
+	g.PrefillTokensPerSecond = float64(len(prompt)) / time.Since(start).Seconds()
+
+	start = time.Now()
+	var next [1]int32
+	for len(g.IDs) < n {
+		next[0] = s.Sample(logits)
+		g.IDs = append(g.IDs, next[0])
+		if !emit(next[0]) || next[0] == stop || len(g.IDs) == n {
+			break
+		}
+		if err := m.Forward(state, Call{IDs: next[:], Logits: logits, Which: Last}); err != nil {
+			return nil, err
+		}
+	}
+	if decoded := len(g.IDs) - 1; decoded > 0 { // the first token came from the prefill
+		g.DecodeTokensPerSecond = float64(decoded) / time.Since(start).Seconds()
+	}
+	return g, nil
+}

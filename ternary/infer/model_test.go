@@ -1,0 +1,293 @@
+package infer_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"mmfree/ternary/infer"
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
+	"mmfree/ternary/spec"
+)
+
+// configs are small models whose sizes are multiples of no block, one for each way a model can differ.
+func configs() map[string]spec.Config {
+	base := spec.Default()
+	base.VocabSize, base.HiddenSize, base.NumHiddenLayers, base.IntermediateSize = 29, 37, 3, 53
+	wide := base
+	wide.UseLowerBound, wide.ExpandRatio = false, 1.8 // D = 66: a channel block and a bit
+	narrow := base
+	narrow.UseLowerBound, narrow.ExpandRatio, narrow.NumHiddenLayers = false, 0.5, 1
+	fused := base
+	fused.BitLinearEps, fused.ActivationRounding = spec.BitLinearEpsFused, spec.HalfAway
+	tied := base
+	tied.TieWordEmbeddings, tied.VocabSize = true, 150
+	dense := base
+	dense.DownProj = spec.DownDenseUnnormed
+	return map[string]spec.Config{"base": base, "wide": wide, "narrow": narrow, "fused": fused, "tied": tied, "dense": dense}
+}
+
+// random draws weights, gains and bounds too.
+func random(t testing.TB, c spec.Config, seed uint64) *pack.Model {
+	w, err := spec.NewWeights(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Init(seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	for i, tensor := range w.Tensors {
+		if tensor.Kind == spec.Gain || tensor.Kind == spec.Bounds {
+			for j := range w.At(i) {
+				w.At(i)[j] += float32(0.4 * (2*rng.Float32() - 1))
+			}
+		}
+	}
+	p, err := pack.Build(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func tokens(rng *rand.Rand, n, V int) []int32 {
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = int32(rng.IntN(V))
+	}
+	return ids
+}
+
+// alone runs one sequence in one call on one thread: what every other way must give.
+func alone(t testing.TB, p *pack.Model, ids []int32) (logits []float32, state [][]float32) {
+	m := infer.New(p, kernel.Generic(), par.New(1), len(ids))
+	s := m.NewState(1)
+	logits = make([]float32, len(ids)*p.Config.VocabSize)
+	if err := m.Forward(s, infer.Call{IDs: ids, Logits: logits, Which: infer.All}); err != nil {
+		t.Fatal(err)
+	}
+	return logits, s.Layers
+}
+
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func equalBits(t fataler, what string, got, want []float32) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d values, want %d", what, len(got), len(want))
+	}
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			t.Fatalf("%s: value %d is %v (%#08x), want %v (%#08x)", what, i, got[i], math.Float32bits(got[i]), want[i], math.Float32bits(want[i]))
+		}
+	}
+}
+
+// TestAnySplitGivesTheSameBits draws threads, chunk, batch and the calls' lengths, and compares every sequence with
+// itself run alone in one pass.
+func TestAnySplitGivesTheSameBits(t *testing.T) {
+	pools := map[int]*par.Pool{}
+	for _, threads := range []int{1, 2, 3} {
+		pools[threads] = par.New(threads)
+		defer pools[threads].Close()
+	}
+	sets := append(kernel.Available(), kernel.Counting(new(kernel.Counts)))
+	for name, c := range configs() {
+		t.Run(name, func(t *testing.T) {
+			p := random(t, c, 7)
+			V, D := c.VocabSize, c.RecurrenceWidth()
+			rapid.Check(t, func(r *rapid.T) {
+				B, T := rapid.IntRange(1, 4).Draw(r, "batch"), rapid.IntRange(1, 40).Draw(r, "tokens")
+				threads := rapid.IntRange(1, 3).Draw(r, "threads")
+				chunk := B * rapid.SampledFrom([]int{1, 2, 5, 16, 17, 64}).Draw(r, "chunk")
+				set := rapid.SampledFrom(sets).Draw(r, "set")
+				ids := tokens(rand.New(rand.NewPCG(rapid.Uint64().Draw(r, "ids"), 1)), B*T, V)
+
+				m := infer.New(p, set, pools[threads], chunk)
+				s := m.NewState(B)
+				logits := make([]float32, B*T*V)
+				for t0 := 0; t0 < T; {
+					n := rapid.IntRange(1, T-t0).Draw(r, "call")
+					call := infer.Call{Which: infer.All, Logits: make([]float32, B*n*V)}
+					for b := range B {
+						call.IDs = append(call.IDs, ids[b*T+t0:][:n]...)
+					}
+					if rapid.Bool().Draw(r, "mask") {
+						call.Mask = slices.Repeat([]float32{1}, B*n)
+					}
+					last := rapid.Bool().Draw(r, "last") && n == 1
+					if last {
+						call.Which = infer.Last
+					}
+					if err := m.Forward(s, call); err != nil {
+						r.Fatal(err)
+					}
+					for b := range B {
+						copy(logits[(b*T+t0)*V:], call.Logits[b*n*V:][:n*V])
+					}
+					t0 += n
+				}
+				for b := range B {
+					want, state := alone(t, p, ids[b*T:][:T])
+					equalBits(r, fmt.Sprintf("logits of sequence %d", b), logits[b*T*V:][:T*V], want)
+					for l := range state {
+						equalBits(r, fmt.Sprintf("state %d of sequence %d", l, b), s.Layers[l][b*D:][:D], state[l])
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestLeftPaddingIsNothing(t *testing.T) {
+	pool := par.New(2)
+	defer pool.Close()
+	rng := rand.New(rand.NewPCG(3, 1))
+	for name, c := range configs() {
+		t.Run(name, func(t *testing.T) {
+			p := random(t, c, 8)
+			V, D := c.VocabSize, c.RecurrenceWidth()
+			const B, T = 3, 21
+			ids, mask := tokens(rng, B*T, V), slices.Repeat([]float32{1}, B*T)
+			pad := []int{0, 5, T - 1}
+			for b, n := range pad {
+				clear(mask[b*T:][:n])
+			}
+			m := infer.New(p, kernel.Generic(), pool, 4*B)
+			s, logits := m.NewState(B), make([]float32, B*T*V)
+			if err := m.Forward(s, infer.Call{IDs: ids, Mask: mask, Logits: logits, Which: infer.All}); err != nil {
+				t.Fatal(err)
+			}
+			for b, n := range pad {
+				want, state := alone(t, p, ids[b*T+n:(b+1)*T])
+				equalBits(t, fmt.Sprintf("logits behind %d padded tokens", n), logits[(b*T+n)*V:(b+1)*T*V], want)
+				for l := range state {
+					equalBits(t, fmt.Sprintf("state %d behind %d padded tokens", l, n), s.Layers[l][b*D:][:D], state[l])
+				}
+			}
+		})
+	}
+}
+
+// TestBitsArePinned fails when any bit of the forward pass changes, on this machine or between machines. A change on
+// purpose is announced in the changelog and pinned here again.
+func TestBitsArePinned(t *testing.T) {
+	want := map[string]uint64{
+		"base": 0x914fb98170ebf953, "wide": 0x5fcb2e9f416c98f3, "narrow": 0x991a16f4cfd91033,
+		"fused": 0xeda9b429bcfe1c97, "tied": 0x89c50077fc144719, "dense": 0xdc50e785e8dfcbcb,
+	}
+	for name, c := range configs() {
+		p := random(t, c, 9)
+		logits, _ := alone(t, p, tokens(rand.New(rand.NewPCG(4, 1)), 33, c.VocabSize))
+		h := fnv.New64a()
+		var word [4]byte
+		for _, v := range logits {
+			binary.LittleEndian.PutUint32(word[:], math.Float32bits(v))
+			h.Write(word[:])
+		}
+		if got := h.Sum64(); got != want[name] {
+			t.Errorf("%s: the logits' hash is %#016x, pinned is %#016x; the first logits are %v", name, got, want[name], logits[:4])
+		}
+	}
+}
+
+func TestNoWeightIsMultiplied(t *testing.T) {
+	for name, c := range configs() {
+		var counts kernel.Counts
+		m := infer.New(random(t, c, 5), kernel.Counting(&counts), par.New(1), 16)
+		if err := m.Forward(m.NewState(1), infer.Call{IDs: []int32{1, 2, 3}}); err != nil {
+			t.Fatal(err)
+		}
+		if counts.WeightAdds.Load() == 0 || counts.ZerosSkipped.Load() == 0 {
+			t.Errorf("%s: nothing was counted", name)
+		}
+		var want int64
+		if c.DownProj == spec.DownDenseUnnormed {
+			want = int64(3 * c.NumHiddenLayers * c.HiddenSize * c.MLPWidth())
+		}
+		if got := counts.WeightMultiplies.Load(); got != want {
+			t.Errorf("%s: %d multiplications by a weight, want %d", name, got, want)
+		}
+	}
+}
+
+func TestDecodingAllocatesNothing(t *testing.T) {
+	for _, threads := range []int{1, 2} {
+		pool := par.New(threads)
+		defer pool.Close()
+		for name, c := range configs() {
+			p := random(t, c, 6)
+			m := infer.New(p, kernel.Generic(), pool, 4)
+			s := m.NewState(1)
+			sampler := infer.NewSampler(infer.Sampling{Temperature: 1, TopK: 5, TopP: 0.9}, c.VocabSize)
+			ids, logits := []int32{1}, make([]float32, c.VocabSize)
+			allocs := testing.AllocsPerRun(20, func() {
+				if err := m.Forward(s, infer.Call{IDs: ids, Logits: logits, Which: infer.Last}); err != nil {
+					t.Fatal(err)
+				}
+				ids[0] = sampler.Sample(logits)
+			})
+			if allocs != 0 {
+				t.Errorf("%s, %d threads: %v allocations for a token", name, threads, allocs)
+			}
+		}
+	}
+}
+
+func TestForwardRefusesBadCalls(t *testing.T) {
+	c := configs()["base"]
+	m := infer.New(random(t, c, 6), kernel.Generic(), par.New(1), 4)
+	V := c.VocabSize
+	for _, bad := range []struct {
+		name  string
+		batch int
+		call  infer.Call
+	}{
+		{"no ids", 1, infer.Call{}},
+		{"ids that do not divide", 2, infer.Call{IDs: []int32{1, 2, 3}}},
+		{"more sequences than the chunk", 5, infer.Call{IDs: make([]int32, 5)}},
+		{"negative id", 1, infer.Call{IDs: []int32{1, -1}}},
+		{"id of the vocabulary's size", 1, infer.Call{IDs: []int32{int32(V)}}},
+		{"short mask", 1, infer.Call{IDs: []int32{1, 2}, Mask: []float32{1}}},
+		{"room for one too many", 1, infer.Call{IDs: []int32{1, 2}, Logits: make([]float32, V+1), Which: infer.Last}},
+		{"no room", 2, infer.Call{IDs: []int32{1, 2}, Which: infer.All}},
+		{"unwanted room", 1, infer.Call{IDs: []int32{1}, Logits: make([]float32, V)}},
+	} {
+		s := m.NewState(bad.batch)
+		if err := m.Forward(s, bad.call); !errors.Is(err, infer.ErrInput) {
+			t.Errorf("%s: error %v, want ErrInput", bad.name, err)
+		}
+		for _, l := range s.Layers {
+			if slices.ContainsFunc(l, func(v float32) bool { return v != 0 }) {
+				t.Errorf("%s: the state moved", bad.name)
+			}
+		}
+	}
+}
+
+func TestStateResets(t *testing.T) {
+	p := random(t, configs()["base"], 6)
+	m := infer.New(p, kernel.Generic(), par.New(1), 8)
+	s := m.NewState(1)
+	ids := []int32{3, 1, 4, 1, 5}
+	for range 2 {
+		s.Reset()
+		got := make([]float32, len(ids)*p.Config.VocabSize)
+		if err := m.Forward(s, infer.Call{IDs: ids, Logits: got, Which: infer.All}); err != nil {
+			t.Fatal(err)
+		}
+		want, _ := alone(t, p, ids)
+		equalBits(t, "logits", got, want)
+	}
+}
