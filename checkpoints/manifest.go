@@ -1,0 +1,132 @@
+package checkpoints
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mmfree/checkpoints/hf"
+)
+
+const (
+	manifestName     = "manifest.json"
+	manifestFormat   = "mmfree-checkpoint"
+	manifestVersion  = 1
+	maxManifestBytes = 1 << 20
+)
+
+// Manifest is manifest.json: what a checkpoint folder must hold to be whole.
+type Manifest struct {
+	Format  string                  `json:"format"`  // "mmfree-checkpoint"
+	Version int                     `json:"version"` // 1
+	Step    int                     `json:"step"`
+	Files   map[string]ManifestFile `json:"files"` // by name in the folder
+}
+
+// ManifestFile is size and checksum of one file.
+type ManifestFile struct {
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"` // lower-case hex
+}
+
+const fixDamaged = "the checkpoint is damaged: use an earlier one"
+
+// ReadManifest reads a folder's manifest and checks its form, not the files it names.
+func ReadManifest(dir string) (*Manifest, error) {
+	path := filepath.Join(dir, manifestName)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxManifestBytes {
+		return nil, &Error{Path: path, Problem: fmt.Sprintf("is no file of at most %d bytes", maxManifestBytes), Fix: fixDamaged}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	return parseManifest(path, text)
+}
+
+func parseManifest(path string, text []byte) (*Manifest, error) {
+	bad := func(format string, args ...any) error {
+		return &Error{Path: path, Problem: fmt.Sprintf(format, args...), Fix: fixDamaged}
+	}
+	m := &Manifest{}
+	if err := json.Unmarshal(text, m); err != nil {
+		return nil, bad("is not a manifest: %v", err)
+	}
+	switch {
+	case m.Format != manifestFormat:
+		return nil, bad("is not the manifest of a checkpoint")
+	case m.Version != manifestVersion:
+		return nil, &Error{Path: path, Problem: fmt.Sprintf("has version %d; this program reads %d", m.Version, manifestVersion), Fix: "use the version of the program that wrote the checkpoint"}
+	case m.Step < 0:
+		return nil, bad("names step %d", m.Step)
+	}
+	for name := range m.Files {
+		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, `/\:`) {
+			return nil, bad("names %.100q, which is not a file of this folder", name)
+		}
+	}
+	for _, name := range []string{hf.ConfigName, hf.ModelName, optimizerName, stateName} {
+		if _, ok := m.Files[name]; !ok {
+			return nil, bad("does not list %s", name)
+		}
+	}
+	return m, nil
+}
+
+// Verify compares every file of a checkpoint folder with the manifest. The first that differs, sizes before checksums
+// and both in order of names, is the Path of the *Error.
+func Verify(dir string) (*Manifest, error) {
+	m, err := ReadManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(m.Files))
+	for _, name := range names { // cheap, and finds what was cut short
+		path := filepath.Join(dir, name)
+		switch info, err := os.Stat(path); {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, &Error{Path: path, Problem: "is missing", Fix: fixDamaged, Cause: err}
+		case err != nil:
+			return nil, unreadable(path, err)
+		case !info.Mode().IsRegular() || info.Size() != m.Files[name].Bytes:
+			return nil, &Error{Path: path, Problem: fmt.Sprintf("has %d bytes, the manifest says %d", info.Size(), m.Files[name].Bytes), Fix: fixDamaged}
+		}
+	}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		sum, err := sumFile(path)
+		if err != nil {
+			return nil, unreadable(path, err)
+		}
+		if want := m.Files[name].SHA256; sum != want {
+			return nil, &Error{Path: path, Problem: fmt.Sprintf("has checksum %s, the manifest says %.64s", sum, want), Fix: fixDamaged}
+		}
+	}
+	return m, nil
+}
+
+func sumFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, f, make([]byte, 64<<10)); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

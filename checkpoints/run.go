@@ -1,0 +1,230 @@
+package checkpoints
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/hf"
+	"mmfree/checkpoints/safetensors"
+)
+
+// Names in a run folder.
+const (
+	runConfigName   = "config.yaml"
+	checkpointsName = "checkpoints"
+	latestName      = "latest"
+	bestName        = "best"
+	stepPrefix      = "step-"
+)
+
+// Run is a run folder open for writing, by one process at a time.
+type Run struct {
+	fs  durable.FS
+	dir string // RUN/checkpoints
+}
+
+// OpenRun opens a run folder for writing, makes what is missing of it, and removes what killed processes left
+// unfinished. To read only, use Newest and LoadParts: they need no Run and change nothing.
+func OpenRun(fsys durable.FS, dir string) (*Run, error) {
+	r := &Run{fs: fsys, dir: filepath.Join(dir, checkpointsName)}
+	if err := fsys.MkdirAll(r.dir); err != nil {
+		return nil, &durable.WriteError{Path: r.dir, Op: "create", Err: err}
+	}
+	for _, d := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
+		if err := fsys.SyncDir(d); err != nil {
+			return nil, &durable.WriteError{Path: d, Op: "sync", Err: err}
+		}
+	}
+	return r, errors.Join(durable.CleanTemps(fsys, dir), durable.CleanTemps(fsys, r.dir))
+}
+
+// Save writes checkpoints/step-N, whole or not at all, and then points latest at it; a step-N that exists is replaced.
+// It returns the folder. When Save has returned nil the checkpoint is durable; when not, the one before still is.
+func (r *Run) Save(step int, p Parts) (string, error) {
+	name := stepPrefix + strconv.Itoa(step)
+	dir := filepath.Join(r.dir, name)
+	if step < 0 || p.Weights == nil {
+		return "", &Error{Path: dir, Problem: "a checkpoint needs weights and a step of at least 0", Fix: "report this: it is a fault of the program"}
+	}
+	err := durable.ReplaceDir(r.fs, dir, func(tmp string) error { return r.build(tmp, step, p) })
+	if err != nil {
+		return "", err
+	}
+	return dir, r.put(filepath.Join(r.dir, latestName), name+"\n")
+}
+
+// build fills a checkpoint folder; the manifest comes last.
+func (r *Run) build(dir string, step int, p Parts) error {
+	config, err := hf.ConfigJSON(p.Weights.Config)
+	if err != nil {
+		return err
+	}
+	state := p.State
+	if len(state) == 0 {
+		state = []byte("{}\n")
+	}
+	optimizer := make([]safetensors.Tensor, len(p.Optimizer))
+	for i, t := range p.Optimizer {
+		optimizer[i] = safetensors.Float32Tensor(t.Name, t.Shape, t.Values, dtype.F32)
+	}
+	data := func(b []byte) func(io.Writer) error {
+		return func(w io.Writer) error { _, err := w.Write(b); return err }
+	}
+	files := []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{hf.ConfigName, data(config)},
+		{hf.ModelName, func(w io.Writer) error { return hf.WriteModel(w, p.Weights, nil) }},
+		{optimizerName, func(w io.Writer) error {
+			_, err := safetensors.Write(w, optimizer, nil, 0)
+			return err
+		}},
+		{stateName, data(state)},
+		{tokenizerName, data(p.Tokenizer)},
+	}
+	m := Manifest{Format: manifestFormat, Version: manifestVersion, Step: step, Files: map[string]ManifestFile{}}
+	for _, f := range files {
+		if f.name == tokenizerName && p.Tokenizer == nil {
+			continue
+		}
+		sum := sha256.New() // of what is meant to be written, so that it also catches a disk that lies
+		counted := &counter{}
+		err := durable.WriteFile(r.fs, filepath.Join(dir, f.name), func(w io.Writer) error {
+			return f.write(io.MultiWriter(w, sum, counted))
+		})
+		if err != nil {
+			return err
+		}
+		m.Files[f.name] = ManifestFile{Bytes: counted.n, SHA256: hex.EncodeToString(sum.Sum(nil))}
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return r.put(filepath.Join(dir, manifestName), string(text)+"\n")
+}
+
+func (r *Run) put(path, text string) error {
+	return durable.WriteFile(r.fs, path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+}
+
+type counter struct{ n int64 }
+
+func (c *counter) Write(p []byte) (int, error) { c.n += int64(len(p)); return len(p), nil }
+
+// Checkpoint is one whole checkpoint of a run.
+type Checkpoint struct {
+	Step int
+	Dir  string
+}
+
+// Newest finds the newest whole checkpoint of a run folder: the one latest names; where that is missing or damaged, the
+// one before it, and so on, with a warning that names the damaged file. Every file is compared with its checksum. A run
+// without any whole checkpoint is an error.
+func Newest(runDir string) (c Checkpoint, warnings []string, err error) {
+	dir := filepath.Join(runDir, checkpointsName)
+	steps, err := listSteps(dir)
+	if err != nil {
+		return c, nil, unreadable(dir, err)
+	}
+	latest, problem := readLatest(dir)
+	if problem != "" && len(steps) > 0 {
+		warnings = append(warnings, problem)
+	}
+	for _, step := range candidates(steps, latest) {
+		at := filepath.Join(dir, stepPrefix+strconv.Itoa(step))
+		m, err := Verify(at)
+		if err == nil && m.Step != step {
+			err = &Error{Path: filepath.Join(at, manifestName), Problem: fmt.Sprintf("is of step %d", m.Step), Fix: fixDamaged}
+		}
+		if err == nil {
+			if len(warnings) > 0 {
+				warnings = append(warnings, fmt.Sprintf("going on from %s%d", stepPrefix, step))
+			}
+			return Checkpoint{Step: step, Dir: at}, warnings, nil
+		}
+		warnings = append(warnings, "skipped a damaged checkpoint: "+err.Error())
+	}
+	problem = "holds no checkpoint"
+	if len(warnings) > 0 {
+		problem = "holds no whole checkpoint: " + strings.Join(warnings, "; ")
+	}
+	return c, warnings, &Error{Path: dir, Problem: problem, Fix: "start the run again without --resume"}
+}
+
+// candidates orders steps for Newest: latest, then those before it, newest first, then those after it, which exist when
+// a run was killed before it wrote latest, or was set back to an earlier step. latest −1: unknown.
+func candidates(steps []int, latest int) []int {
+	var before, after []int
+	for _, s := range slices.Backward(steps) {
+		if latest < 0 || s <= latest {
+			before = append(before, s)
+		} else {
+			after = append(after, s)
+		}
+	}
+	if latest >= 0 && (len(before) == 0 || before[0] != latest) {
+		before = append([]int{latest}, before...) // missing: Verify says so
+	}
+	return append(before, after...)
+}
+
+func readLatest(dir string) (step int, problem string) {
+	path := filepath.Join(dir, latestName)
+	text, err := readSmall(path)
+	if err != nil {
+		return -1, unreadable(path, err).Error()
+	}
+	step, ok := parseStep(strings.TrimSpace(text))
+	if !ok {
+		return -1, fmt.Sprintf("%s: is damaged: %.40q", path, text)
+	}
+	return step, ""
+}
+
+// readSmall reads the beginning of a file that has one short line.
+func readSmall(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 1024))
+	return string(b), err
+}
+
+// listSteps returns the steps that have a folder, ascending, whole or not. A folder that is missing has none.
+func listSteps(dir string) ([]int, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var steps []int
+	for _, e := range entries {
+		if step, ok := parseStep(e.Name()); ok && e.IsDir() {
+			steps = append(steps, step)
+		}
+	}
+	slices.Sort(steps)
+	return steps, nil
+}
+
+// parseStep reads "step-N", N in plain decimal.
+func parseStep(name string) (int, bool) {
+	digits, ok := strings.CutPrefix(name, stepPrefix)
+	n, err := strconv.Atoi(digits)
+	return n, ok && err == nil && strconv.Itoa(n) == digits && n >= 0
+}
