@@ -341,7 +341,7 @@ func steps(t *testing.T, dir string) string {
 	return strings.Join(out, " ")
 }
 
-// TestEveryFault runs a life of a run folder with a fault at each of its calls in turn, refused, killed and with the
+// TestEveryFault runs a life of a run folder with a fault at each of its 177 calls in turn, refused, killed and with the
 // power cut. Afterwards the next process always finds a whole checkpoint at least as new as the last one that Save
 // confirmed, loads exactly what was saved, finds no temporaries, and can go on.
 func TestEveryFault(t *testing.T) {

@@ -207,3 +207,41 @@ func TestUnalignedCopy(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignFilesComeBack takes files of other programs apart and writes them again: the same bytes.
+func TestForeignFilesComeBack(t *testing.T) {
+	shared := os.Getenv("MMFREE_SHARED")
+	if shared == "" {
+		t.Skip("MMFREE_SHARED is not set; TestBytes pins the bytes of a small file")
+	}
+	files := 0
+	for _, pattern := range []string{"data/models/*/*.safetensors", "data/models/*/*/*.safetensors", "goldens/*.safetensors"} {
+		paths, err := filepath.Glob(filepath.Join(shared, filepath.FromSlash(pattern)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			files++
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := safetensors.Parse(path, want)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			var tensors []safetensors.Tensor
+			for _, i := range f.Tensors() {
+				b := f.Bytes(i.Name)
+				tensors = append(tensors, safetensors.Tensor{Name: i.Name, DType: i.DType, Shape: i.Shape, Data: func(w io.Writer) error { _, err := w.Write(b); return err }})
+			}
+			if got := write(t, tensors, f.Metadata(), 0); !bytes.Equal(got, want) {
+				t.Errorf("%s came back with other bytes", path)
+			}
+		}
+	}
+	if files == 0 {
+		t.Error("no files found")
+	}
+}
