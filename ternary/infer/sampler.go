@@ -38,7 +38,7 @@ type Sampler struct {
 	by    byProbability
 }
 
-// NewSampler makes a sampler for a vocabulary of V tokens.
+// NewSampler makes a sampler for a vocabulary of V tokens; a model may have more logits, which are then never chosen.
 func NewSampler(s Sampling, V int) *Sampler {
 	p := &Sampler{
 		Sampling: s, rng: rand.New(rand.NewPCG(s.Seed, 0x5a3e)),
@@ -50,6 +50,7 @@ func NewSampler(s Sampling, V int) *Sampler {
 
 // Sample returns the index of the chosen logit. Logits that are not numbers are never chosen.
 func (s *Sampler) Sample(logits []float32) int32 {
+	logits = logits[:len(s.order)]
 	best := -1
 	for j, v := range logits {
 		if v == v && (best < 0 || v > logits[best]) {

@@ -1,0 +1,107 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"time"
+
+	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/packed"
+	"mmfree/ternary/infer"
+	"mmfree/ternary/pack"
+	"mmfree/train/metrics"
+	"mmfree/train/verify"
+)
+
+// finish does what comes behind the last step: evaluate on the whole held-out text, draw the curve, export, verify the
+// export as it lies on disk, and write a sample with it. All of it can be done again by resuming a finished run.
+func (t *run) finish(ctx context.Context, r *Result) error {
+	start := time.Now()
+	defer func() { r.SecondsAfterwards = time.Since(start).Seconds() }()
+	if len(t.text.loader.Val()) > 0 {
+		var err error
+		if r.ValLoss, r.ValBitsPerByte, err = t.evaluate(0); err != nil {
+			return err
+		}
+	}
+	if err := t.metrics.Sync(); err != nil {
+		return err
+	}
+	lines, err := metrics.Read(filepath.Join(t.Dir, MetricsFile))
+	if err != nil {
+		return err
+	}
+	title := fmt.Sprintf("%s, %d parameters, %s", r.Arch, r.Parameters, filepath.Base(t.text.name))
+	if err := metrics.SaveCurve(filepath.Join(t.Dir, CurveFile), lines, title, r.BytesPerToken); err != nil {
+		return err
+	}
+
+	file, err := t.export(r)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ids := t.text.heldOut()
+	r.Verify, err = verify.Run(ctx, verify.Request{
+		Session: t.session, Packed: file.Model(), Set: t.Machine.Set, Pool: t.Machine.Pool,
+		IDs: repeat(ids, verify.Tokens(t.Config.Model.VocabSize)), SeqLen: t.Config.Data.SeqLen,
+	})
+	if err != nil {
+		return err
+	}
+	r.Sample, err = t.sample(file.Model())
+	return err
+}
+
+// export writes the packed file and opens it again.
+func (t *run) export(r *Result) (*packed.File, error) {
+	p, err := pack.Build(t.weights)
+	if err != nil {
+		return nil, err
+	}
+	r.Packed = &Packed{Path: filepath.Join(t.Dir, PackedFile), BitsPerWeight: packed.BitsPerWeight(p)}
+	meta := packed.Meta{Tokenizer: t.tokenizerJSON, Source: fmt.Sprintf("step-%d", t.state.Step)}
+	if r.Packed.Bytes, err = packed.Write(durable.OS{}, r.Packed.Path, p, meta); err != nil {
+		return nil, err
+	}
+	return packed.Open(r.Packed.Path)
+}
+
+// repeat returns the first n ids, over and over where there are fewer.
+func repeat(ids []int32, n int) []int32 {
+	out := make([]int32, 0, n)
+	for len(out) < n {
+		out = append(out, ids[:min(len(ids), n-len(out))]...)
+	}
+	return out
+}
+
+// sample writes the configured sample. A prompt that the tokenizer cannot take (a character that the text lacks) gives
+// way to the beginning of the held-out text.
+func (t *run) sample(p *pack.Model) (string, error) {
+	c := t.Config.Sample
+	if c.Tokens == 0 {
+		return "", nil
+	}
+	prompt, err := t.text.tokenizer.Encode(nil, []byte(c.Prompt))
+	if err != nil || len(prompt) == 0 {
+		prompt = t.text.heldOut()[:1]
+	}
+	V := t.text.tokenizer.VocabSize() // the model's may be larger; ids behind the tokenizer's mean nothing
+	m := infer.New(p, t.Machine.Set, t.Machine.Pool, infer.DefaultChunk)
+	s := infer.NewSampler(infer.Sampling{Temperature: c.Temperature, TopK: c.TopK, Seed: t.Config.Train.Seed}, V)
+	g, err := m.Generate(prompt, c.Tokens, s, -1, func(int32) bool { return true })
+	if err != nil {
+		return "", err
+	}
+	text, err := t.text.tokenizer.Decode(nil, append(prompt, g.IDs...))
+	return string(text), err
+}
+
+// BitsPerByte converts a loss in nats a token.
+func (r *Result) BitsPerByte(loss float64) float64 { return loss / math.Ln2 / r.BytesPerToken }

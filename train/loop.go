@@ -1,0 +1,227 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"mmfree/data"
+	"mmfree/ternary/spec"
+	"mmfree/train/metrics"
+)
+
+// patience is the number of steps in a row that may be skipped for want of a finite loss or gradient.
+const patience = 50
+
+// do runs the steps that are left, then what comes after them.
+func (t *run) do(ctx context.Context) (*Result, error) {
+	c := t.Config
+	all, ternary := spec.Parameters(c.Model)
+	perToken, err := t.text.bytesPerToken()
+	if err != nil {
+		return nil, err
+	}
+	if t.Hooks.Start != nil {
+		t.Hooks.Start(Plan{
+			Dir: t.Dir, Corpus: t.text.name, Config: c, Parameters: all, Ternary: ternary,
+			TrainTokens: len(t.text.loader.Train()), ValTokens: len(t.text.loader.Val()), FirstStep: t.state.Step + 1,
+		})
+	}
+	result := &Result{
+		RunDir: t.Dir, Arch: c.Model.Arch, Parameters: all, BytesPerToken: perToken,
+		ValLoss: math.NaN(), ValBitsPerByte: math.NaN(),
+	}
+	before := t.state
+	err = t.steps(ctx)
+	result.Interrupted = ctx.Err() != nil
+	result.Steps, result.TokensSeen, result.Seconds = t.state.Step, t.state.Tokens, t.state.Seconds
+	result.SkippedSteps, result.TrainLoss = t.state.SkippedSteps, math.NaN()
+	if t.state.TrainLoss != nil {
+		result.TrainLoss = *t.state.TrainLoss
+	}
+	if seconds := t.state.Seconds - before.Seconds; seconds > 0 {
+		result.TokensPerSecond = float64(t.state.Tokens-before.Tokens) / seconds
+	}
+	if err == nil && !result.Interrupted {
+		err = t.finish(ctx, result)
+		result.Interrupted = ctx.Err() != nil
+		if result.Interrupted {
+			err = nil
+		}
+	}
+	result.PeakRSSBytes = metrics.PeakRSS()
+	return result, err
+}
+
+// steps trains until the last step, the end of the time budget, or a cancelled context; in each case what was reached is
+// saved.
+func (t *run) steps(ctx context.Context) error {
+	c := t.Config.Train
+	schedule := NewSchedule(c)
+	batch := data.NewBatch(t.Config.Data.BatchSize, t.Config.Data.SeqLen)
+	tokens := int64(batch.B * batch.T * c.Accumulate)
+	clock := stopwatch{since: time.Now()}
+	for ctx.Err() == nil {
+		share := float64(t.state.Step) / float64(max(c.Steps, 1))
+		if c.Minutes > 0 {
+			share = t.state.Seconds / (60 * c.Minutes)
+		}
+		if share >= 1 {
+			break
+		}
+		t.state.Step++
+		lr := schedule.LR(int(t.state.Step))
+		if c.Minutes > 0 {
+			lr = schedule.LRAt(share, int(t.state.Step))
+		}
+		loss, norm, err := t.step(batch, lr)
+		if err != nil {
+			return err
+		}
+		t.state.Tokens += tokens
+		t.state.Seconds += clock.lap()
+		clock.tokens += tokens
+		line := metrics.Line{
+			Step: t.state.Step, Tokens: t.state.Tokens, Loss: loss, LR: lr, GradNorm: norm,
+			TokensPerSecond: clock.rate(), Seconds: t.state.Seconds, SkippedSteps: t.state.SkippedSteps,
+		}
+		if err := t.after(&line, &clock); err != nil {
+			return err
+		}
+		if t.Hooks.Step != nil {
+			done := float64(t.state.Step) / float64(max(c.Steps, 1))
+			if c.Minutes > 0 {
+				done = t.state.Seconds / (60 * c.Minutes)
+			}
+			line.RSSBytes = metrics.CurrentRSS()
+			t.Hooks.Step(Progress{Line: line, Steps: int64(c.Steps), Share: min(1, done)})
+		}
+		if t.state.SkippedInARow >= patience {
+			return fmt.Errorf("%w: loss or gradient was NaN or infinite for %d steps in a row, up to step %d", ErrDiverged, patience, t.state.Step)
+		}
+	}
+	return t.save()
+}
+
+// step makes one optimiser step from as many micro-batches as the configuration asks for, and returns the mean loss in
+// nats a token and the gradient's norm. A step whose loss or norm is not finite changes nothing and is counted.
+func (t *run) step(batch *data.Batch, lr float64) (loss, norm float64, err error) {
+	n := t.Config.Train.Accumulate
+	count := float64(batch.B * batch.T * n)
+	t.session.ZeroGrads()
+	for range n {
+		if err := t.text.loader.Next(batch); err != nil {
+			return 0, 0, err
+		}
+		sum, err := t.session.Backward(batch.IDs, batch.Labels, batch.B, 1/count)
+		if err != nil {
+			return 0, 0, fmt.Errorf("step %d: %w", t.state.Step, err)
+		}
+		loss += sum
+	}
+	loss /= count
+	norm = t.optimizer.GradNorm()
+	finite := !math.IsNaN(loss) && !math.IsInf(loss, 0)
+	if finite {
+		t.state.TrainLoss = &loss
+	}
+	if finite && t.optimizer.Step(lr, norm) {
+		t.session.WeightsChanged()
+		t.state.SkippedInARow = 0
+	} else {
+		t.state.SkippedSteps++
+		t.state.SkippedInARow++
+	}
+	return loss, norm, nil
+}
+
+// after does what is due behind a step: evaluate, log, save.
+func (t *run) after(line *metrics.Line, clock *stopwatch) error {
+	c, step := t.Config.Train, t.state.Step
+	due := func(every int) bool { return every > 0 && step%int64(every) == 0 }
+	if due(c.EvalEvery) && len(t.text.loader.Val()) > 0 {
+		var err error
+		if line.ValLoss, line.ValBitsPerByte, err = t.evaluate(c.EvalTokens); err != nil {
+			return err
+		}
+		line.Evaluated = true
+		clock.lap() // evaluation is not training time
+	}
+	if line.Evaluated || due(c.LogEvery) || step == 1 {
+		line.RSSBytes = metrics.CurrentRSS()
+		if err := t.metrics.Append(*line); err != nil {
+			return err
+		}
+		clock.restart()
+	}
+	best := false
+	if line.Evaluated {
+		_, lowest, ok := t.folder.Best()
+		best = !ok || line.ValLoss < lowest
+	}
+	if due(c.SaveEvery) || best && c.SaveEvery > 0 {
+		if err := t.save(); err != nil {
+			return err
+		}
+		if best {
+			if _, err := t.folder.MarkBest(int(step), line.ValLoss); err != nil {
+				return err
+			}
+		}
+		clock.lap()
+	}
+	return nil
+}
+
+// evaluate returns the mean loss over the held-out text, in nats a token and in bits a byte: over its first tokens where
+// limit is above 0, else over all.
+func (t *run) evaluate(limit int) (loss, bitsPerByte float64, err error) {
+	c := t.Config.Data
+	walk, err := t.text.loader.Validation(c.SeqLen, c.BatchSize)
+	if err != nil {
+		return 0, 0, err
+	}
+	var sum float64
+	count := 0
+	for b := walk.Next(); b != nil && (limit <= 0 || count < limit); b = walk.Next() {
+		nats, err := t.session.Evaluate(b.IDs, b.Labels, b.B)
+		if err != nil {
+			return 0, 0, err
+		}
+		sum += nats
+		for _, l := range b.Labels {
+			if l != data.IgnoreLabel {
+				count++
+			}
+		}
+	}
+	// Every held-out token but the first is predicted once, in order.
+	bytes, err := t.text.bytesOf(t.text.loader.Val()[1 : 1+count])
+	return sum / float64(count), sum / math.Ln2 / float64(bytes), err
+}
+
+// stopwatch measures training time without what is done between steps.
+type stopwatch struct {
+	since  time.Time
+	total  float64 // seconds since the last restart
+	tokens int64   // trained since then
+}
+
+// lap returns the seconds since the last lap.
+func (s *stopwatch) lap() float64 {
+	now := time.Now()
+	d := now.Sub(s.since).Seconds()
+	s.since = now
+	s.total += d
+	return d
+}
+
+func (s *stopwatch) rate() float64 {
+	if s.total <= 0 {
+		return 0
+	}
+	return float64(s.tokens) / s.total
+}
+
+func (s *stopwatch) restart() { s.total, s.tokens = 0, 0 }

@@ -1,0 +1,171 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"mmfree/autograd"
+	"mmfree/checkpoints"
+	"mmfree/checkpoints/hf"
+	"mmfree/checkpoints/packed"
+	"mmfree/data/tokenizer"
+	"mmfree/ternary/pack"
+	"mmfree/ternary/spec"
+)
+
+// Model is an opened MODEL argument: shadow weights, codes, or both, whatever the path holds.
+type Model struct {
+	Kind     checkpoints.Kind
+	Path     string // as given
+	Source   string // the checkpoint folder of a run; else Path
+	Config   spec.Config
+	Weights  *spec.Weights // nil for a packed file
+	Info     *hf.Info      // what a folder holds beside; nil for a packed file
+	Warnings []string
+
+	tokenizerJSON []byte
+	packed        *pack.Model
+	file          *packed.File
+}
+
+// Open recognises and opens a MODEL: a run folder (its newest whole checkpoint), a checkpoint folder, a Hugging Face
+// folder, or a packed file.
+func Open(path string) (*Model, error) {
+	kind, err := checkpoints.Recognise(path)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{Kind: kind, Path: path, Source: path}
+	switch kind {
+	case checkpoints.KindRun:
+		newest, warnings, err := checkpoints.Newest(path)
+		if err != nil {
+			return nil, err
+		}
+		m.Source, m.Warnings = newest.Dir, warnings
+		if err := m.openFolder(); err != nil {
+			return nil, err
+		}
+		return m, m.openExport(filepath.Base(newest.Dir))
+	case checkpoints.KindCheckpoint:
+		if _, err := checkpoints.Verify(path); err != nil {
+			return nil, err
+		}
+		return m, m.openFolder()
+	case checkpoints.KindHF:
+		return m, m.openFolder()
+	case checkpoints.KindPacked:
+		return m, m.OpenPacked(path)
+	}
+	return nil, &checkpoints.Error{
+		Path: path, Problem: fmt.Sprintf("is a %s file without a configuration, not a model", kind),
+		Fix: "name a run, checkpoint or Hugging Face folder, or a packed file",
+	}
+}
+
+func (m *Model) openFolder() (err error) {
+	if m.Weights, m.Info, err = hf.Load(m.Source); err != nil {
+		return err
+	}
+	m.Config = m.Weights.Config
+	m.tokenizerJSON = m.Info.Side["tokenizer.json"]
+	m.Warnings = append(m.Warnings, m.Info.Warnings...)
+	return nil
+}
+
+// openExport takes a run's packed file where it was made from the step that was opened.
+func (m *Model) openExport(step string) error {
+	path := filepath.Join(m.Path, PackedFile)
+	if _, err := os.Stat(path); err != nil {
+		return nil // the run has not come to its end: codes are made from the checkpoint
+	}
+	if err := m.OpenPacked(path); err != nil {
+		return err
+	}
+	if made := m.file.Meta().Source; made != step {
+		m.Warnings = append(m.Warnings, fmt.Sprintf("%s was made from %s, the newest checkpoint is %s: packing that instead", path, made, step))
+		m.packed = nil
+		return m.Close()
+	}
+	return nil
+}
+
+// OpenPacked takes the codes from a packed file, which must be of the model's configuration where weights are open.
+func (m *Model) OpenPacked(path string) error {
+	file, err := packed.Open(path)
+	if err != nil {
+		return err
+	}
+	c := file.Model().Config
+	if m.Weights != nil && !sameShapes(c, m.Config) {
+		return errors.Join(file.Close(), &checkpoints.Error{
+			Path: path, Problem: "is of another model than " + m.Source, Fix: "name the packed file that was made from it",
+		})
+	}
+	if m.file != nil {
+		if err := m.file.Close(); err != nil {
+			return err
+		}
+	}
+	m.file, m.packed = file, file.Model()
+	if m.Weights == nil {
+		m.Config, m.tokenizerJSON = c, file.Meta().Tokenizer
+	}
+	return nil
+}
+
+// sameShapes reports whether two configurations have the same tensors.
+func sameShapes(a, b spec.Config) bool {
+	x, y := spec.PackedTensors(a), spec.PackedTensors(b)
+	if len(x) != len(y) {
+		return false
+	}
+	for i := range x {
+		if x[i].Name != y[i].Name || x[i].Kind != y[i].Kind || fmt.Sprint(x[i].Shape) != fmt.Sprint(y[i].Shape) {
+			return false
+		}
+	}
+	return true
+}
+
+// Packed returns the model's codes: those of its packed file, else made from the weights now.
+func (m *Model) Packed() (_ *pack.Model, err error) {
+	if m.packed == nil {
+		m.packed, err = pack.Build(m.Weights)
+	}
+	return m.packed, err
+}
+
+// Session returns the training path over the model: from its shadow weights, or over the codes where there are none.
+func (m *Model) Session(machine Machine) (*autograd.Session, error) {
+	o := autograd.Options{Set: machine.Set, Pool: machine.Pool}
+	if m.Weights == nil {
+		return autograd.NewForward(m.packed, o), nil
+	}
+	return autograd.NewSession(m.Weights, o)
+}
+
+// TokenizerJSON returns tokenizer.json, or nil where the model has none.
+func (m *Model) TokenizerJSON() []byte { return m.tokenizerJSON }
+
+// Tokenizer returns the model's tokenizer. That there is none, or one that this build cannot run, is an error.
+func (m *Model) Tokenizer() (tokenizer.Tokenizer, error) {
+	if m.tokenizerJSON == nil {
+		return nil, &checkpoints.Error{
+			Path: m.Source, Problem: "has no tokenizer", Fix: "put its tokenizer.json beside the model",
+		}
+	}
+	return tokenizer.Parse(m.tokenizerJSON, m.Source)
+}
+
+// Close releases what is mapped; the model must not be used any more.
+func (m *Model) Close() error {
+	if m.file == nil {
+		return nil
+	}
+	f := m.file
+	m.file = nil
+	return f.Close()
+}

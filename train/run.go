@@ -1,0 +1,298 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"mmfree/autograd"
+	"mmfree/checkpoints"
+	"mmfree/checkpoints/durable"
+	"mmfree/data"
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/par"
+	"mmfree/ternary/spec"
+	"mmfree/train/metrics"
+	"mmfree/train/optim"
+	"mmfree/train/verify"
+)
+
+// Names in a run folder, beside those of package checkpoints.
+const (
+	ConfigFile  = "config.yaml"
+	MetricsFile = "metrics.jsonl"
+	PackedFile  = "packed.safetensors"
+	CurveFile   = "curve.png"
+)
+
+// Machine is what a run computes with. No choice changes a bit of the result.
+type Machine struct {
+	Set  *kernel.Set
+	Pool *par.Pool
+}
+
+// Request says what to train, and where.
+type Request struct {
+	Config  Config
+	Dir     string // the run folder
+	Resume  bool   // go on from the folder's newest whole checkpoint, or from the start where it has none
+	Replace bool   // a run that is there already is removed
+	Machine Machine
+	Hooks   Hooks
+}
+
+// Hooks let a caller watch; nil ones are left out. They are called between steps and decide nothing.
+type Hooks struct {
+	Start  func(Plan)
+	Step   func(Progress)
+	Notice func(text string) // something a user should know, one sentence
+}
+
+// Plan is what a run is about to do.
+type Plan struct {
+	Dir, Corpus            string
+	Config                 Config
+	Parameters, Ternary    int64
+	TrainTokens, ValTokens int
+	FirstStep              int64
+}
+
+// Progress is where a run stands behind a step.
+type Progress struct {
+	metrics.Line
+	Steps int64   // planned; 0 under a time budget
+	Share float64 // of the run that lies behind, 0 to 1
+}
+
+// Result is what a run came to. Fields that were not reached are zero; losses are NaN where nothing was measured.
+type Result struct {
+	RunDir            string         `json:"run_dir"`
+	Arch              string         `json:"arch"`
+	Parameters        int64          `json:"parameters"`
+	Steps             int64          `json:"steps"`
+	TokensSeen        int64          `json:"tokens_seen"`
+	Seconds           float64        `json:"seconds"`
+	TokensPerSecond   float64        `json:"tokens_per_second"`
+	TrainLoss         float64        `json:"train_loss"`
+	ValLoss           float64        `json:"val_loss"`
+	ValBitsPerByte    float64        `json:"val_bits_per_byte"`
+	PeakRSSBytes      int64          `json:"peak_rss_bytes"`
+	SkippedSteps      int64          `json:"skipped_steps"`
+	Interrupted       bool           `json:"interrupted"`
+	Packed            *Packed        `json:"packed"`
+	Verify            *verify.Report `json:"verify"`
+	Sample            string         `json:"sample"`
+	BytesPerToken     float64        `json:"bytes_per_token"`
+	SecondsAfterwards float64        `json:"seconds_afterwards"`
+}
+
+// Packed describes the packed export.
+type Packed struct {
+	Path          string  `json:"path"`
+	Bytes         int64   `json:"bytes"`
+	BitsPerWeight float64 `json:"bits_per_weight"`
+}
+
+// ErrDiverged is the class of runs that cannot go on because losses or gradients stay NaN or infinite.
+var ErrDiverged = errors.New("training diverged")
+
+// state is state.json: all that a resumed run needs beside weights and moments.
+type state struct {
+	Version        int           `json:"version"`
+	Step           int64         `json:"step"`
+	Tokens         int64         `json:"tokens"`
+	Position       data.Position `json:"data_position"` // the random state too: the data's order is a function of it and the seed
+	OptimizerSteps int           `json:"optimizer_steps"`
+	SkippedSteps   int64         `json:"skipped_steps"`
+	SkippedInARow  int64         `json:"skipped_in_a_row"`
+	Seconds        float64       `json:"seconds"`
+	TrainLoss      *float64      `json:"train_loss"` // of the last step; null before the first
+	Seed           uint64        `json:"seed"`
+	CorpusSHA256   string        `json:"corpus_sha256"`
+}
+
+const stateVersion = 1
+
+// run is a training run in progress.
+type run struct {
+	Request
+	text          *text
+	weights       *spec.Weights
+	session       *autograd.Session
+	optimizer     *optim.AdamW
+	folder        *checkpoints.Run
+	metrics       *metrics.Writer
+	tokenizerJSON []byte
+	state         state
+	saved         int64 // step of the newest checkpoint; −1: none
+}
+
+// Start trains, and when all steps are done exports, verifies and samples. A cancelled ctx saves and returns a Result with
+// Interrupted set and no error.
+func Start(ctx context.Context, r Request) (*Result, error) {
+	if err := r.Config.Validate(); err != nil {
+		return nil, err
+	}
+	t := &run{Request: r, saved: -1}
+	var err error
+	if t.text, err = loadText(&t.Config); err != nil {
+		return nil, err
+	}
+	if err := t.Config.Model.Validate(); err != nil {
+		return nil, err
+	}
+	if t.tokenizerJSON, err = t.text.tokenizer.JSON(); err != nil {
+		return nil, err
+	}
+	if t.weights, err = spec.NewWeights(t.Config.Model); err != nil {
+		return nil, err
+	}
+	t.session, err = autograd.NewSession(t.weights, autograd.Options{Set: r.Machine.Set, Pool: r.Machine.Pool, Unfused: !t.Config.Train.Fused})
+	if err != nil {
+		return nil, err
+	}
+	h := t.Config.Train
+	t.optimizer = optim.New(optim.Hyper{
+		Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Eps, WeightDecay: h.WeightDecay, Clip: h.Clip,
+	}, t.weights, t.session.Grads(), r.Machine.Set, r.Machine.Pool)
+	if err := t.open(); err != nil {
+		return nil, errors.Join(err, t.session.Close())
+	}
+	result, err := t.do(ctx)
+	return result, errors.Join(err, t.session.Close(), t.metrics.Close())
+}
+
+// open makes or reopens the run folder and sets weights and state to where the run starts.
+func (t *run) open() (err error) {
+	if err := t.claim(); err != nil {
+		return err
+	}
+	if t.folder, err = checkpoints.OpenRun(durable.OS{}, t.Dir); err != nil {
+		return err
+	}
+	t.state = state{Version: stateVersion, Seed: t.Config.Train.Seed, CorpusSHA256: t.text.sha256}
+	t.weights.Init(t.Config.Train.Seed)
+	if t.Resume {
+		if err := t.restore(); err != nil {
+			return err
+		}
+	}
+	err = durable.WriteFile(durable.OS{}, filepath.Join(t.Dir, ConfigFile), func(w io.Writer) error {
+		_, err := w.Write(t.Config.YAML())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	t.metrics, err = metrics.Resume(filepath.Join(t.Dir, MetricsFile), t.state.Step)
+	return err
+}
+
+// claim decides whether the folder may be used.
+func (t *run) claim() error {
+	_, err := os.Stat(filepath.Join(t.Dir, ConfigFile))
+	switch {
+	case t.Resume:
+		return nil // its configuration was read from there
+	case err == nil && t.Replace:
+		return durable.RemoveDir(durable.OS{}, t.Dir)
+	case err == nil:
+		return &fs.PathError{Op: "train", Path: t.Dir, Err: fmt.Errorf("a run is there already: %w", fs.ErrExist)}
+	}
+	entries, err := os.ReadDir(t.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !durable.IsTemp(e.Name()) && e.Name() != "checkpoints" {
+			return &fs.PathError{Op: "train", Path: t.Dir, Err: fmt.Errorf("the folder holds other files: %w", fs.ErrExist)}
+		}
+	}
+	return nil
+}
+
+// restore loads the newest whole checkpoint; a run that was stopped before its first begins again.
+func (t *run) restore() error {
+	entries, err := filepath.Glob(filepath.Join(t.Dir, "checkpoints", "step-*"))
+	if err == nil && len(entries) == 0 {
+		t.notice("no checkpoint yet: starting from the beginning")
+		return nil
+	}
+	newest, warnings, err := checkpoints.Newest(t.Dir)
+	for _, w := range warnings {
+		t.notice(w)
+	}
+	if err != nil {
+		return err
+	}
+	parts := checkpoints.Parts{Weights: t.weights, Optimizer: t.moments()}
+	if err := checkpoints.LoadParts(newest.Dir, &parts); err != nil {
+		return err
+	}
+	var s state
+	statePath := filepath.Join(newest.Dir, "state.json")
+	bad := func(problem, fix string) error {
+		return &checkpoints.Error{Path: statePath, Problem: problem, Fix: fix}
+	}
+	if err := json.Unmarshal(parts.State, &s); err != nil {
+		return bad(err.Error(), "resume from another checkpoint: remove this one")
+	}
+	switch {
+	case s.Version != stateVersion:
+		return bad(fmt.Sprintf("version %d is not known", s.Version), "resume with the version of mmfree that wrote it")
+	case s.CorpusSHA256 != t.text.sha256:
+		return bad("the run was trained on another text than "+t.text.name+" holds now",
+			"bring the text back as it was, or start a new run")
+	case s.Seed != t.Config.Train.Seed:
+		return bad(fmt.Sprintf("the run has seed %d, the configuration says %d", s.Seed, t.Config.Train.Seed), "keep train.seed, or start a new run")
+	}
+	if err := t.text.loader.Seek(s.Position); err != nil {
+		return err
+	}
+	t.state, t.saved, t.optimizer.Steps = s, s.Step, s.OptimizerSteps
+	t.session.WeightsChanged()
+	return nil
+}
+
+func (t *run) moments() []checkpoints.NamedTensor {
+	return append(checkpoints.Moments("exp_avg", t.optimizer.M), checkpoints.Moments("exp_avg_sq", t.optimizer.V)...)
+}
+
+// save writes a checkpoint of the present step unless there is one.
+func (t *run) save() error {
+	if t.saved == t.state.Step {
+		return nil
+	}
+	// Lines of metrics.jsonl must not be behind the checkpoint: a resumed run drops what is ahead of it, and cannot make
+	// what is missing.
+	if err := t.metrics.Sync(); err != nil {
+		return err
+	}
+	t.state.Position, t.state.OptimizerSteps = t.text.loader.Position(), t.optimizer.Steps
+	text, err := json.MarshalIndent(t.state, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = t.folder.Save(int(t.state.Step), checkpoints.Parts{
+		Weights: t.weights, Optimizer: t.moments(), State: append(text, '\n'), Tokenizer: t.tokenizerJSON,
+	})
+	if err != nil {
+		return err
+	}
+	t.saved = t.state.Step
+	return t.folder.Retain(t.Config.Train.KeepLast)
+}
+
+func (t *run) notice(text string) {
+	if t.Hooks.Notice != nil {
+		t.Hooks.Notice(text)
+	}
+}

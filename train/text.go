@@ -1,0 +1,72 @@
+package train
+
+import (
+	"mmfree/data"
+	"mmfree/data/corpus"
+	"mmfree/data/tokenizer"
+)
+
+// text is a run's corpus as tokens.
+type text struct {
+	name      string // for people: a path, or the built-in text's name
+	sha256    string
+	tokenizer tokenizer.Tokenizer
+	loader    *data.Loader
+}
+
+// loadText reads the corpus of a configuration (none named: the built-in one) and fills in the vocabulary's size where
+// the configuration leaves it open.
+func loadText(c *Config) (*text, error) {
+	var t text
+	var err error
+	var read *corpus.Corpus
+	if len(c.Data.Corpus) == 0 {
+		read, t.name, err = corpus.Builtin(corpus.GoRoot())
+	} else {
+		read, err = corpus.Load(c.Data.Corpus)
+		t.name = c.Data.Corpus[0]
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.sha256 = read.SHA256
+	if t.tokenizer, err = tokenizer.New(c.Data.Tokenizer, read.Text); err != nil {
+		return nil, err
+	}
+	switch V := t.tokenizer.VocabSize(); {
+	case c.Model.VocabSize == 0:
+		c.Model.VocabSize = V
+	case c.Model.VocabSize < V:
+		return nil, &ConfigError{
+			Key: "model.vocab_size", Problem: "is smaller than the tokenizer's vocabulary",
+			Fix: "leave it out: it then becomes what the tokenizer has",
+		}
+	}
+	ids, err := t.tokenizer.Encode(make([]int32, 0, len(read.Text)), read.Text)
+	if err != nil {
+		return nil, err
+	}
+	t.loader, err = data.New(ids, data.Options{SeqLen: c.Data.SeqLen, ValFraction: c.Data.ValFraction, Seed: c.Train.Seed})
+	return &t, err
+}
+
+// bytesOf returns the length of the text that ids stand for.
+func (t *text) bytesOf(ids []int32) (int, error) {
+	raw, err := t.tokenizer.Decode(nil, ids)
+	return len(raw), err
+}
+
+// bytesPerToken returns the mean over the held-out text, or over the training text where nothing is held out.
+func (t *text) bytesPerToken() (float64, error) {
+	ids := t.heldOut()
+	n, err := t.bytesOf(ids)
+	return float64(n) / float64(len(ids)), err
+}
+
+// heldOut returns the validation ids, or the training ids where there are none.
+func (t *text) heldOut() []int32 {
+	if v := t.loader.Val(); len(v) > 0 {
+		return v
+	}
+	return t.loader.Train()
+}
