@@ -107,6 +107,11 @@ func (f *File) ReadFloat32(name string, dst []float32) error {
 	if t.Elements() != len(dst) {
 		return f.fault(name, fmt.Sprintf("has %d values, %d are wanted", t.Elements(), len(dst)))
 	}
+	if t.DType == dtype.F32 { // one copy, not value by value
+		v, err := f.Float32s(name)
+		copy(dst, v)
+		return err
+	}
 	return dtype.Decode(dst, b, t.DType)
 }
 
