@@ -212,7 +212,7 @@ func (s *Session) execute(p *program, ids []int32, scale float64) error {
 	p.work.LossScale = float32(scale)
 	p.vm.Reset() // without it RunAll returns nil and runs nothing
 	if err := p.vm.RunAll(); err != nil {
-		return fmt.Errorf("running the graph: %w", err)
+		return fmt.Errorf("running the graph: %w", op.Failure(err))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package op
 
 import (
+	"errors"
 	"fmt"
 	"hash"
 	"hash/fnv"
@@ -56,19 +57,45 @@ func (o *fused) InferShape(in ...G.DimSizer) (tensor.Shape, error) {
 	return o.out.Shape().Clone(), nil
 }
 
-// Do runs on a goroutine of the machine's own, where a panic would kill the process: it becomes an error here.
+// Do runs on a goroutine of the machine's own, where a panic would kill the process: it becomes an error here. Every
+// error is an *Error.
 func (o *fused) Do(in ...G.Value) (v G.Value, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			v, err = nil, fmt.Errorf("%s: %v", o.name, r)
+			v, err = nil, &Error{Op: o.name, Err: fmt.Errorf("panic: %v", r)}
 		}
 	}()
 	if o.do != nil {
 		if err := o.do(in); err != nil {
-			return nil, fmt.Errorf("%s: %w", o.name, err)
+			return nil, &Error{Op: o.name, Err: err}
 		}
 	}
 	return o.out, nil
+}
+
+// Error is what went wrong in which op.
+type Error struct {
+	Op  string
+	Err error
+}
+
+func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
+
+// Unwrap returns the op's own error.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Failure returns the op's error from what a machine's RunAll returned. The machine wraps it in a type without Unwrap,
+// behind which errors.Is sees nothing, and in a list of its registers.
+func Failure(err error) error {
+	var contextual interface{ Err() error }
+	if errors.As(err, &contextual) {
+		err = contextual.Err()
+	}
+	var failed *Error
+	if errors.As(err, &failed) {
+		return failed
+	}
+	return err
 }
 
 // ReturnsPtr, and the four below, tell the compiler that results are our own memory and nothing is overwritten.
@@ -103,7 +130,11 @@ func apply(o *fused, in ...*G.Node) (*G.Node, error) {
 	for _, n := range in {
 		o.in = append(o.in, n.Shape())
 	}
-	return G.ApplyOpWithName(o, o.name, in...)
+	n, err := G.ApplyOpWithName(o, o.name, in...)
+	if err == nil && n.Op() != G.Op(o) {
+		return nil, fmt.Errorf("two ops are called %s: the second would never run", o.name)
+	}
+	return n, err
 }
 
 // part is one part of a model as an op: a forward function, a backward function, and for each weight it reads the buffer
