@@ -25,7 +25,7 @@ func main() {
 // verbs lists every verb, in the order that help shows them.
 func verbs() []*cli.Command {
 	return []*cli.Command{
-		recipesVerb(),
+		trainVerb(), recipesVerb(),
 	}
 }
 
