@@ -75,8 +75,13 @@ func BenchmarkKernels(b *testing.B) {
 			if R > 1000 {
 				continue
 			}
-			dw := make([]float32, R*K)
-			run("OuterCodes", work*n, 0, func() { set.OuterCodes(dw, y, R, scale, x, K, n, 0, R) })
+			const many = 1024 // tokens of one training step: a gradient sums over all of them
+			dw, dy, q, s := make([]float32, R*K), randomFloats(rng, many*R), randomCodes(rng, many*K), randomFloats(rng, many)
+			run("OuterCodes", work*many, 0, func() {
+				for o := 0; o < R; o += 32 { // as the backward pass cuts it
+					set.OuterCodes(dw, dy, R, s, q, K, many, o, min(o+32, R))
+				}
+			})
 		}
 	}
 }
