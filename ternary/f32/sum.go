@@ -41,8 +41,12 @@ func Dot(x, y []float32) float32 {
 // Sum returns Σ x, in the order that Lanes describes.
 func Sum(x []float32) float32 {
 	var acc [Lanes]float32
-	for i, v := range x {
-		acc[i%Lanes] += v
+	for len(x) > 0 {
+		part := x[:min(Lanes, len(x))]
+		for j, v := range part {
+			acc[j] += v
+		}
+		x = x[len(part):]
 	}
 	return fold(&acc)
 }

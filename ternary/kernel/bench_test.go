@@ -85,3 +85,43 @@ func BenchmarkKernels(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRows times the operations on one token's row, in values a second.
+func BenchmarkRows(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, set := range kernel.Available() {
+		const n, V, T = 512, 32000, 16
+		x, y, gain, dst, acc := randomFloats(rng, n), randomFloats(rng, n), randomFloats(rng, n), make([]float32, n), make([]float32, n)
+		codes, logits := make([]int8, n), randomFloats(rng, V)
+		i, z, ds, states := randomFloats(rng, T*n), randomFloats(rng, T*n), randomFloats(rng, T*n), make([]float32, T*n)
+		di, dz, state, bound := make([]float32, T*n), make([]float32, T*n), make([]float32, n), make([]float32, n)
+		for _, c := range []struct {
+			name   string
+			values int
+			f      func()
+		}{
+			{"RMSNorm", n, func() { set.RMSNorm(dst, x, gain, 1e-6) }},
+			{"NormQuantize", n, func() { set.NormQuantize(codes, x, gain, 1e-6, false) }},
+			{"NormQuantizeAway", n, func() { set.NormQuantize(codes, x, gain, 1e-6, true) }},
+			{"RMSNormBackward", n, func() { set.RMSNormBackward(dst, acc, y, x, gain, 1, false) }},
+			{"Recurrence", T * n, func() { set.Recurrence(states, state, i, z, bound, nil, T, n, 0, n) }},
+			{"RecurrenceBackward", T * n, func() { set.RecurrenceBackward(di, dz, acc, ds, states, state, i, z, bound, nil, T, n, 0, n) }},
+			{"OutputGate", n, func() { set.OutputGate(dst, x, y, gain, 1e-6) }},
+			{"SwiGLU", n, func() { set.SwiGLU(dst, x, y) }},
+			{"SwiGLUBackward", n, func() { set.SwiGLUBackward(dst, acc, gain, x, y) }},
+			{"LogSumExp", V, func() { set.LogSumExp(logits) }},
+			{"SoftmaxGradient", V, func() { set.SoftmaxGradient(logits, 5, 100, 3, 1) }},
+			{"AdamW", n, func() {
+				set.AdamW(dst, acc, state, y, kernel.AdamStep{Clip: 1, Decay: 1, Rest2: 1, Correction2: 1, Epsilon: 1})
+			}},
+		} {
+			b.Run(c.name+"/"+set.Name, func(b *testing.B) {
+				for b.Loop() {
+					c.f()
+				}
+				b.ReportMetric(float64(c.values)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mvalues/s")
+				b.ReportAllocs()
+			})
+		}
+	}
+}

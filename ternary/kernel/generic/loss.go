@@ -15,8 +15,12 @@ func LogSumExp(x []float32) (top, sum float32, lse float64) {
 		}
 	}
 	var acc [f32.Lanes]float32
-	for j, v := range x {
-		acc[j%f32.Lanes] += f32.Exp(v - top)
+	for rest := x; len(rest) > 0; {
+		part := rest[:min(f32.Lanes, len(rest))]
+		for j, v := range part {
+			acc[j] += f32.Exp(v - top)
+		}
+		rest = rest[len(part):]
 	}
 	sum = f32.Sum(acc[:])
 	if !(sum > 0 && sum <= math.MaxFloat32) {
