@@ -31,7 +31,7 @@ func TestModelGoldens(t *testing.T) {
 				g := goldentest.Load(t, name)
 				p := build(t, g)
 				ids, B, T := g.IDs("ids"), g.Shape("ids")[0], g.Shape("ids")[1]
-				m := infer.New(p, set, pool, infer.DefaultChunk)
+				m := infer.New(p, set, pool, B*T)
 				logits := make([]float32, B*T*p.Config.VocabSize)
 				hidden := map[string][]float32{}
 				err := m.Forward(m.NewState(B), infer.Call{

@@ -135,12 +135,14 @@ func refNormQuantize(codes []int8, x, gain []float32, eps float32, away bool) (r
 	for j, v := range y {
 		round := math.RoundToEven
 		if away {
-			round = math.Round
+			round = halfAway
 		}
 		codes[j] = int8(min(127, max(-128, round(float64(mul(v, s))))))
 	}
 	return r, s
 }
+
+func halfAway(v float64) float64 { return math.Copysign(math.Floor(math.Abs(v)+0.5), v) }
 
 func refRMSNormBackward(dx, dgain, dy, x, gain []float32, r float32, accumulate bool) {
 	n := len(x)
