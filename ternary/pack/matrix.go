@@ -54,7 +54,10 @@ func FromWords(rows, cols int, scale float32, words []uint16) (*Matrix, error) {
 		return nil, &Error{Word: -1, Problem: fmt.Sprintf("scale %v is not a positive number", scale)}
 	}
 	m := &Matrix{Rows: rows, Cols: cols, Scale: scale, Words: words}
-	return m, m.check()
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 func (m *Matrix) check() error {

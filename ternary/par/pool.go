@@ -49,6 +49,7 @@ func (p *Pool) Run(blocks int, work func(worker, block int)) {
 		return
 	}
 	p.work, p.blocks = work, blocks
+	p.failed.Store(nil) // a helper's panic that the caller's own overtook in an earlier call
 	p.next.Store(0)
 	helpers := min(blocks, p.threads) - 1
 	p.done.Add(helpers)

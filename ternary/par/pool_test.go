@@ -1,6 +1,7 @@
 package par
 
 import (
+	"runtime"
 	"sync/atomic"
 	"testing"
 )
@@ -48,6 +49,30 @@ func TestRunRaisesAPanicInTheCaller(t *testing.T) {
 	p.Run(10, func(_, _ int) { ran.Add(1) })
 	if ran.Load() != 10 {
 		t.Errorf("after the panics %d of 10 blocks ran", ran.Load())
+	}
+}
+
+// TestPanicsOfOneRunDoNotReachTheNext: when every block panics, the caller's own panic is raised and the helper's is not
+// kept for later.
+func TestPanicsOfOneRunDoNotReachTheNext(t *testing.T) {
+	p := New(2)
+	defer p.Close()
+	for range 50 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("Run returned")
+				}
+			}()
+			var both atomic.Int32
+			p.Run(2, func(_, _ int) {
+				for both.Add(1); both.Load() < 2; { // neither finishes before the other has begun
+					runtime.Gosched()
+				}
+				panic("block")
+			})
+		}()
+		p.Run(2, func(_, _ int) {})
 	}
 }
 
