@@ -102,6 +102,21 @@ func Load(dir string) (*spec.Weights, *Info, error) {
 	return w, info, nil
 }
 
+// WeightFiles returns the paths of the files that hold a folder's tensors, in order. Their heads are checked.
+func WeightFiles(dir string) ([]string, error) {
+	s, err := openSource(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	var paths []string
+	for name := range s.files {
+		paths = append(paths, filepath.Join(dir, name))
+	}
+	sort.Strings(paths)
+	return paths, nil
+}
+
 // source is the tensors of a folder, wherever they lie.
 type source struct {
 	dir   string

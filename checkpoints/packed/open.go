@@ -57,27 +57,35 @@ func (f *File) Verify() error {
 	return nil
 }
 
-func open(path string, s *safetensors.File) (*File, error) {
+// ReadConfig returns the configuration of an open packed file, having checked that it is one.
+func ReadConfig(path string, s *safetensors.File) (c spec.Config, err error) {
 	md := s.Metadata()
 	switch {
 	case md["format"] != FormatName:
-		return nil, fault(path, "", "is not a packed model: its metadata does not say format %q", FormatName)
+		return c, fault(path, "", "is not a packed model: its metadata does not say format %q", FormatName)
 	case md["version"] != version:
-		return nil, fault(path, "", "has version %.20q of the packed format; this program reads %s", md["version"], version)
+		return c, fault(path, "", "has version %.20q of the packed format; this program reads %s", md["version"], version)
 	case md["layout"] != layoutName:
-		return nil, fault(path, "", "has layout %.20q; this program reads %s", md["layout"], layoutName)
+		return c, fault(path, "", "has layout %.20q; this program reads %s", md["layout"], layoutName)
 	case !json.Valid([]byte(md["config"])):
-		return nil, fault(path, "", "its configuration is not JSON")
+		return c, fault(path, "", "its configuration is not JSON")
 	}
-	var c spec.Config
 	if err := json.Unmarshal([]byte(md["config"]), &c); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return c, fmt.Errorf("%s: %w", path, err)
 	}
+	return c, nil
+}
+
+func open(path string, s *safetensors.File) (*File, error) {
+	c, err := ReadConfig(path, s)
+	if err != nil {
+		return nil, err
+	}
+	md := s.Metadata()
 	f := &File{file: s, path: path, meta: Meta{Source: md["source"]}}
 	if t, ok := md["tokenizer"]; ok {
 		f.meta.Tokenizer = []byte(t)
 	}
-	var err error
 	f.model, err = f.build(c)
 	return f, err
 }
@@ -91,7 +99,7 @@ func (f *File) build(c spec.Config) (*pack.Model, error) {
 			ternary++
 		}
 	}
-	scales, err := f.dense(scalesName, []int{ternary})
+	scales, err := f.dense(ScalesName, []int{ternary})
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +124,7 @@ func (f *File) build(c spec.Config) (*pack.Model, error) {
 	for _, info := range f.file.Tensors() {
 		_, isDense := dense[info.Name]
 		_, isMatrix := matrices[info.Name]
-		if !isDense && !isMatrix && info.Name != scalesName && !strings.HasPrefix(info.Name, paddingPrefix) {
+		if !isDense && !isMatrix && info.Name != ScalesName && !strings.HasPrefix(info.Name, paddingPrefix) {
 			return nil, fault(f.path, info.Name, "is not part of the model that the configuration describes")
 		}
 	}

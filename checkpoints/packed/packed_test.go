@@ -187,11 +187,11 @@ func TestRefusals(t *testing.T) {
 			}
 		}, "has dtype BF16"},
 		{"vector missing", func(p *parts) { p.rename(spec.FinalNormName, "padding.x") }, spec.FinalNormName + ": is not in the file"},
-		{"scales missing", func(p *parts) { p.rename(scalesName, "padding.x") }, scalesName + ": is not in the file"},
+		{"scales missing", func(p *parts) { p.rename(ScalesName, "padding.x") }, ScalesName + ": is not in the file"},
 		{"one more", func(p *parts) { p.rename("padding.0", "surplus") }, "surplus: is not part"},
 		{"illegal code", func(p *parts) { p.content[proj][0] = 0x1f }, proj + ": packed matrix: word 0"},
-		{"scale not a number", func(p *parts) { copy(p.content[scalesName][4:], "\xff\xff\xff\x7f") }, "scale NaN"},
-		{"scale negative", func(p *parts) { copy(p.content[scalesName][4:], "\x00\x00\x80\xbf") }, "scale -1"},
+		{"scale not a number", func(p *parts) { copy(p.content[ScalesName][4:], "\xff\xff\xff\x7f") }, "scale NaN"},
+		{"scale negative", func(p *parts) { copy(p.content[ScalesName][4:], "\x00\x00\x80\xbf") }, "scale -1"},
 	} {
 		p := takeApart(t, m)
 		c.spoil(p)

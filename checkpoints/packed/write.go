@@ -19,7 +19,7 @@ const (
 	FormatName    = "mmfree-packed" // metadata "format": what tells a packed file from other safetensors files
 	version       = "1"
 	layoutName    = "T3"
-	scalesName    = "ternary_scales"
+	ScalesName    = "ternary_scales" // the tensor of all matrices' scales
 	paddingPrefix = "padding."
 	tensorAlign   = 64
 	dataAlign     = 4096
@@ -98,7 +98,7 @@ func layout(path string, m *pack.Model) (list []safetensors.Tensor, err error) {
 			add(safetensors.Float32Tensor(t.Name, t.Shape, m.Dense(t.Name), dtype.F32))
 		}
 	}
-	add(safetensors.Float32Tensor(scalesName, []int{len(scales)}, scales, dtype.F32))
+	add(safetensors.Float32Tensor(ScalesName, []int{len(scales)}, scales, dtype.F32))
 	return list, nil
 }
 
