@@ -131,11 +131,34 @@ func sameShapes(a, b spec.Config) bool {
 }
 
 // Packed returns the model's codes: those of its packed file, else made from the weights now.
-func (m *Model) Packed() (_ *pack.Model, err error) {
-	if m.packed == nil {
-		m.packed, err = pack.Build(m.Weights)
+func (m *Model) Packed() (*pack.Model, error) {
+	if m.packed != nil {
+		return m.packed, nil
 	}
+	if err := m.checkFinite(); err != nil {
+		return nil, err
+	}
+	var err error
+	m.packed, err = pack.Build(m.Weights)
 	return m.packed, err
+}
+
+// checkFinite refuses weights that hold a NaN or an infinity.
+func (m *Model) checkFinite() error {
+	if err := m.Weights.CheckFinite(); err != nil {
+		return &checkpoints.Error{
+			Path: m.Source, Problem: err.Error(), Fix: "the weights are damaged or their training diverged: use an earlier checkpoint", Cause: err,
+		}
+	}
+	return nil
+}
+
+// CheckSum compares an open packed file with its checksum; without one there is nothing to do.
+func (m *Model) CheckSum() error {
+	if m.file == nil {
+		return nil
+	}
+	return m.file.Verify()
 }
 
 // Session returns the training path over the model: from its shadow weights, or over the codes where there are none.
@@ -143,6 +166,9 @@ func (m *Model) Session(machine Machine) (*autograd.Session, error) {
 	o := autograd.Options{Set: machine.Set, Pool: machine.Pool}
 	if m.Weights == nil {
 		return autograd.NewForward(m.packed, o), nil
+	}
+	if err := m.checkFinite(); err != nil {
+		return nil, err
 	}
 	return autograd.NewSession(m.Weights, o)
 }
