@@ -88,7 +88,7 @@ func split(defined []cli.Flag, args []string) (flags, arguments []string, err er
 			arguments = append(arguments, token)
 			continue
 		}
-		name, value, assigned := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(token, "-"), "-"), "=")
+		name, _, assigned := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(token, "-"), "-"), "=")
 		if name == "help" || name == "h" {
 			return []string{"--help"}, nil, nil // whatever else stands there
 		}
@@ -103,7 +103,8 @@ func split(defined []cli.Flag, args []string) (flags, arguments []string, err er
 		if len(args) == 0 {
 			return nil, nil, &usageError{problem: fmt.Sprintf("--%s needs a value", name), fix: "write --" + name + " VALUE"}
 		}
-		value, args = args[0], args[1:]
+		value := args[0]
+		args = args[1:]
 		if slice, ok := flag.(*cli.StringSliceFlag); ok {
 			if strings.HasPrefix(value, "--") {
 				return nil, nil, &usageError{problem: fmt.Sprintf("--%s needs a value, not %s", name, value), fix: "write --" + name + " VALUE"}

@@ -11,15 +11,21 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mmfree/autograd"
+	"mmfree/checkpoints"
 	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/safetensors"
 	"mmfree/data"
 	"mmfree/data/corpus"
 	"mmfree/data/tokenizer"
 	"mmfree/ternary/infer"
 	"mmfree/ternary/kernel"
+	"mmfree/ternary/pack"
 	"mmfree/ternary/spec"
 	"mmfree/train"
+	"mmfree/train/metrics"
+	"mmfree/train/verify"
 )
 
 // Exit codes.
@@ -33,8 +39,8 @@ const (
 
 var (
 	errUsage       = errors.New("usage")
-	errDifferent   = errors.New("the packed path differs from the training path")
 	errInterrupted = errors.New("stopped by a signal, everything so far is saved")
+	errStopped     = errors.New("stopped by a signal")
 )
 
 // outcome is one row of the table that decides what an error means to the caller.
@@ -50,21 +56,32 @@ func outcomes() []outcome {
 	const request = "mend the request; mmfree VERB --help shows the usage"
 	return []outcome{
 		{errInterrupted, exitInterrupted, "to go on: mmfree train --resume DIR"},
+		{errStopped, exitInterrupted, "nothing was left half-written; run it again"},
 		{context.Canceled, exitInterrupted, "it was stopped from outside; run it again"},
-		{errDifferent, exitDifferent, "the packed file was not made from these weights, or one of them is damaged: export it again"},
+		{verify.ErrDifferent, exitDifferent, "the packed file was not made from these weights, or one of them is damaged: export it again"},
 		{errUsage, exitRequest, request},
 		{train.ErrConfig, exitRequest, request},
 		{spec.ErrConfig, exitRequest, request},
 		{corpus.ErrCorpus, exitRequest, "check the files named by data.corpus or --corpus"},
 		{data.ErrData, exitRequest, "give more text, or lower data.seq_len"},
 		{tokenizer.ErrTokenizer, exitRequest, request},
+		{checkpoints.ErrCheckpoint, exitRequest, "check the path; a damaged checkpoint is passed over when the run folder is named"},
+		{hf.ErrFolder, exitRequest, "config.json and weights do not belong together: get the folder again"},
 		{safetensors.ErrFormat, exitRequest, "the file is damaged or not safetensors: copy it again"},
+		{pack.ErrPacked, exitRequest, "the packed file is damaged: export it again"},
+		{metrics.ErrMetrics, exitRequest, "lines behind the last checkpoint are not needed: remove the damaged one"},
+		{train.ErrInput, exitRequest, request},
 		{infer.ErrInput, exitRequest, request},
+		{autograd.ErrInput, exitRequest, request},
 		{kernel.ErrISA, exitRequest, "choose another MMFREE_ISA, or unset it"},
 		// What already stands at the target is the request's fault; every other failed write is the run's.
 		{fs.ErrExist, exitRequest, "choose another name, or replace it with --force"},
+		{train.ErrDiverged, exitFailed, "resume from a checkpoint before it with a lower train.lr, or a smaller train.clip"},
+		{autograd.ErrNotFinite, exitFailed, "lower train.lr and begin again, or resume from an earlier checkpoint"},
 		{durable.ErrWrite, exitFailed, "check the disk; what was saved before is whole"},
 		{syscall.ENOSPC, exitFailed, "make room on the disk; what was saved before is whole"},
+		{syscall.EDQUOT, exitFailed, "make room on the disk; what was saved before is whole"},
+		{syscall.EFBIG, exitFailed, "raise the limit on the size of files; what was saved before is whole"},
 		{fs.ErrNotExist, exitRequest, "check the path"},
 		{fs.ErrPermission, exitRequest, "check who may read it"},
 	}

@@ -14,8 +14,7 @@ import (
 )
 
 func main() {
-	// A closed stdout then shows as EPIPE from a write, which is success, and not as a death by signal.
-	signal.Ignore(syscall.SIGPIPE)
+	ignoreWriteSignals()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks the verb to save and stop; the second one finds the default handling and kills.
 	context.AfterFunc(ctx, stop)
@@ -26,6 +25,7 @@ func main() {
 func verbs() []*cli.Command {
 	return []*cli.Command{
 		trainVerb(), recipesVerb(),
+		verifyVerb(), logitsVerb(), generateVerb(), inspectVerb(), exportVerb(), importVerb(),
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"mmfree/checkpoints/durable"
 	"mmfree/ternary/spec"
 	"mmfree/train"
+	"mmfree/train/verify"
 )
 
 // TestVerbsAreComplete holds what every verb owes its help.
@@ -150,7 +151,7 @@ func TestReport(t *testing.T) {
 			"joined", errors.Join(config, errors.Join(model)), 2,
 			"mmfree: train: c.yaml:3: train.lr: is 0\nraise it\nmmfree: train: model.num_heads: is 0\nchoose 1\n",
 		},
-		{"difference", fmt.Errorf("layer 3: %w", errDifferent), 3, "mmfree: train: layer 3: the packed path differs from the training path\n"},
+		{"difference", fmt.Errorf("layer 3: %w", verify.ErrDifferent), 3, "mmfree: train: layer 3: the packed path differs from the training path\n"},
 		{"signal", errInterrupted, 130, "mmfree: train: stopped by a signal"},
 		{"cancelled", fmt.Errorf("step 3: %w", context.Canceled), 130, "mmfree: train: step 3: context canceled\n"},
 		{"missing file", &fs.PathError{Op: "open", Path: "f", Err: fs.ErrNotExist}, 2, "mmfree: train: open f: file does not exist\ncheck the path\n"},

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"mmfree/train"
+)
+
+// withModel opens the verb's MODEL, warns of what is odd about it, and calls use with it and a machine.
+func withModel(c *cli.Context, path string, use func(*train.Model, train.Machine) error) (err error) {
+	how, err := machine(c)
+	if err != nil {
+		return err
+	}
+	defer how.Pool.Close()
+	m, err := train.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	warn(c.App.ErrWriter, m.Warnings)
+	return use(m, how)
+}
+
+func warn(w io.Writer, warnings []string) {
+	for _, text := range warnings {
+		fmt.Fprintln(w, "warning: "+oneLine(text))
+	}
+}
+
+// outPath returns --out, which must be given, lie in a folder that exists, and not exist itself without --force. It is
+// asked before the work begins, which would otherwise be lost.
+func outPath(c *cli.Context) (string, error) {
+	path := c.Path("out")
+	if path == "" {
+		return "", &usageError{problem: "--out is missing", fix: "say where the result belongs: --out PATH"}
+	}
+	switch _, err := os.Lstat(path); {
+	case err == nil && !c.Bool("force"):
+		return "", &fs.PathError{Op: "write", Path: path, Err: fs.ErrExist}
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return "", &fs.PathError{Op: "write", Path: path, Err: errors.Unwrap(err)}
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		return "", &usageError{problem: fmt.Sprintf("--out: there is no folder %s", filepath.Dir(path)), fix: "make it first, or choose another path"}
+	}
+	return path, nil
+}
+
+func outFlag(what string) cli.Flag {
+	return &cli.PathFlag{Name: "out", Usage: "write " + what + " to `PATH`", Category: groupOutput}
+}
+
+// stopped returns err, but where the context was cancelled says so plainly.
+func stopped(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return errStopped
+	}
+	return err
+}
