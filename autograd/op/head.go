@@ -131,15 +131,9 @@ func (x *head) normBackward(worker, b int) {
 	d := w.Config.HiddenSize
 	dOut, dNorm := w.partialGain(b, 2*d, 0, d), w.partialGain(b, 2*d, d, d)
 	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
-		h := x.h[t*d:][:d]
-		n, dx := w.row(worker, 0, d), w.row(worker, 1, d)
-		if x.buf.X != nil {
-			n = x.buf.X[t*d:][:d]
-		} else {
-			set.RMSNorm(n, h, x.m.Norm, x.m.Eps)
-		}
+		n, dx := x.m.Norm.Again(set, w.row(worker, 0, d), &x.buf.Normed, x.h, t), w.row(worker, 1, d)
 		set.RMSNormBackward(dx, dOut, w.scratch.dNorm[0][t*d:][:d], n, x.m.Out.Gain, x.buf.Codes.Inv[t], false)
-		set.RMSNormBackward(x.dh[t*d:][:d], dNorm, dx, h, x.m.Norm, x.buf.NormInv[t], false)
+		set.RMSNormBackward(x.dh[t*d:][:d], dNorm, dx, x.h[t*d:][:d], x.m.Norm.Gain, x.buf.Normed.Inv[t], false)
 	}
 }
 

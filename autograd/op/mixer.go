@@ -44,8 +44,7 @@ func TokenMixer(w *Workspace, model *layer.MatMulFree, l int, p MixerWeights, h 
 		n.weights = append(n.weights, *p.Bounds)
 	}
 	if w.Training {
-		x.dh = w.dhBuffer()
-		n.dh, n.backward = Dense(x.dh, w.N, w.Config.HiddenSize), x.backward
+		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
 	}
 	return n.node(h)
 }
@@ -62,15 +61,16 @@ func (x *mixer) forward(in []G.Value) error {
 	return nil
 }
 
-// backward: from dh' = dy to dh and the weights' gradients, parts in reverse (spec §2, §3.2, §4).
+// backward: from the gradient of h' to that of h, in place, since the residual passes it on as it is, and to the weights'
+// gradients; steps in reverse (spec §2, §3.2, §4).
 func (x *mixer) backward(in []G.Value) error {
 	w, s, buf := x.w, &x.w.scratch, x.buf
-	x.h, x.dout = floats(in[0]), floats(in[len(in)-1])
+	x.h, x.dh = floats(in[0]), floats(in[len(in)-1])
 	d, D := w.Config.HiddenSize, w.Config.RecurrenceWidth()
 	blocks := layer.Blocks(w.N, layer.TokenBlock)
 
 	// Output projection, its norm, the output gate.
-	x.p.O.backward(w, s.dWide, x.dout, &buf.CodesO, 0, w.N)
+	x.p.O.backward(w, s.dWide, x.dh, &buf.CodesO, 0, w.N)
 	w.Env.Pool.Run(blocks, x.gateBack)
 	w.addGain(x.p.NormO.Grad, 2*D, 0)
 	w.addGain(x.p.GateNorm.Grad, 2*D, D)
@@ -103,7 +103,7 @@ func (x *mixer) gateBackward(worker, b int) {
 		if buf.A != nil {
 			a = buf.A[t*D:][:D]
 		} else {
-			set.OutputGate(a, g, st, x.m.GateNorm, x.m.Eps) // cheaper to make again than to keep
+			set.OutputGate(a, g, st, x.m.GateNorm, x.m.Norm.Eps) // cheaper to make again than to keep
 		}
 		set.RMSNormBackward(da, dNormO, s.dWide[t*D:][:D], a, x.m.O.Gain, buf.CodesO.Inv[t], false)
 		set.OutputGateBackward(s.dG[t*D:][:D], s.dS[t*D:][:D], dGate, da, g, st, x.m.GateNorm, buf.GateInv[t])
@@ -152,18 +152,10 @@ func (x *mixer) normBackward(worker, b int) {
 		dGain[i] = w.partialGain(b, 4*d, i*d, d)
 	}
 	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
-		h := x.h[t*d:][:d]
-		n, dx := w.row(worker, 0, d), w.row(worker, 1, d)
-		if buf.X != nil {
-			n = buf.X[t*d:][:d]
-		} else {
-			set.RMSNorm(n, h, x.m.Norm, x.m.Eps)
-		}
+		n, dx := x.m.Norm.Again(set, w.row(worker, 0, d), &buf.Normed, x.h, t), w.row(worker, 1, d)
 		set.RMSNormBackward(dx, dGain[0], s.dNorm[0][t*d:][:d], n, x.m.I.Gain, buf.CodesI.Inv[t], false)
 		set.RMSNormBackward(dx, dGain[1], s.dNorm[1][t*d:][:d], n, x.m.F.Gain, buf.CodesF.Inv[t], true)
 		set.RMSNormBackward(dx, dGain[2], s.dNorm[2][t*d:][:d], n, x.m.G.Gain, buf.CodesG.Inv[t], true)
-		dh := x.dh[t*d:][:d]
-		copy(dh, x.dout[t*d:][:d])
-		set.RMSNormBackward(dh, dGain[3], dx, h, x.m.Norm, buf.NormInv[t], true)
+		set.RMSNormBackward(dh, dGain[3], dx, x.h[t*d:][:d], x.m.Norm.Gain, buf.Normed.Inv[t], true)
 	}
 }

@@ -36,8 +36,7 @@ func ChannelMixer(w *Workspace, m *layer.ChannelMixer, l int, p MLPWeights, h *G
 		weights: []Weight{p.Norm, p.WGate, p.NormGate, p.WDown, p.NormDown},
 	}
 	if w.Training {
-		x.dh = w.dhBuffer()
-		n.dh, n.backward = Dense(x.dh, w.N, w.Config.HiddenSize), x.backward
+		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
 	}
 	return n.node(h)
 }
@@ -56,15 +55,16 @@ func (x *mlp) forward(in []G.Value) error {
 	return nil
 }
 
-// backward: from dh' = dy to dh and the weights' gradients, parts in reverse (spec §2, §3.2, §4).
+// backward: from the gradient of h' to that of h, in place, since the residual passes it on as it is, and to the weights'
+// gradients; steps in reverse (spec §2, §3.2, §4).
 func (x *mlp) backward(in []G.Value) error {
 	w, s, buf := x.w, &x.w.scratch, x.buf
-	x.h, x.dout = floats(in[0]), floats(in[len(in)-1])
+	x.h, x.dh = floats(in[0]), floats(in[len(in)-1])
 	d, I := w.Config.HiddenSize, w.Config.MLPWidth()
 	blocks := layer.Blocks(w.N, layer.TokenBlock)
 
 	if x.p.Down != nil {
-		x.p.Down.backward(w, s.dWide, x.dout, &buf.CodesDown, 0, w.N)
+		x.p.Down.backward(w, s.dWide, x.dh, &buf.CodesDown, 0, w.N)
 	} else {
 		w.Env.Pool.Run(layer.Blocks(d, outerRows), x.denseOuter)
 		w.Env.Pool.Run(blocks, x.denseBack)
@@ -84,13 +84,13 @@ func (x *mlp) backward(in []G.Value) error {
 func (x *mlp) denseOuterBlock(_, b int) {
 	d, I := x.w.Config.HiddenSize, x.w.Config.MLPWidth()
 	o0, o1 := layer.Span(b, outerRows, d)
-	x.w.Env.Set.OuterFloat(x.p.WDown.Grad, x.dout, d, nil, x.buf.A, I, x.w.N, o0, o1)
+	x.w.Env.Set.OuterFloat(x.p.WDown.Grad, x.dh, d, nil, x.buf.A, I, x.w.N, o0, o1)
 }
 
 func (x *mlp) denseBackward(_, b int) {
 	d, I := x.w.Config.HiddenSize, x.w.Config.MLPWidth()
 	from, to := layer.Span(b, layer.TokenBlock, x.w.N)
-	x.w.Env.Set.DenseTransposed(x.w.scratch.dWide[from*I:], x.m.Dense, x.dout[from*d:], d, I, to-from)
+	x.w.Env.Set.DenseTransposed(x.w.scratch.dWide[from*I:], x.m.Dense, x.dh[from*d:], d, I, to-from)
 }
 
 func (x *mlp) activateBackward(worker, b int) {
@@ -118,16 +118,8 @@ func (x *mlp) normBackward(worker, b int) {
 	d := w.Config.HiddenSize
 	dGate, dNorm := w.partialGain(b, 2*d, 0, d), w.partialGain(b, 2*d, d, d)
 	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
-		h := x.h[t*d:][:d]
-		n, dx := w.row(worker, 0, d), w.row(worker, 1, d)
-		if buf.X != nil {
-			n = buf.X[t*d:][:d]
-		} else {
-			set.RMSNorm(n, h, x.m.Norm, x.m.Eps)
-		}
+		n, dx := x.m.Norm.Again(set, w.row(worker, 0, d), &buf.Normed, x.h, t), w.row(worker, 1, d)
 		set.RMSNormBackward(dx, dGate, s.dNorm[0][t*d:][:d], n, x.m.Gate.Gain, buf.CodesGate.Inv[t], false)
-		dh := x.dh[t*d:][:d]
-		copy(dh, x.dout[t*d:][:d])
-		set.RMSNormBackward(dh, dNorm, dx, h, x.m.Norm, buf.NormInv[t], true)
+		set.RMSNormBackward(dh, dNorm, dx, x.h[t*d:][:d], x.m.Norm.Gain, buf.Normed.Inv[t], true)
 	}
 }

@@ -42,9 +42,8 @@ type backwardScratch struct {
 	dBound         []float32    // [B, D]
 	rows           [][]float32  // two rows of the widest layer per worker
 	gains          []float32    // partial gradients of gains, per block of tokens
-	dh             [2][]float32 // [N, d]: gradients of the residual stream, used in turn
-	nextDH         int
-	zero           []float32 // [B, D] of zeros: the state before the first token
+	dh             []float32    // [N, d]: gradient of the residual stream
+	zero           []float32    // [B, D] of zeros: the state before the first token
 }
 
 // NewWorkspace makes the memory for batches of B×T tokens.
@@ -72,15 +71,8 @@ func NewWorkspace(env *layer.Env, q *Quantiser, c spec.Config, B, T int, trainin
 		s.rows = append(s.rows, floats(max(d, D, I)))
 	}
 	s.gains = floats(layer.Blocks(N, layer.TokenBlock) * max(4*d, 2*D, I+d))
-	s.dh[0], s.dh[1] = floats(N*d), floats(N*d)
+	s.dh = floats(N * d)
 	return w
-}
-
-// dhBuffer returns the buffer for the next gradient of the residual stream. Parts are differentiated from the last to
-// the first, each reading its successor's, so two buffers suffice.
-func (w *Workspace) dhBuffer() []float32 {
-	w.scratch.nextDH ^= 1
-	return w.scratch.dh[w.scratch.nextDH]
 }
 
 // row returns the worker's scratch row i (0 or 1) of n values.

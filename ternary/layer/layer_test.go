@@ -76,7 +76,7 @@ func TestBuffersAndThreadsChangeNoBit(t *testing.T) {
 				mb := mixer.NewMixerBuffers(N, scratch, floats)
 				mixer.Forward(e, out, h, B, T, state, nil, mb)
 				seen := map[string][]float32{
-					"state": state, "i": mb.I, "z": mb.Z, "g": mb.G, "s": mb.S, "norm inv": mb.NormInv, "gate inv": mb.GateInv,
+					"state": state, "i": mb.I, "z": mb.Z, "g": mb.G, "s": mb.S, "norm inv": mb.Normed.Inv, "gate inv": mb.GateInv,
 					"mixed": slices.Clone(out),
 				}
 				cb := mlp.NewMLPBuffers(N, scratch, floats)
@@ -85,7 +85,7 @@ func TestBuffersAndThreadsChangeNoBit(t *testing.T) {
 				m.Head.Quantize(e, out, N, hb)
 				logits := make([]float32, N*c.VocabSize)
 				m.Head.Logits(e, logits, 0, N, hb)
-				seen["pq"], seen["mlp inv"], seen["h"], seen["head inv"], seen["logits"] = cb.PQ, cb.NormInv, out, hb.NormInv, logits
+				seen["pq"], seen["mlp inv"], seen["h"], seen["head inv"], seen["logits"] = cb.PQ, cb.Normed.Inv, out, hb.Normed.Inv, logits
 				for name, codes := range map[string]layer.Codes{
 					"I": mb.CodesI, "F": mb.CodesF, "G": mb.CodesG, "O": mb.CodesO, "gate": cb.CodesGate, "down": cb.CodesDown, "head": hb.Codes,
 				} {

@@ -24,7 +24,7 @@ type MatMulFree struct {
 // NewMatMulFree assembles the layers.
 func NewMatMulFree(p *pack.Model) *MatMulFree {
 	c := p.Config
-	eps := float32(c.RMSNormEps)
+	norm := func(name string) BlockNorm { return BlockNorm{Gain: p.Dense(name), Eps: float32(c.RMSNormEps)} }
 	bit := func(name string) BitLinear {
 		return BitLinear{
 			W: p.Matrix(name + ".weight"), Gain: p.Dense(name + ".norm.weight"),
@@ -38,7 +38,7 @@ func NewMatMulFree(p *pack.Model) *MatMulFree {
 	for l := range c.NumHiddenLayers {
 		name := spec.Layer(l)
 		mixer := TokenMixer{
-			Norm: p.Dense(name + "attn_norm.weight"), Eps: eps, GateNorm: p.Dense(name + "attn.g_norm.weight"),
+			Norm: norm(name + "attn_norm.weight"), GateNorm: p.Dense(name + "attn.g_norm.weight"),
 			I: bit(name + "attn.i_proj"), F: bit(name + "attn.f_proj"), G: bit(name + "attn.g_proj"), O: bit(name + "attn.o_proj"),
 		}
 		if m.bounds != nil && l > 0 { // layer 0 has bound 0 and skips the mix
@@ -46,11 +46,11 @@ func NewMatMulFree(p *pack.Model) *MatMulFree {
 		}
 		m.Mixers = append(m.Mixers, mixer)
 		m.MLPs = append(m.MLPs, ChannelMixer{
-			Norm: p.Dense(name + "mlp_norm.weight"), Eps: eps, Gate: bit(name + "mlp.gate_proj"),
+			Norm: norm(name + "mlp_norm.weight"), Gate: bit(name + "mlp.gate_proj"),
 			Down: bit(name + "mlp.down_proj"), Dense: p.Dense(name + "mlp.down_proj.weight"),
 		})
 	}
-	m.Head = Head{Norm: p.Dense(spec.FinalNormName), Eps: eps, Out: bit("lm_head")}
+	m.Head = Head{Norm: norm(spec.FinalNormName), Out: bit("lm_head")}
 	m.UpdateBounds()
 	return m
 }

@@ -3,10 +3,9 @@ package layer
 // TokenMixer is the first half of a block: h + o_proj(RMS(g)∘silu(s)), s the gated linear recurrence over the
 // projections of RMS(h) (spec §1, §4).
 type TokenMixer struct {
-	Norm       []float32 // [d], block norm
-	Eps        float32   // of block norm and gate norm
+	Norm       BlockNorm
 	I, F, G, O BitLinear
-	GateNorm   []float32 // [D]
+	GateNorm   []float32 // [D], gain of the gate norm, whose epsilon is the block norm's
 	Bound      []float32 // [D], lower bound of the forget gate; nil: none
 }
 
@@ -15,25 +14,26 @@ type TokenMixer struct {
 type MixerBuffers struct {
 	CodesI, CodesF, CodesG, CodesO Codes
 	I, Z, G, S                     []float32 // [N, D]: projections and states
-	NormInv, GateInv               []float32 // [N]: r of the block norm and of the gate norm
+	Normed                         Normed
+	GateInv                        []float32 // [N]: r of the gate norm
 	Out                            []float32 // [N, d]: the output projection, before the residual; scratch
-	// Unfused mode only: the normalised input [N, d] and the gated state [N, D].
-	X, A []float32
+	// A is kept in the unfused mode only: the gated state [N, D].
+	A []float32
 
 	job mixerJob
 }
 
 // NewMixerBuffers makes buffers for n tokens. scratch is [n, d], for Out. With floats, the unfused mode's memory too.
 func (m *TokenMixer) NewMixerBuffers(n int, scratch []float32, floats bool) *MixerBuffers {
-	d, D := len(m.Norm), len(m.GateNorm)
+	d, D := len(m.Norm.Gain), len(m.GateNorm)
 	row := func() []float32 { return make([]float32, n*D) }
 	b := &MixerBuffers{
 		CodesI: NewCodes(n, d, floats), CodesF: NewCodes(n, d, floats), CodesG: NewCodes(n, d, floats),
 		CodesO: NewCodes(n, D, floats), I: row(), Z: row(), G: row(), S: row(),
-		NormInv: make([]float32, n), GateInv: make([]float32, n), Out: scratch,
+		Normed: newNormed(n, d, floats), GateInv: make([]float32, n), Out: scratch,
 	}
 	if floats {
-		b.X, b.A = make([]float32, n*d), make([]float32, n*D)
+		b.A = make([]float32, n*D)
 	}
 	b.job.quantize, b.job.recur, b.job.gate = b.job.quantizeBlock, b.job.recurBlock, b.job.gateBlock
 	return b
@@ -42,7 +42,7 @@ func (m *TokenMixer) NewMixerBuffers(n int, scratch []float32, floats bool) *Mix
 // Forward writes h + mixed to dst [N, d], N = B·T; dst may be h. state [B, D] is the recurrent state before the first
 // token and becomes the one behind the last. mask [N] multiplies what enters the recurrence; nil is all ones.
 func (m *TokenMixer) Forward(e *Env, dst, h []float32, B, T int, state, mask []float32, buf *MixerBuffers) {
-	N, d, D := B*T, len(m.Norm), len(m.GateNorm)
+	N, d, D := B*T, len(m.Norm.Gain), len(m.GateNorm)
 	j := &buf.job
 	j.env, j.m, j.buf, j.h, j.state, j.mask, j.n, j.T = e, m, buf, h, state, mask, N, T
 
@@ -69,13 +69,8 @@ type mixerJob struct {
 
 func (j *mixerJob) quantizeBlock(worker, b int) {
 	e, m, buf := j.env, j.m, j.buf
-	d := len(m.Norm)
 	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
-		x := e.Row(worker, d)
-		if buf.X != nil {
-			x = buf.X[t*d:][:d]
-		}
-		buf.NormInv[t] = e.Set.RMSNorm(x, j.h[t*d:][:d], m.Norm, m.Eps)
+		x := m.Norm.forward(e, worker, &buf.Normed, j.h, t)
 		m.I.Quantize(e, &buf.CodesI, t, x)
 		m.F.Quantize(e, &buf.CodesF, t, x)
 		m.G.Quantize(e, &buf.CodesG, t, x)
@@ -103,7 +98,7 @@ func (j *mixerJob) gateBlock(worker, b int) {
 		if buf.A != nil {
 			a = buf.A[t*D:][:D]
 		}
-		buf.GateInv[t] = e.Set.OutputGate(a, buf.G[t*D:][:D], buf.S[t*D:][:D], m.GateNorm, m.Eps)
+		buf.GateInv[t] = e.Set.OutputGate(a, buf.G[t*D:][:D], buf.S[t*D:][:D], m.GateNorm, m.Norm.Eps)
 		m.O.Quantize(e, &buf.CodesO, t, a)
 	}
 }

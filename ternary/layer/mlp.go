@@ -2,8 +2,7 @@ package layer
 
 // ChannelMixer is the second half of a block: h + down(silu(p)∘q), [p, q] the halves of gate_proj(RMS(h)) (spec §1).
 type ChannelMixer struct {
-	Norm  []float32 // [d], block norm
-	Eps   float32
+	Norm  BlockNorm
 	Gate  BitLinear // [2I, d]: gate and up share one tensor and one scale
 	Down  BitLinear // [d, I]; its W is nil when DownDense is set
 	Dense []float32 // [d, I]: a full-precision down projection without norm (spec.DownDenseUnnormed), else nil
@@ -16,25 +15,22 @@ func (m *ChannelMixer) Width() int { return m.Gate.W.Rows / 2 }
 type MLPBuffers struct {
 	CodesGate, CodesDown Codes
 	PQ                   []float32 // [N, 2I]: gate and up halves of each token
-	NormInv              []float32 // [N]: r of the block norm
+	Normed               Normed
 	Out                  []float32 // [N, d]: the down projection, before the residual; scratch
-	// X is kept in the unfused mode, A there and for a dense down projection: normalised input [N, d], silu(p)∘q [N, I].
-	X, A []float32
+	// A is kept in the unfused mode and for a dense down projection: silu(p)∘q [N, I].
+	A []float32
 
 	job mlpJob
 }
 
 // NewMLPBuffers makes buffers for n tokens. scratch is [n, d], for Out. With floats, the unfused mode's memory too.
 func (m *ChannelMixer) NewMLPBuffers(n int, scratch []float32, floats bool) *MLPBuffers {
-	d, I := len(m.Norm), m.Width()
+	d, I := len(m.Norm.Gain), m.Width()
 	b := &MLPBuffers{
-		CodesGate: NewCodes(n, d, floats), PQ: make([]float32, n*2*I), NormInv: make([]float32, n), Out: scratch,
+		CodesGate: NewCodes(n, d, floats), PQ: make([]float32, n*2*I), Normed: newNormed(n, d, floats), Out: scratch,
 	}
 	if m.Dense == nil {
 		b.CodesDown = NewCodes(n, I, floats)
-	}
-	if floats {
-		b.X = make([]float32, n*d)
 	}
 	if floats || m.Dense != nil {
 		b.A = make([]float32, n*I)
@@ -45,7 +41,7 @@ func (m *ChannelMixer) NewMLPBuffers(n int, scratch []float32, floats bool) *MLP
 
 // Forward writes h + MLP(h) to dst [N, d]; dst may be h.
 func (m *ChannelMixer) Forward(e *Env, dst, h []float32, N int, buf *MLPBuffers) {
-	d := len(m.Norm)
+	d := len(m.Norm.Gain)
 	j := &buf.job
 	j.env, j.m, j.buf, j.h, j.n = e, m, buf, h, N
 
@@ -72,14 +68,8 @@ type mlpJob struct {
 
 func (j *mlpJob) quantizeBlock(worker, b int) {
 	e, m, buf := j.env, j.m, j.buf
-	d := len(m.Norm)
 	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
-		x := e.Row(worker, d)
-		if buf.X != nil {
-			x = buf.X[t*d:][:d]
-		}
-		buf.NormInv[t] = e.Set.RMSNorm(x, j.h[t*d:][:d], m.Norm, m.Eps)
-		m.Gate.Quantize(e, &buf.CodesGate, t, x)
+		m.Gate.Quantize(e, &buf.CodesGate, t, m.Norm.forward(e, worker, &buf.Normed, j.h, t))
 	}
 }
 
@@ -99,7 +89,7 @@ func (j *mlpJob) activateBlock(worker, b int) {
 }
 
 func (j *mlpJob) denseBlock(_, b int) {
-	d, I := len(j.m.Norm), j.m.Width()
+	d, I := len(j.m.Norm.Gain), j.m.Width()
 	from, to := Span(b, TokenBlock, j.n)
 	j.env.Set.Dense(j.buf.Out[from*d:], d, j.m.Dense, j.buf.A[from*I:], I, to-from, 0, d)
 }
