@@ -5,8 +5,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/par"
 	"mmfree/ternary/spec"
 )
 
@@ -248,5 +251,40 @@ func TestIgnoredLabels(t *testing.T) {
 	}
 	if slices.ContainsFunc(s.Grads().Flat(), func(v float32) bool { return v != 0 }) {
 		t.Error("no labels: a gradient")
+	}
+}
+
+// TestUnfusedKeepsFloats: the modes give the same bits, so only the kernels that run tell them apart.
+func TestUnfusedKeepsFloats(t *testing.T) {
+	set, err := kernel.Choose()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, unfused := range []bool{false, true} {
+		var codes, floats atomic.Int64
+		counted := *set
+		counted.OuterCodes = func(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int) {
+			codes.Add(1)
+			set.OuterCodes(dst, a, lda, s, q, K, n, o0, o1)
+		}
+		counted.OuterFloat = func(dst, a []float32, lda int, s []float32, x []float32, K, n, o0, o1 int) {
+			floats.Add(1)
+			set.OuterFloat(dst, a, lda, s, x, K, n, o0, o1)
+		}
+		pool := par.New(1)
+		defer pool.Close()
+		w := smallModel(t, smallConfig(), 1)
+		s, err := NewSession(w, Options{Set: &counted, Pool: pool, Unfused: unfused})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		ids, labels, _ := smallBatch(w.Config, 2, 5)
+		if _, err := s.Backward(ids, labels, 2, 1); err != nil {
+			t.Fatal(err)
+		}
+		if (codes.Load() > 0) == unfused || (floats.Load() > 0) != unfused {
+			t.Errorf("unfused %v: %d products with codes, %d with floats", unfused, codes.Load(), floats.Load())
+		}
 	}
 }

@@ -33,7 +33,7 @@ type head struct {
 	rows      []float32
 	t0, n     int
 	scale     float32
-	dh, h     []float32
+	h         []float32
 	lossBlock func(worker, block int)
 	gradBlock func(worker, block int)
 	normBlock func(worker, block int)
@@ -50,8 +50,7 @@ func Loss(w *Workspace, m *layer.Head, p HeadWeights, h *G.Node) (*G.Node, error
 	x.lossBlock, x.gradBlock, x.normBlock = x.lossTokens, x.gradTokens, x.normBackward
 	n := &part{name: "loss", out: x.loss, forward: x.forward, weights: []Weight{p.Norm, p.WOut, p.NormOut}}
 	if w.Training {
-		x.dh = w.dhBuffer()
-		n.dh, n.backward = Dense(x.dh, w.N, w.Config.HiddenSize), x.backward
+		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
 	}
 	return n.node(h)
 }
@@ -133,7 +132,7 @@ func (x *head) normBackward(worker, b int) {
 	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
 		n, dx := x.m.Norm.Again(set, w.row(worker, 0, d), &x.buf.Normed, x.h, t), w.row(worker, 1, d)
 		set.RMSNormBackward(dx, dOut, w.scratch.dNorm[0][t*d:][:d], n, x.m.Out.Gain, x.buf.Codes.Inv[t], false)
-		set.RMSNormBackward(x.dh[t*d:][:d], dNorm, dx, x.h[t*d:][:d], x.m.Norm.Gain, x.buf.Normed.Inv[t], false)
+		set.RMSNormBackward(w.scratch.dh[t*d:][:d], dNorm, dx, x.h[t*d:][:d], x.m.Norm.Gain, x.buf.Normed.Inv[t], false)
 	}
 }
 

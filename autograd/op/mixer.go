@@ -24,7 +24,7 @@ type mixer struct {
 	out   []float32
 	state []float32 // [B, D], cleared before each run
 
-	dh, h, dout []float32 // of the backward pass in flight
+	h, dh []float32 // of the backward pass in flight
 
 	gateBack, recurBack, normBack func(worker, block int)
 }
@@ -156,6 +156,6 @@ func (x *mixer) normBackward(worker, b int) {
 		set.RMSNormBackward(dx, dGain[0], s.dNorm[0][t*d:][:d], n, x.m.I.Gain, buf.CodesI.Inv[t], false)
 		set.RMSNormBackward(dx, dGain[1], s.dNorm[1][t*d:][:d], n, x.m.F.Gain, buf.CodesF.Inv[t], true)
 		set.RMSNormBackward(dx, dGain[2], s.dNorm[2][t*d:][:d], n, x.m.G.Gain, buf.CodesG.Inv[t], true)
-		set.RMSNormBackward(dh, dGain[3], dx, x.h[t*d:][:d], x.m.Norm.Gain, buf.Normed.Inv[t], true)
+		set.RMSNormBackward(x.dh[t*d:][:d], dGain[3], dx, x.h[t*d:][:d], x.m.Norm.Gain, buf.Normed.Inv[t], true)
 	}
 }

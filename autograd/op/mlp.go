@@ -22,7 +22,7 @@ type mlp struct {
 	buf *layer.MLPBuffers
 	out []float32
 
-	dh, h, dout []float32
+	h, dh []float32 // of the backward pass in flight
 
 	activateBack, normBack, denseBack, denseOuter func(worker, block int)
 }
@@ -120,6 +120,6 @@ func (x *mlp) normBackward(worker, b int) {
 	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
 		n, dx := x.m.Norm.Again(set, w.row(worker, 0, d), &buf.Normed, x.h, t), w.row(worker, 1, d)
 		set.RMSNormBackward(dx, dGate, s.dNorm[0][t*d:][:d], n, x.m.Gate.Gain, buf.CodesGate.Inv[t], false)
-		set.RMSNormBackward(dh, dNorm, dx, x.h[t*d:][:d], x.m.Norm.Gain, buf.Normed.Inv[t], true)
+		set.RMSNormBackward(x.dh[t*d:][:d], dNorm, dx, x.h[t*d:][:d], x.m.Norm.Gain, buf.Normed.Inv[t], true)
 	}
 }
