@@ -12,7 +12,7 @@ import (
 // a model: the head. From the residual stream before it and the logits behind it follow the gradients of its weight, of
 // its norm and of the final norm.
 func TestHeadLiterally(t *testing.T) {
-	const B, T = 2, 5
+	const B, T = 2, 9
 	c := smallConfig()
 	ids, labels, count := smallBatch(c, B, T)
 	w, _ := clearOfHalves(t, c, ids, labels, B)

@@ -30,7 +30,8 @@ type Options struct {
 }
 
 // Session holds the graphs over one model's weights: a training graph and evaluation graphs, compiled when a batch shape
-// is first seen. All read the same shadow weights through the same packed codes. One caller at a time.
+// is first seen and kept until Close. Each holds the activations of its shape, so callers cut text into few shapes. All
+// read the same shadow weights through the same packed codes. One caller at a time.
 type Session struct {
 	options   Options
 	weights   *spec.Weights // nil for a model that exists only as codes
@@ -143,7 +144,7 @@ func (s *Session) run(programs map[[2]int]*program, training bool, ids, labels [
 	V := s.packed.Config.VocabSize
 	for t, l := range labels {
 		if int(l) >= V {
-			return 0, fmt.Errorf("%w: label %d at position %d is not below the vocabulary's %d", ErrInput, l, t, V)
+			return 0, fmt.Errorf("%w: label %d at position %d is outside the vocabulary of %d", ErrInput, l, t, V)
 		}
 	}
 	p, err := s.program(programs, training, ids, B)
@@ -165,7 +166,7 @@ func (s *Session) program(programs map[[2]int]*program, training bool, ids []int
 	V := s.packed.Config.VocabSize
 	for t, id := range ids {
 		if id < 0 || int(id) >= V {
-			return nil, fmt.Errorf("%w: id %d at position %d is not below the vocabulary's %d", ErrInput, id, t, V)
+			return nil, fmt.Errorf("%w: id %d at position %d is outside the vocabulary of %d", ErrInput, id, t, V)
 		}
 	}
 	shape := [2]int{B, len(ids) / B}
@@ -192,15 +193,23 @@ func (s *Session) compile(B, T int, training bool) (*program, error) {
 			return nil, fmt.Errorf("differentiating the graph: %w", err)
 		}
 	}
-	// The compiler merges nodes of equal 32-bit hash without a word: the second would never run.
+	if err := distinct(b.graph); err != nil {
+		return nil, fmt.Errorf("building the graph: %w", err)
+	}
+	return &program{work: w, vm: G.NewTapeMachine(b.graph), loss: loss}, nil
+}
+
+// distinct refuses a graph with two nodes of one 32-bit hash: the compiler merges them without a word, and the second
+// would never run.
+func distinct(g *G.ExprGraph) error {
 	seen := map[uint32]*G.Node{}
-	for _, n := range b.graph.AllNodes() {
+	for _, n := range g.AllNodes() {
 		if m := seen[n.Hashcode()]; m != nil {
-			return nil, fmt.Errorf("building the graph: nodes %s and %s have the same hash", m.Name(), n.Name())
+			return fmt.Errorf("nodes %s and %s have the same hash", m.Name(), n.Name())
 		}
 		seen[n.Hashcode()] = n
 	}
-	return &program{work: w, vm: G.NewTapeMachine(b.graph), loss: loss}, nil
+	return nil
 }
 
 func (s *Session) execute(p *program, ids []int32, scale float64) error {

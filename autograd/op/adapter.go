@@ -144,7 +144,7 @@ type part struct {
 	out      G.Value
 	forward  func(in []G.Value) error
 	backward func(in []G.Value) error // nil for evaluation graphs; in is forward's inputs, the output, its gradient
-	dh       *tensor.Dense            // gradient of input 0, written by backward; nil when input 0 is a weight
+	dh       *tensor.Dense            // gradient of input 0, the same memory in all parts; nil when input 0 is a weight
 	weights  []Weight                 // the other inputs
 }
 
