@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
 	"mmfree/autograd/op"
 	"mmfree/ternary/kernel"
 	"mmfree/ternary/pack"
@@ -240,5 +243,20 @@ func TestForwardOnly(t *testing.T) {
 				t.Error("gradients of a session that only evaluates")
 			}
 		})
+	}
+}
+
+// TestHashCollision: two names found by trying 135,000 of them, whose nodes have one 32-bit hash.
+func TestHashCollision(t *testing.T) {
+	g := G.NewGraph()
+	for _, name := range []string{"w1", "w35249", "w2"} {
+		G.NewScalar(g, tensor.Float32, G.WithName(name))
+	}
+	if err := distinct(g); err != nil {
+		t.Fatal(err)
+	}
+	G.NewScalar(g, tensor.Float32, G.WithName("w135004"))
+	if err := distinct(g); err == nil || !strings.Contains(err.Error(), "w35249 and w135004") {
+		t.Errorf("error %v", err)
 	}
 }
