@@ -19,10 +19,13 @@ type Error struct {
 	Fix     string
 }
 
-func (e *Error) Error() string { return e.Problem + "; " + e.Fix }
+func (e *Error) Error() string { return e.Problem }
 
 // Unwrap makes errors.Is(err, ErrData) hold.
 func (e *Error) Unwrap() error { return ErrData }
+
+// Hint says what to do.
+func (e *Error) Hint() string { return e.Fix }
 
 // Batch is B rows of T ids and the label of each: Labels[i] is the id that follows IDs[i] in the text, or
 // IgnoreLabel. Both slices are [B·T], row after row.

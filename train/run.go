@@ -202,7 +202,7 @@ func (t *run) claim() error {
 	case err == nil && t.Replace:
 		return durable.RemoveDir(durable.OS{}, t.Dir)
 	case err == nil:
-		return &fs.PathError{Op: "train", Path: t.Dir, Err: fmt.Errorf("a run is there already: %w", fs.ErrExist)}
+		return fmt.Errorf("%s: %w: a run is there already", t.Dir, fs.ErrExist)
 	}
 	entries, err := os.ReadDir(t.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -213,7 +213,7 @@ func (t *run) claim() error {
 	}
 	for _, e := range entries {
 		if !durable.IsTemp(e.Name()) && e.Name() != "checkpoints" {
-			return &fs.PathError{Op: "train", Path: t.Dir, Err: fmt.Errorf("the folder holds other files: %w", fs.ErrExist)}
+			return fmt.Errorf("%s: %w: the folder holds %s, which is no run's", t.Dir, fs.ErrExist, e.Name())
 		}
 	}
 	return nil

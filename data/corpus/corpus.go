@@ -34,11 +34,14 @@ func (e *Error) Error() string {
 	if e.Offset > 0 {
 		fmt.Fprintf(&b, "byte %d: ", e.Offset)
 	}
-	return b.String() + e.Problem + "; " + e.Fix
+	return b.String() + e.Problem
 }
 
 // Unwrap makes errors.Is(err, ErrCorpus) hold.
 func (e *Error) Unwrap() error { return ErrCorpus }
+
+// Hint says what to do.
+func (e *Error) Hint() string { return e.Fix }
 
 // Corpus is text in memory. Nothing stands between two files that was not in them: a file that should not run into
 // the next one ends in a newline of its own.

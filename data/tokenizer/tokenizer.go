@@ -23,11 +23,14 @@ func (e *Error) Error() string {
 	if e.Offset >= 0 {
 		fmt.Fprintf(&b, ": at %d", e.Offset)
 	}
-	return b.String() + ": " + e.Problem + "; " + e.Fix
+	return b.String() + ": " + e.Problem
 }
 
 // Unwrap makes errors.Is(err, ErrTokenizer) hold.
 func (e *Error) Unwrap() error { return ErrTokenizer }
+
+// Hint says what to do.
+func (e *Error) Hint() string { return e.Fix }
 
 // Tokenizer turns text into ids in [0, VocabSize) and back. It is immutable, hence safe for concurrent use.
 type Tokenizer interface {

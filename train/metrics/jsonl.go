@@ -28,11 +28,14 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s:%d: %s; %s", e.Path, e.Line, e.Problem, e.Fix)
+	return fmt.Sprintf("%s:%d: %s", e.Path, e.Line, e.Problem)
 }
 
 // Unwrap makes errors.Is(err, ErrMetrics) hold.
 func (e *Error) Unwrap() error { return ErrMetrics }
+
+// Hint says what to do.
+func (e *Error) Hint() string { return e.Fix }
 
 // Writer appends lines to a metrics file. Every line is one write: a crash can cut the last one short, never mix two.
 type Writer struct{ file *os.File }
