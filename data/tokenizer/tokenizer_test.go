@@ -103,7 +103,9 @@ func TestNew(t *testing.T) {
 		}
 	}
 	_, err := New("words", text)
-	if !errors.Is(err, ErrTokenizer) || !strings.Contains(err.Error(), `"words": no such tokenizer; use bytes, chars`) {
+	var fault *Error
+	if !errors.Is(err, ErrTokenizer) || !errors.As(err, &fault) || !strings.Contains(err.Error(), `"words": no such tokenizer`) ||
+		!strings.Contains(fault.Hint(), "use bytes, chars") {
 		t.Errorf("got %v", err)
 	}
 }
