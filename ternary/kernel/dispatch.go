@@ -12,9 +12,6 @@ import (
 // ErrISA is the class of an impossible choice of kernel set.
 var ErrISA = errors.New("kernel set")
 
-// Available returns the sets that this machine can run, fastest first.
-func Available() []*Set { return []*Set{Generic()} }
-
 // Choose returns the set that the environment variable MMFREE_ISA names, or the fastest when it is unset or empty.
 func Choose() (*Set, error) {
 	sets := Available()

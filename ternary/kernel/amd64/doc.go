@@ -1,0 +1,8 @@
+// Package amd64 holds the vector twins of package generic for AVX-512 and AVX2: the same bits, more lanes.
+//
+// The assembly is written by the programs in ../_gen (a module of its own, which nothing else sees) and committed; the
+// wrappers in Go cut the work, own the scratch memory and check lengths, because the assembly trusts what it is given.
+// Float32 products are rounded before they are added, so no routine fuses. Everything but this file is left out on other
+// architectures and under the build tag noasm. May not enter: detection of instruction sets (kernel's dispatch).
+// Start at outer.go.
+package amd64

@@ -1,0 +1,27 @@
+//go:build amd64 && !noasm
+
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+// Available returns the sets that this machine can run, fastest first.
+func Available() []*Set {
+	var sets []*Set
+	if x := &cpu.X86; x.HasAVX512F && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512DQ && x.HasBMI2 {
+		s := Generic()
+		s.Name = "avx512"
+		avx512Products(s)
+		sets = append(sets, s)
+	}
+	if cpu.X86.HasAVX2 && cpu.X86.HasBMI2 {
+		s := Generic()
+		s.Name = "avx2"
+		avx2Products(s)
+		sets = append(sets, s)
+	}
+	return append(sets, Generic())
+}
+
+func avx512Products(_ *Set) {}
+
+func avx2Products(_ *Set) {}
