@@ -126,7 +126,9 @@ func TestBuiltin(t *testing.T) {
 		t.Errorf("without the book: %v, %q, %v", c, name, err)
 	}
 	for _, goroot := range []string{"", t.TempDir()} {
-		if _, _, err := Builtin(goroot); !errors.Is(err, ErrCorpus) || !strings.Contains(err.Error(), "--corpus FILE") {
+		var fault *Error
+		_, _, err := Builtin(goroot)
+		if !errors.Is(err, ErrCorpus) || !errors.As(err, &fault) || !strings.Contains(fault.Hint(), "--corpus FILE") {
 			t.Errorf("goroot %q: %v", goroot, err)
 		}
 	}
