@@ -131,7 +131,6 @@ type watcher struct {
 	progress *ui.Progress
 	began    time.Time
 	first    int64
-	perToken float64 // bits a byte for each nat a token
 	valBPB   float64
 }
 
