@@ -8,7 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+
+	"mmfree/checkpoints/durable"
 )
 
 const (
@@ -133,7 +134,7 @@ func truncateAfter(path string, step int64) error {
 		return err
 	}
 	defer was.Close()
-	return replace(path, func(w io.Writer) error {
+	return durable.WriteFile(durable.OS{}, path, func(w io.Writer) error {
 		out := bufio.NewWriter(w)
 		err := scan(was, path, func(l Line, text []byte) {
 			if l.Step <= step {
@@ -144,34 +145,4 @@ func truncateAfter(path string, step int64) error {
 		was.Close() // Windows renames nothing over a file that is open
 		return errors.Join(err, out.Flush())
 	})
-}
-
-// replace puts what write writes at path, whole or not at all: a temporary file beside it, fsync, rename, and fsync of
-// the folder, where the system can.
-func replace(path string, write func(io.Writer) error) (err error) {
-	folder := filepath.Dir(path)
-	temp, err := os.CreateTemp(folder, "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			temp.Close() // a second close does no harm
-			os.Remove(temp.Name())
-		}
-	}()
-	if err := write(temp); err != nil {
-		return err
-	}
-	if err := errors.Join(temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return err
-	}
-	if dir, err := os.Open(folder); err == nil {
-		dir.Sync() // the file is whole already; some systems cannot sync a folder
-		dir.Close()
-	}
-	return nil
 }

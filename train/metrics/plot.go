@@ -14,6 +14,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+
+	"mmfree/checkpoints/durable"
 )
 
 // The picture is 1200 × 700 pixels.
@@ -26,7 +28,7 @@ const (
 
 // SaveCurve writes what WriteCurve draws to path, whole or not at all, over a file that is there.
 func SaveCurve(path string, lines []Line, title string, bytesPerToken float64) error {
-	return replace(path, func(w io.Writer) error { return WriteCurve(w, lines, title, bytesPerToken) })
+	return durable.WriteFile(durable.OS{}, path, func(w io.Writer) error { return WriteCurve(w, lines, title, bytesPerToken) })
 }
 
 // WriteCurve draws a run as a PNG: the training loss of each line, pale, its running mean, and the validation loss,
