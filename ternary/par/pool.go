@@ -2,36 +2,60 @@ package par
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Pool is a fixed set of workers; the caller of Run is one of them. A Pool is for one caller at a time.
+//
+// A helper that has just worked spins for a moment, because the next Run usually follows within microseconds and waking a
+// sleeping thread takes 50 of them; then it sleeps and costs nothing. Run waits for nobody: helpers join while there is
+// work to claim, and one that comes too late finds the run closed.
 type Pool struct {
 	threads int
-	wake    []chan struct{} // one per helper worker
-	done    sync.WaitGroup
-	next    atomic.Int64 // the next block to claim
-	blocks  int
-	work    func(worker, block int)
-	failed  atomic.Pointer[any] // first panic of a helper, re-raised in Run's caller
+	helpers []*helper
+
+	// run is even while no work may be claimed, odd while it may; each Run opens and closes it once.
+	run    atomic.Uint64
+	_      [56]byte     // run is read by every spinning helper: keep what workers write off its cache line
+	inside atomic.Int64 // helpers that may be reading the fields below
+	_      [56]byte
+	next   atomic.Int64 // the next block to claim
+	_      [56]byte
+	blocks int
+	work   func(worker, block int)
+	closed atomic.Bool
+	failed atomic.Pointer[any] // first panic of a helper, re-raised in Run's caller
 }
 
-// New starts a pool of so many threads, the caller included; below 1 means every core the process may use. Close ends it.
+// helper is one worker beside the caller.
+type helper struct {
+	pool   *Pool
+	index  int
+	spins  bool // more threads than cores would spin on each other's time
+	asleep atomic.Bool
+	wake   chan struct{}
+}
+
+const (
+	// spinTime is how long a helper waits awake. Between two products of a training step lie up to some 50 µs of serial
+	// work; longer waits are for whoever else needs the core.
+	spinTime = 100 * time.Microsecond
+	// spinsPerLook is the number of loads between looks at the clock, about a microsecond.
+	spinsPerLook = 512
+)
+
+// New starts a pool of so many threads, the caller included; below 1 means every core the process may use, container
+// limits included (GOMAXPROCS). Close ends it.
 func New(threads int) *Pool {
 	if threads < 1 {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	p := &Pool{threads: threads}
 	for i := 1; i < threads; i++ {
-		wake := make(chan struct{}, 1)
-		p.wake = append(p.wake, wake)
-		go func() {
-			for range wake {
-				p.claim(i)
-				p.done.Done()
-			}
-		}()
+		h := &helper{pool: p, index: i, spins: threads <= runtime.GOMAXPROCS(0), wake: make(chan struct{}, 1)}
+		p.helpers = append(p.helpers, h)
+		go h.loop()
 	}
 	return p
 }
@@ -51,30 +75,26 @@ func (p *Pool) Run(blocks int, work func(worker, block int)) {
 	p.work, p.blocks = work, blocks
 	p.failed.Store(nil) // a helper's panic that the caller's own overtook in an earlier call
 	p.next.Store(0)
-	helpers := min(blocks, p.threads) - 1
-	p.done.Add(helpers)
-	for _, wake := range p.wake[:helpers] {
-		wake <- struct{}{}
+	p.run.Add(1) // open
+	for _, h := range p.helpers[:min(blocks, p.threads)-1] {
+		h.rouse()
 	}
-	func() {
-		defer p.done.Wait() // even when our own block panics, no helper may outlive the call
-		p.drain(0)
-	}()
+	defer p.finish() // even when our own block panics, no helper may outlive the call
+	p.drain(0)
+}
+
+// finish closes the run, waits for the helpers inside it, and passes on a panic of theirs.
+func (p *Pool) finish() {
+	p.run.Add(1) // closed: who comes now turns back
+	for spins := 1; p.inside.Load() > 0; spins++ {
+		if spins%spinsPerLook == 0 {
+			runtime.Gosched() // the helper may need this very thread to go on
+		}
+	}
 	p.work = nil
 	if r := p.failed.Swap(nil); r != nil {
 		panic(*r)
 	}
-}
-
-// claim is drain for a helper: a panic there must reach the caller, not kill the process.
-func (p *Pool) claim(worker int) {
-	defer func() {
-		if r := recover(); r != nil {
-			first := r // only a panic may allocate, not every claim
-			p.failed.CompareAndSwap(nil, &first)
-		}
-	}()
-	p.drain(worker)
 }
 
 func (p *Pool) drain(worker int) {
@@ -87,10 +107,68 @@ func (p *Pool) drain(worker int) {
 	}
 }
 
+// rouse wakes the helper if it sleeps.
+func (h *helper) rouse() {
+	if h.asleep.Load() && h.asleep.CompareAndSwap(true, false) {
+		h.wake <- struct{}{}
+	}
+}
+
+func (h *helper) loop() {
+	p := h.pool
+	var done uint64 // the run that was last taken part in
+	for !p.closed.Load() {
+		if now := h.wait(done); now != done {
+			h.join(now)
+			done = now
+		}
+	}
+}
+
+// wait returns the number of an open run other than done, or done when it has slept or the pool is closed.
+func (h *helper) wait(done uint64) uint64 {
+	p := h.pool
+	if h.spins {
+		for start := time.Now(); time.Since(start) < spinTime; {
+			for range spinsPerLook {
+				if now := p.run.Load(); now != done && now%2 == 1 {
+					return now
+				}
+			}
+		}
+	}
+	h.asleep.Store(true)
+	// A run may have opened since the last look, and its caller may have found this helper awake.
+	if now := p.run.Load(); (now != done && now%2 == 1 || p.closed.Load()) && h.asleep.CompareAndSwap(true, false) {
+		return now
+	}
+	<-h.wake
+	return done
+}
+
+// join takes part in the run if it is still open. inside is raised before the second look and the caller closes the run
+// before it looks at inside, so one of the two sees the other.
+func (h *helper) join(run uint64) {
+	p := h.pool
+	p.inside.Add(1)
+	defer p.inside.Add(-1)
+	if p.run.Load() != run {
+		return
+	}
+	defer func() { // a panic must reach the caller, not kill the process
+		if r := recover(); r != nil {
+			first := r // only a panic may allocate, not every run
+			p.failed.CompareAndSwap(nil, &first)
+		}
+	}()
+	p.drain(h.index)
+}
+
 // Close ends the workers. The pool must be idle and is of no use afterwards.
 func (p *Pool) Close() {
-	for _, wake := range p.wake {
-		close(wake)
+	p.closed.Store(true)
+	for _, h := range p.helpers {
+		h.rouse()
 	}
-	p.wake, p.threads = nil, 1
+	p.helpers, p.threads = nil, 1
 }

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestRunCallsEachBlockOnce(t *testing.T) {
@@ -92,5 +93,35 @@ func BenchmarkRun(b *testing.B) {
 	work := func(_, _ int) {}
 	for b.Loop() {
 		p.Run(2, work)
+	}
+}
+
+// TestHelpersSleepWhenIdleAndWake: without work no helper keeps a core busy, and the next Run rouses them.
+func TestHelpersSleepWhenIdleAndWake(t *testing.T) {
+	p := New(3)
+	defer p.Close()
+	for round := range 50 {
+		for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+			asleep := 0
+			for _, h := range p.helpers {
+				if h.asleep.Load() {
+					asleep++
+				}
+			}
+			if asleep == len(p.helpers) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("round %d: %d of %d helpers asleep", round, asleep, len(p.helpers))
+			}
+		}
+		// Two blocks that wait for each other need two workers: the caller, and a helper that woke.
+		var met atomic.Int32
+		p.Run(2, func(_, _ int) {
+			met.Add(1)
+			for met.Load() < 2 {
+				runtime.Gosched()
+			}
+		})
 	}
 }
