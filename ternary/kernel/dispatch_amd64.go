@@ -2,7 +2,11 @@
 
 package kernel
 
-import "golang.org/x/sys/cpu"
+import (
+	"golang.org/x/sys/cpu"
+
+	"mmfree/ternary/kernel/amd64"
+)
 
 // Available returns the sets that this machine can run, fastest first.
 func Available() []*Set {
@@ -22,6 +26,8 @@ func Available() []*Set {
 	return append(sets, Generic())
 }
 
-func avx512Products(_ *Set) {}
+func avx512Products(s *Set) {
+	s.OuterCodes, s.OuterFloat = amd64.OuterCodes512, amd64.OuterFloat512
+}
 
 func avx2Products(_ *Set) {}

@@ -6,3 +6,5 @@
 // architectures and under the build tag noasm. May not enter: detection of instruction sets (kernel's dispatch).
 // Start at outer.go.
 package amd64
+
+//go:generate sh -c "cd ../_gen && go run ./products -out ../amd64/products_amd64.s -stubs ../amd64/products_amd64.go -pkg amd64"

@@ -1,0 +1,32 @@
+//go:build amd64 && !noasm
+
+package amd64
+
+import "sync/atomic"
+
+// shelf keeps scratch memory between calls: a call takes a piece and puts it back, so that calls allocate nothing once
+// there are as many pieces as calls at a time. A piece is larger than 32 KiB, so Go gives it whole pages, and its arrays
+// are aligned for vectors as far as their offsets are. On the stack it would be cleared at every call, and unaligned.
+type shelf[T any] struct {
+	pieces [64]struct {
+		p atomic.Pointer[T]
+		_ [56]byte // a cache line each
+	}
+}
+
+func (s *shelf[T]) take() *T {
+	for i := range s.pieces {
+		if p := s.pieces[i].p.Load(); p != nil && s.pieces[i].p.CompareAndSwap(p, nil) {
+			return p
+		}
+	}
+	return new(T)
+}
+
+func (s *shelf[T]) put(p *T) {
+	for i := range s.pieces {
+		if s.pieces[i].p.Load() == nil && s.pieces[i].p.CompareAndSwap(nil, p) {
+			return
+		}
+	}
+}
