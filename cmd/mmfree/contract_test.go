@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+)
+
+// contractKeys is the contract: verb -> the keys that its JSON object has, under these names for ever; KEY.0.NAME is
+// a key of a list's entries. Keys may be added, none renamed.
+func contractKeys() map[string]string {
+	return map[string]string{
+		"train": "run_dir arch parameters steps tokens_seen seconds tokens_per_second train_loss val_loss val_bits_per_byte " +
+			"peak_rss_bytes interrupted packed.path packed.bytes packed.bits_per_weight verify.identical " +
+			"verify.values_compared verify.mismatches verify.max_ulp sample",
+		"recipes": "recipes.0.name recipes.0.about recipes.0.arch recipes.0.parameters",
+		"verify": "identical tensors_compared values_compared mismatches max_ulp first_difference " +
+			"operations.weight_multiplies operations.weight_adds operations.zeros_skipped operations.other_multiplies",
+		"logits":   "path shape nll",
+		"generate": "text prompt_ids ids prefill_tokens_per_second decode_tokens_per_second peak_rss_bytes",
+		"inspect": "format arch config.hidden_size parameters bytes bits_per_weight tensors.0.name tensors.0.shape " +
+			"tensors.0.dtype tensors.0.bytes tensors.0.zero_fraction tensors.0.scale",
+		"export": "format arch parameters tensors bytes bits_per_weight scale_convention warnings",
+		"import": "format arch parameters tensors bytes bits_per_weight scale_convention warnings",
+	}
+}
+
+// TestContractKeys runs every verb with --json and looks for each key of the contract. A verb that has a result and no
+// row fails, so that none is forgotten.
+func TestContractKeys(t *testing.T) {
+	dir := t.TempDir()
+	if err := writeTiny(dir); err != nil {
+		t.Fatal(err)
+	}
+	arguments := map[string][]string{
+		"train":    {"tiny.yaml", "--corpus", "text.txt", "--out", "run"},
+		"recipes":  {},
+		"verify":   {"run", "--tokens", "20"},
+		"logits":   {"run", "--ids", "1,2", "--out", "logits.safetensors"},
+		"generate": {"run", "--prompt", "a", "--max-tokens", "3"},
+		"inspect":  {"run"},
+		"export":   {"run", "--format", "hf", "--out", "hf"},
+		"import":   {"hf", "--out", "again"},
+	}
+	for _, verb := range verbs() {
+		if len(verb.Subcommands) > 0 || !hasFlag(verb, "json") {
+			continue
+		}
+		keys, ok := contractKeys()[verb.Name]
+		args, known := arguments[verb.Name]
+		if !ok || !known {
+			t.Errorf("%s has --json and no row here", verb.Name)
+			continue
+		}
+		out := runVerb(t, dir, append(append([]string{verb.Name}, args...), "--json"))
+		if strings.Count(out, "\n") != 1 || !strings.HasPrefix(out, "{") {
+			t.Errorf("%s printed %q, want one object on one line", verb.Name, out)
+		}
+		for _, key := range strings.Fields(keys) {
+			if _, err := jsonAt([]byte(out), key); err != nil {
+				t.Errorf("%s: %v in %s", verb.Name, err, out)
+			}
+		}
+	}
+}
+
+// A difference has its own keys, which a run that agrees does not show.
+func TestContractDifference(t *testing.T) {
+	dir := t.TempDir()
+	if err := writeTiny(dir); err != nil {
+		t.Fatal(err)
+	}
+	runVerb(t, dir, []string{"train", "tiny.yaml", "--corpus", "text.txt", "--out", "a"})
+	runVerb(t, dir, []string{"train", "tiny.yaml", "--corpus", "text.txt", "--out", "b", "--seed", "2"})
+	var stdout, stderr strings.Builder
+	args := []string{"verify", filepath.Join(dir, "a"), "--packed", filepath.Join(dir, "b", "packed.safetensors"), "--tokens", "9", "--json"}
+	if code := run(t.Context(), args, &stdout, &stderr); code != exitDifferent {
+		t.Errorf("exit code %d, stderr %q", code, &stderr)
+	}
+	var report struct {
+		First map[string]any `json:"first_difference"`
+	}
+	if err := json.Unmarshal([]byte(stdout.String()), &report); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range strings.Fields("tensor index training packed") {
+		if _, ok := report.First[key]; !ok {
+			t.Errorf("first_difference has no %s: %v", key, report.First)
+		}
+	}
+}
+
+// runVerb runs the program in dir to its end and returns stdout.
+func runVerb(t *testing.T, dir string, args []string) string {
+	t.Helper()
+	cmd := exec.Command("mmfree", args...)
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("mmfree %q: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+func hasFlag(verb *cli.Command, name string) bool { return findFlag(verb.Flags, name) != nil }
