@@ -2,6 +2,7 @@ package autograd
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"testing"
 
@@ -48,24 +49,28 @@ func TestStepAllocates(t *testing.T) {
 		var perNode []float64
 		for _, d := range allocSizes() {
 			step, s := newStep(t, d, threads)
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			for range steps {
-				step()
+			// The runtime allocates too, now and then (threads, the collector); what the step allocates, it allocates always.
+			least := uint64(math.MaxUint64)
+			for range 5 {
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				for range steps {
+					step()
+				}
+				runtime.ReadMemStats(&after)
+				least = min(least, after.TotalAlloc-before.TotalAlloc)
 			}
-			runtime.ReadMemStats(&after)
 			nodes := s.Nodes(allocB, allocT)
 			if nodes < 50 {
 				t.Fatalf("a graph of %d nodes", nodes)
 			}
-			b := float64(after.TotalAlloc-before.TotalAlloc) / steps / float64(nodes)
+			b := float64(least) / steps / float64(nodes)
 			t.Logf("d %d, %d threads: %d nodes, %.1f B/node", d, threads, nodes, b)
 			if b > bytesPerNode {
 				t.Errorf("d %d, %d threads: %.1f bytes per node and step, above %d", d, threads, b, bytesPerNode)
 			}
 			perNode = append(perNode, b)
 		}
-		// The runtime itself allocates now and then: 10 bytes a node are 800 a step.
 		if d := perNode[1] - perNode[0]; d > 10 || d < -10 {
 			t.Errorf("%d threads: bytes per node depend on the size: %.1f", threads, perNode)
 		}

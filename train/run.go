@@ -126,6 +126,7 @@ type run struct {
 	session       *autograd.Session
 	optimizer     *optim.AdamW
 	folder        *checkpoints.Run
+	lock          *os.File // of the run folder
 	metrics       *metrics.Writer
 	tokenizerJSON []byte
 	state         state
@@ -160,11 +161,23 @@ func Start(ctx context.Context, r Request) (*Result, error) {
 	t.optimizer = optim.New(optim.Hyper{
 		Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Eps, WeightDecay: h.WeightDecay, Clip: h.Clip,
 	}, t.weights, t.session.Grads(), r.Machine.Set, r.Machine.Pool)
-	if err := t.open(); err != nil {
-		return nil, errors.Join(err, t.session.Close())
+	var result *Result
+	if err = t.open(); err == nil {
+		result, err = t.do(ctx)
 	}
-	result, err := t.do(ctx)
-	return result, errors.Join(err, t.session.Close(), t.metrics.Close())
+	return result, errors.Join(err, t.close())
+}
+
+// close ends what open began, as far as it came.
+func (t *run) close() error {
+	errs := []error{t.session.Close()}
+	if t.metrics != nil {
+		errs = append(errs, t.metrics.Close())
+	}
+	if t.lock != nil {
+		errs = append(errs, t.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // open makes or reopens the run folder and sets weights and state to where the run starts.
@@ -193,35 +206,49 @@ func (t *run) open() (err error) {
 	return err
 }
 
-// claim decides whether the folder may be used.
+// claim decides whether the folder may be used, and locks it.
 func (t *run) claim() error {
 	_, err := os.Stat(filepath.Join(t.Dir, ConfigFile))
 	switch {
-	case t.Resume:
-		return nil // its configuration was read from there
-	case err == nil && t.Replace:
-		return durable.RemoveDir(durable.OS{}, t.Dir)
-	case err == nil:
+	case err != nil: // no run yet, or one that was killed before it began
+		if err := t.vacant(); err != nil {
+			return err
+		}
+	case t.Replace && !t.Resume:
+		lock, err := durable.Lock(t.Dir) // not while somebody trains in it
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(durable.RemoveDir(durable.OS{}, t.Dir), lock.Close()); err != nil {
+			return err
+		}
+	case !t.Resume:
 		return fmt.Errorf("%s: %w: a run is there already", t.Dir, fs.ErrExist)
 	}
+	if err := os.MkdirAll(t.Dir, 0o755); err != nil {
+		return &durable.WriteError{Path: t.Dir, Op: "make", Err: err}
+	}
+	t.lock, err = durable.Lock(t.Dir)
+	return err
+}
+
+// vacant returns an error if the folder holds anything but the beginnings of a run.
+func (t *run) vacant() error {
 	entries, err := os.ReadDir(t.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
 	for _, e := range entries {
-		if !durable.IsTemp(e.Name()) && e.Name() != "checkpoints" {
+		if !durable.IsTemp(e.Name()) && !durable.IsLock(e.Name()) && e.Name() != "checkpoints" {
 			return fmt.Errorf("%s: %w: the folder holds %s, which is no run's", t.Dir, fs.ErrExist, e.Name())
 		}
 	}
-	return nil
+	return err
 }
 
 // restore loads the newest whole checkpoint; a run that was stopped before its first begins again.
 func (t *run) restore() error {
-	entries, err := filepath.Glob(filepath.Join(t.Dir, "checkpoints", "step-*"))
+	entries, err := os.ReadDir(filepath.Join(t.Dir, "checkpoints"))
 	if err == nil && len(entries) == 0 {
 		t.notice("no checkpoint yet: starting from the beginning")
 		return nil

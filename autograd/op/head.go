@@ -101,7 +101,9 @@ func (x *head) backward(in []G.Value) error {
 	x.scale = w.LossScale * scalar(in[len(in)-1])
 	for x.t0 = 0; x.t0 < w.N; x.t0 += x.chunk {
 		x.n = min(x.chunk, w.N-x.t0)
-		x.m.Logits(w.Env, x.logits, x.t0, x.n, x.buf)
+		if x.chunk < w.N { // a single chunk's are still there
+			x.m.Logits(w.Env, x.logits, x.t0, x.n, x.buf)
+		}
 		w.Env.Pool.Run(layer.Blocks(x.n, layer.TokenBlock), x.gradBlock)
 		x.p.Out.backward(w, w.scratch.dNorm[0][x.t0*d:], x.logits[:x.n*V], &x.buf.Codes, x.t0, x.n)
 	}
