@@ -239,7 +239,7 @@ func (t *run) vacant() error {
 		return nil
 	}
 	for _, e := range entries {
-		if !durable.IsTemp(e.Name()) && !durable.IsLock(e.Name()) && e.Name() != "checkpoints" {
+		if !durable.IsTemp(e.Name()) && e.Name() != "checkpoints" {
 			return fmt.Errorf("%s: %w: the folder holds %s, which is no run's", t.Dir, fs.ErrExist, e.Name())
 		}
 	}
