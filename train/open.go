@@ -28,6 +28,7 @@ type Model struct {
 	tokenizerJSON []byte
 	packed        *pack.Model
 	file          *packed.File
+	damaged       error // what is wrong with the run's own packed file
 }
 
 // Open recognises and opens a MODEL: a run folder (its newest whole checkpoint), a checkpoint folder, a Hugging Face
@@ -75,14 +76,17 @@ func (m *Model) openFolder() (err error) {
 	return nil
 }
 
-// openExport takes a run's packed file where it was made from the step that was opened.
+// openExport takes a run's packed file where it was made from the step that was opened. A damaged one is no obstacle: its
+// codes are made anew, and exporting mends it; only to verify it makes no sense.
 func (m *Model) openExport(step string) error {
 	path := filepath.Join(m.Path, PackedFile)
 	if _, err := os.Stat(path); err != nil {
 		return nil // the run has not come to its end: codes are made from the checkpoint
 	}
 	if err := m.OpenPacked(path); err != nil {
-		return err
+		m.damaged = err
+		m.Warnings = append(m.Warnings, err.Error()+": packing the checkpoint instead")
+		return nil
 	}
 	if made := m.file.Meta().Source; made != step {
 		m.Warnings = append(m.Warnings, fmt.Sprintf("%s was made from %s, the newest checkpoint is %s: packing that instead", path, made, step))
@@ -109,7 +113,7 @@ func (m *Model) OpenPacked(path string) error {
 			return err
 		}
 	}
-	m.file, m.packed = file, file.Model()
+	m.file, m.packed, m.damaged = file, file.Model(), nil
 	if m.Weights == nil {
 		m.Config, m.tokenizerJSON = c, file.Meta().Tokenizer
 	}

@@ -32,6 +32,9 @@ func (m *Model) Verify(ctx context.Context, r VerifyRequest) (report *verify.Rep
 			return nil, err
 		}
 	}
+	if m.damaged != nil {
+		return nil, m.damaged
+	}
 	// With weights to compare with, damage shows as a difference, which says more; without, both paths would share it.
 	if m.Weights == nil {
 		if err := m.CheckSum(); err != nil {
