@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mmfree/checkpoints/durable"
+	"mmfree/ternary/kernel"
 )
 
 // TestMain lets the test binary be mmfree itself, so that scripts run the program's own main.
@@ -32,6 +34,13 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			return writeTiny(env.WorkDir)
+		},
+		Condition: func(name string) (bool, error) { // [isa:NAME]: this machine can run that set of kernels
+			isa, ok := strings.CutPrefix(name, "isa:")
+			if !ok {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return slices.ContainsFunc(kernel.Available(), func(s *kernel.Set) bool { return s.Name == isa }), nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "fails": fails, "json": jsonHas, "whole": whole, "flip": flip, "cut": cut, "examples": examples,
