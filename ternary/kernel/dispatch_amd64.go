@@ -27,6 +27,8 @@ func Available() []*Set {
 }
 
 func avx512Products(s *Set) {
+	s.Tile = amd64.Tile512
+	s.MatMul, s.MatMulFloat = amd64.MatMul512, amd64.MatMulFloat512
 	s.OuterCodes, s.OuterFloat = amd64.OuterCodes512, amd64.OuterFloat512
 }
 

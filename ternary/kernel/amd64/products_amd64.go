@@ -20,3 +20,49 @@ func packFloats512(dst *float32, q *float32, stride uintptr, n int, mask uint32)
 // i < rows ≤ 8 and the c < 32 whose bit of mask is set. stride in bytes; n, rows ≥ 1. AVX512F. Twin: generic.outerTile.
 // Registers: 16 sums, 2 columns, 1 broadcast output, 2 products.
 func outerTile512(dst *float32, stride uintptr, left *float32, right *float32, n int, rows int, mask uint32)
+
+// transposeCodes512 writes x[offsets[t]+k] to dst[k][t], t < 32, k < 64, 16 columns at a time until no bit of mask is
+// left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512BW.
+func transposeCodes512(dst *int8, x *int8, offsets *uintptr, mask uint64)
+
+// fillWords512 writes, for each group of three columns v0 v1 v2 (32 bytes apart, tokens side by side), the sums
+// 0±v0±v1±v2 of all codes 0…26, 64 bytes each, a group's tables end to end. groups ≥ 1. AVX512BW.
+func fillWords512(tables *int16, columns *int8, groups int)
+
+// fillWords256 writes, for each group of three columns v0 v1 v2 (32 bytes apart, tokens side by side), the sums
+// 0±v0±v1±v2 of all codes 0…26, 32 bytes each, a group's tables end to end. groups ≥ 1. AVX2.
+func fillWords256(tables *int16, columns *int8, groups int)
+
+// of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX512BW, BMI2.
+// Registers: 4 sums; a load takes four rows' words, rotations cut each code out as a table offset.
+func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
+
+// of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX2, BMI2.
+// Registers: 4 sums; a load takes four rows' words, rotations cut each code out as a table offset.
+func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
+
+// widen512 adds the 32 sums of each row to wide and clears them. rows ≥ 1. AVX512BW.
+func widen512(wide *int32, sums *int16, rows int)
+
+// widenHalf512 adds the 16 sums of each row to wide and clears them. rows ≥ 1. AVX512BW.
+func widenHalf512(wide *int32, sums *int16, rows int)
+
+// emitInts512 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and the r < 16 whose bit of mask
+// is set; sums has all 16 rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX512F.
+func emitInts512(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *float32, tokens int, mask uint32)
+
+// emitFloats512 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and the r < 16 whose bit of mask
+// is set; sums has all 16 rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX512F.
+func emitFloats512(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, mask uint32)
+
+// transposeFloats512 writes y[offsets[t]+k] to dst[k][t], t < 16, k < 64, 16 columns at a time until no bit of mask is
+// left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512F.
+func transposeFloats512(dst *float32, y *float32, offsets *uintptr, mask uint64)
+
+// fillFloats512 writes, for each group of three columns v0 v1 v2 (64 bytes apart, tokens side by side), the sums
+// 0±v0±v1±v2 of all codes 0…26, 64 bytes each, a group's tables end to end. groups ≥ 1. AVX512BW.
+func fillFloats512(tables *float32, columns *float32, groups int)
+
+// of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX512BW, BMI2.
+// Registers: 12 sums; a load takes four rows' words, rotations cut each code out as a table offset.
+func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int)

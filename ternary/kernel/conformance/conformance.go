@@ -26,29 +26,37 @@ func Run(t *testing.T, set *kernel.Set) {
 // canary fills outputs before a call: a finite value that no routine makes by chance.
 var canary = math.Float32frombits(0x7f7fabcd)
 
-// rowCounts and maxTokens cover every tail of the packed layout's superblocks and of a kernel's token tile.
+// rowCounts cover every tail of the packed layout's superblocks; token counts to maxTokens every tail of a kernel's token
+// tile, those to someTokens, in all combinations with row counts, the tails of small ones.
 var rowCounts = []int{1, 31, 32, 33, 127, 128, 129, 300, 700}
 
-const maxTokens = 17
+const (
+	someTokens = 17
+	maxTokens  = 67
+)
 
 // shape is one product: R rows, K columns, n tokens.
 type shape struct{ R, K, n int }
 
-// shapes returns every K to 260, every pair of row count and token count, and lengths around the blocks of words.
+// shapes returns every K to 260, every token count, most with every row count, and lengths around the blocks of words.
 func shapes() []shape {
 	var list []shape
 	for K := 1; K <= 260; K++ {
-		list = append(list, shape{rowCounts[K%7], K, 1 + K%maxTokens})
+		list = append(list, shape{rowCounts[K%7], K, 1 + K%someTokens})
 	}
 	for i, R := range rowCounts {
-		for n := 1; n <= maxTokens; n++ {
+		for n := 1; n <= someTokens; n++ {
 			list = append(list, shape{R, 49 + i + n, n})
 		}
 	}
-	for i, K := range []int{377, 378, 379, 504, 755, 756, 757, 1000, 1513, 2600} {
-		list = append(list, shape{rowCounts[(i+3)%9], K, 1 + 5*i%maxTokens})
+	for n := someTokens + 1; n <= maxTokens; n++ {
+		list = append(list, shape{rowCounts[n%7], 20 + n, n})
 	}
-	return list
+	for i, K := range []int{377, 378, 379, 504, 755, 756, 757, 1000, 1513, 2600} {
+		list = append(list, shape{rowCounts[(i+3)%9], K, 1 + 5*i%someTokens})
+	}
+	// More than a thousand rows and several passes of columns: kernels that keep sums of a part of the rows start again.
+	return append(list, shape{1200, 60, 3}, shape{1100, 120, 14}, shape{1058, 110, 35})
 }
 
 // out is an output buffer in two copies, for the set and for the oracle, with room around it. It starts at an odd offset,

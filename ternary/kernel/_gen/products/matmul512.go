@@ -1,0 +1,194 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// transposeCodes512 brings the codes of 32 tokens side by side.
+func transposeCodes512() {
+	TEXT("transposeCodes512", NOSPLIT, "func(dst, x *int8, offsets *uintptr, mask uint64)")
+	Doc("transposeCodes512 writes x[offsets[t]+k] to dst[k][t], t < 32, k < 64, 16 columns at a time until no bit of mask is",
+		"left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512BW.")
+	dst, x := Load(Param("dst"), GP64()), Load(Param("x"), GP64())
+	offsets, mask := Load(Param("offsets"), GP64()), Load(Param("mask"), GP64())
+	// Behind the byte transposition in 128-bit lanes of eight tokens, the eight bytes of a lane's first column and those
+	// of its second are gathered.
+	order, bytes := ZMM(), GP64()
+	MOVQ(U64(0x0705030106040200), bytes)
+	VMOVQ(bytes, order.AsX())
+	VPMOVZXBQ(order.AsX(), order)
+	Label("columns")
+	k := K()
+	KMOVW(mask.(GPVirtual).As32(), k)
+	var v [8]VecVirtual
+	for i := range v {
+		v[i] = ZMM()
+		for lane := range 4 {
+			off := GP64()
+			var part Register = XMM()
+			MOVQ(Mem{Base: offsets, Disp: 8 * (8*lane + i)}, off)
+			if lane == 0 {
+				part = v[i].AsX()
+			}
+			VMOVDQU8_Z(Mem{Base: x, Index: off, Scale: 1}, k, part)
+			if lane > 0 {
+				VINSERTI32X4(Imm(uint64(lane)), part, v[i], v[i])
+			}
+		}
+	}
+	// Three steps of interleaving: bytes, pairs, quads; each doubles the tokens that stand together.
+	interleave := func(low, high func(...Op), n int, from []VecVirtual) []VecVirtual {
+		to := make([]VecVirtual, 8)
+		for first := 0; first < 8; first += 2 * n {
+			for i := range n {
+				a, b := from[first+i], from[first+n+i]
+				l, h := ZMM(), ZMM()
+				low(b, a, l)
+				high(b, a, h)
+				to[first+2*i], to[first+2*i+1] = l, h
+			}
+		}
+		return to
+	}
+	pairs := interleave(VPUNPCKLBW, VPUNPCKHBW, 1, v[:])
+	quads := interleave(VPUNPCKLWD, VPUNPCKHWD, 2, pairs)
+	for i, c := range interleave(VPUNPCKLDQ, VPUNPCKHDQ, 4, quads) {
+		out := ZMM()
+		VPERMQ(c, order, out)
+		VMOVDQU64(out, Mem{Base: dst, Disp: 64 * i})
+	}
+	ADDQ(Imm(16), x)
+	ADDQ(U32(16*colBytes), dst)
+	SHRQ(Imm(16), mask)
+	JNZ(LabelRef("columns"))
+	VZEROUPPER()
+	RET()
+}
+
+// widen512 moves 16-bit sums into 32-bit ones.
+func widen512(name string, v vector) {
+	tokens := v.bytes / 2
+	TEXT(name, NOSPLIT, "func(wide *int32, sums *int16, rows int)")
+	Doc(fmt.Sprintf("%s adds the %d sums of each row to wide and clears them. rows ≥ 1. AVX512BW.", name, tokens))
+	wide, sums, rows := Load(Param("wide"), GP64()), Load(Param("sums"), GP64()), Load(Param("rows"), GP64())
+	none := v.reg()
+	zero(v, none)
+	Label("row")
+	for half := 0; half < tokens/16; half++ {
+		w := ZMM()
+		VPMOVSXWD(Mem{Base: sums, Disp: 32 * half}, w)
+		VPADDD(Mem{Base: wide, Disp: 64 * half}, w, w)
+		VMOVDQU32(w, Mem{Base: wide, Disp: 64 * half})
+	}
+	VMOVUPS(none, Mem{Base: sums})
+	ADDQ(Imm(uint64(v.bytes)), sums)
+	ADDQ(U32(uint64(4*tokens)), wide)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// emit512 turns 16 rows of sums of 16 tokens round and scales them.
+func emit512(name, typ string, integer bool) {
+	TEXT(name, NOSPLIT, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens int, mask uint32)", typ))
+	Doc(name+" writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and the r < 16 whose bit of mask",
+		"is set; sums has all 16 rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX512F.")
+	dst, ldd := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64())
+	sums, stride := Load(Param("sums"), GP64()), Load(Param("stride"), GP64())
+	scale, tokens := Load(Param("scale"), GP64()), Load(Param("tokens"), GP64())
+	k, bits := K(), Load(Param("mask"), GP32())
+	KMOVW(bits, k)
+	var v [16]VecVirtual
+	for i := range v {
+		v[i] = ZMM()
+		VMOVUPS(Mem{Base: sums}, v[i])
+		if integer {
+			VCVTDQ2PS(v[i], v[i])
+		}
+		if i+1 < len(v) {
+			ADDQ(stride, sums)
+		}
+	}
+	for t, c := range transpose16(v) {
+		VMULPS_BCST(Mem{Base: scale, Disp: 4 * t}, c, c)
+		VMOVUPS(c, k, Mem{Base: dst})
+		if t+1 < len(v) {
+			DECQ(tokens)
+			JZ(LabelRef("done"))
+			ADDQ(ldd, dst)
+		}
+	}
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// transpose16 turns 16 rows of 16 dwords into columns.
+func transpose16(v [16]VecVirtual) (columns [16]VecVirtual) {
+	var quads [4][4]VecVirtual // quads[q][j]: lane L holds column 4L+j of rows 4q…4q+3
+	for q := range quads {
+		var pairs [4]VecVirtual
+		for i := range 2 {
+			a, b := v[4*q+2*i], v[4*q+2*i+1]
+			pairs[2*i], pairs[2*i+1] = ZMM(), ZMM()
+			VUNPCKLPS(b, a, pairs[2*i])
+			VUNPCKHPS(b, a, pairs[2*i+1])
+		}
+		for i := range 2 {
+			a, b := pairs[i], pairs[2+i]
+			quads[q][2*i], quads[q][2*i+1] = ZMM(), ZMM()
+			VUNPCKLPD(b, a, quads[q][2*i])
+			VUNPCKHPD(b, a, quads[q][2*i+1])
+		}
+	}
+	for j := range 4 {
+		var part [2][2]VecVirtual // [lanes 0 1 or 2 3][quads 0 1 or 2 3]
+		for half, lanes := range []uint64{0x44, 0xee} {
+			for i := range 2 {
+				part[half][i] = ZMM()
+				VSHUFF32X4(Imm(lanes), quads[2*i+1][j], quads[2*i][j], part[half][i])
+			}
+		}
+		for half := range 2 {
+			for odd, lanes := range []uint64{0x88, 0xdd} {
+				c := ZMM()
+				VSHUFF32X4(Imm(lanes), part[half][1], part[half][0], c)
+				columns[4*(2*half+odd)+j] = c
+			}
+		}
+	}
+	return columns
+}
+
+// transposeFloats512 brings the values of 16 tokens side by side.
+func transposeFloats512() {
+	TEXT("transposeFloats512", NOSPLIT, "func(dst, y *float32, offsets *uintptr, mask uint64)")
+	Doc("transposeFloats512 writes y[offsets[t]+k] to dst[k][t], t < 16, k < 64, 16 columns at a time until no bit of mask is",
+		"left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512F.")
+	dst, y := Load(Param("dst"), GP64()), Load(Param("y"), GP64())
+	offsets, mask := Load(Param("offsets"), GP64()), Load(Param("mask"), GP64())
+	Label("columns")
+	k := K()
+	KMOVW(mask.(GPVirtual).As32(), k)
+	var v [16]VecVirtual
+	for i := range v {
+		v[i] = ZMM()
+		off := GP64()
+		MOVQ(Mem{Base: offsets, Disp: 8 * i}, off)
+		VMOVUPS_Z(Mem{Base: y, Index: off, Scale: 4}, k, v[i])
+	}
+	for i, c := range transpose16(v) {
+		VMOVUPS(c, Mem{Base: dst, Disp: 64 * i})
+	}
+	ADDQ(Imm(64), y)
+	ADDQ(U32(16*64), dst)
+	SHRQ(Imm(16), mask)
+	JNZ(LabelRef("columns"))
+	VZEROUPPER()
+	RET()
+}

@@ -1,0 +1,62 @@
+//go:build amd64 && !noasm
+
+package amd64
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// multiplies lists the routines that may multiply, each with all that it may use. In emit* a finished sum meets its
+// scale; gradients and dense products multiply activations, and round before they add. Every other routine of the
+// products, and so all that sees a ternary weight, holds additions only.
+var multiplies = map[string]string{
+	"emitInts512": "VMULPS.BCST", "emitFloats512": "VMULPS.BCST",
+	"packLeft512": "VMULPS", "outerTile512": "VMULPS",
+}
+
+// multiplying matches integer and float products, sums of products, fused forms, divisions and logarithmic tricks.
+var multiplying = regexp.MustCompile(`MUL|MADD|MSUB|PDP|DPP|PSADBW|DIV|SCALEF|GF2P8|RCP|CLMUL`)
+
+func TestWeightsAreNotMultiplied(t *testing.T) {
+	text, err := os.ReadFile("products_amd64.s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fault := range multiplyFaults(string(text), multiplies) {
+		t.Error(fault)
+	}
+	sample := "TEXT ·a(SB), NOSPLIT, $0-8\n\tVPMADDWD Z0, Z1, Z2\n\tVMULPS Z0, Z1, Z2\nTEXT ·b(SB), NOSPLIT, $0\n\tVMULPS Z0, Z1, Z2\n\tVFMADD231PS Z0, Z1, Z2\n\tRET\n"
+	if got := multiplyFaults(sample, map[string]string{"b": "VMULPS"}); len(got) != 3 {
+		t.Errorf("the sample gave %q, want three faults", got)
+	}
+	if got := multiplyFaults(sample, map[string]string{"gone": "VMULPS"}); len(got) != 5 {
+		t.Errorf("the sample gave %q, want four faults and the missing routine", got)
+	}
+}
+
+// multiplyFaults names each multiplication in assembly that no row of allowed holds, and each row without its routine.
+func multiplyFaults(text string, allowed map[string]string) []string {
+	var faults, seen []string
+	routine := ""
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 0 || strings.HasPrefix(fields[0], "//"):
+		case fields[0] == "TEXT":
+			routine = strings.TrimSuffix(strings.TrimPrefix(fields[1], "·"), "(SB),")
+			seen = append(seen, routine)
+		case multiplying.MatchString(fields[0]) && !slices.Contains(strings.Fields(allowed[routine]), fields[0]):
+			faults = append(faults, routine+" holds "+fields[0])
+		}
+	}
+	for row := range allowed {
+		if !slices.Contains(seen, row) {
+			faults = append(faults, row+" is not in the file")
+		}
+	}
+	return faults
+}
