@@ -136,6 +136,19 @@ type run struct {
 // Start trains, and when all steps are done exports, verifies and samples. A cancelled ctx saves and returns a Result with
 // Interrupted set and no error.
 func Start(ctx context.Context, r Request) (*Result, error) {
+	t, err := prepare(r)
+	if err != nil {
+		return nil, err
+	}
+	var result *Result
+	if err = t.open(); err == nil {
+		result, err = t.do(ctx)
+	}
+	return result, errors.Join(err, t.close())
+}
+
+// prepare checks the request and makes all that lives in memory; nothing is written yet.
+func prepare(r Request) (*run, error) {
 	if err := r.Config.Validate(); err != nil {
 		return nil, err
 	}
@@ -161,11 +174,7 @@ func Start(ctx context.Context, r Request) (*Result, error) {
 	t.optimizer = optim.New(optim.Hyper{
 		Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Eps, WeightDecay: h.WeightDecay, Clip: h.Clip,
 	}, t.weights, t.session.Grads(), r.Machine.Set, r.Machine.Pool)
-	var result *Result
-	if err = t.open(); err == nil {
-		result, err = t.do(ctx)
-	}
-	return result, errors.Join(err, t.close())
+	return t, nil
 }
 
 // close ends what open began, as far as it came.
