@@ -35,6 +35,8 @@ func (e *WriteError) Hint() string {
 	switch {
 	case errors.Is(e.Err, syscall.ENOSPC), errors.Is(e.Err, syscall.EDQUOT):
 		return "the disk is full: free space and resume"
+	case errors.Is(e.Err, syscall.EFBIG):
+		return "the file is larger than the system allows here: raise the limit (ulimit -f) and resume"
 	case errors.Is(e.Err, fs.ErrPermission), errors.Is(e.Err, syscall.EROFS):
 		return "the folder cannot be written: change its permissions or choose another one"
 	case errors.Is(e.Err, fs.ErrExist):

@@ -81,6 +81,7 @@ func TestHints(t *testing.T) {
 		want string
 	}{
 		{syscall.ENOSPC, "the disk is full: free space and resume"},
+		{syscall.EFBIG, "ulimit -f"},
 		{fs.ErrPermission, "permissions"},
 		{fs.ErrExist, "exists already"},
 		{fs.ErrNotExist, "does not exist"},
