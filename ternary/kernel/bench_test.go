@@ -107,8 +107,10 @@ func BenchmarkRows(b *testing.B) {
 			{"Recurrence", T * n, func() { set.Recurrence(states, state, i, z, bound, nil, T, n, 0, n) }},
 			{"RecurrenceBackward", T * n, func() { set.RecurrenceBackward(di, dz, acc, ds, states, state, i, z, bound, nil, T, n, 0, n) }},
 			{"OutputGate", n, func() { set.OutputGate(dst, x, y, gain, 1e-6) }},
+			{"OutputGateBackward", n, func() { set.OutputGateBackward(dst, ds[:n], acc, y, x, z[:n], gain, 1) }},
 			{"SwiGLU", n, func() { set.SwiGLU(dst, x, y) }},
 			{"SwiGLUBackward", n, func() { set.SwiGLUBackward(dst, acc, gain, x, y) }},
+			{"Add", n, func() { set.Add(dst, x, y) }},
 			{"LogSumExp", V, func() { set.LogSumExp(logits) }},
 			{"SoftmaxGradient", V, func() { set.SoftmaxGradient(logits, 5, 100, 3, 1) }},
 			{"AdamW", n, func() {

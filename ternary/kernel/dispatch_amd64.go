@@ -15,12 +15,14 @@ func Available() []*Set {
 		s := Generic()
 		s.Name = "avx512"
 		avx512Products(s)
+		avx512Rows(s)
 		sets = append(sets, s)
 	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasBMI2 {
 		s := Generic()
 		s.Name = "avx2"
 		avx2Products(s)
+		avx2Rows(s)
 		sets = append(sets, s)
 	}
 	return append(sets, Generic())

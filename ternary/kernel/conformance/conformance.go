@@ -17,7 +17,7 @@ func Run(t *testing.T, set *kernel.Set) {
 	}
 	for name, test := range map[string]func(*testing.T, *kernel.Set){
 		"MatMul": matMul, "MatMulExtremes": matMulExtremes, "MatMulFloat": matMulFloat, "Outer": outer, "Dense": dense,
-		"Norms": norms, "Recurrence": recurrence, "Gates": gates, "Loss": loss, "AdamW": adamW,
+		"Norms": norms, "Recurrence": recurrence, "Gates": gates, "Loss": loss, "AdamW": adamW, "Edges": edges,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, set) })
 	}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+)
+
+func gateRoutines() []routine {
+	return []routine{
+		{
+			"recur", "states, prev, i, z, bound, mask *float32, maskStep, T, D, n int", "",
+			"generic.Recurrence of n neighbouring channels with a bound and a mask: the pointers are those of the first " +
+				"token's row, prev that of the state before it, maskStep the bytes from one mask to the next.",
+			recur,
+		},
+		{
+			"recurBack", "di, dz, ds, prev, i, z, work, mask *float32, maskStep, T, D, n int", "",
+			"generic.RecurrenceBackward of n ≤ 256 neighbouring channels, last token first: the pointers are those of the " +
+				"last token's row, prev that of the state before it. work is [3][256]: what the later token carries over, the " +
+				"bound's gradient, the bound.",
+			recurBack,
+		},
+		{
+			"gate", "dst, x, s, gain *float32, r float32, n int", "",
+			"dst = ((x·r)∘gain)∘silu(s), the second half of generic.OutputGate.",
+			func(k *kern) {
+				k.holdExp(false)
+				p, r := ptrs("dst", "x", "s", "gain"), k.spread("r")
+				k.each(ptr("n"), func(where at) {
+					s := k.load(p[2], where)
+					silu := k.mul(s, k.sigmoid(s))
+					normed := k.mul(k.mul(k.load(p[1], where), r), k.load(p[3], where))
+					k.store(k.mul(normed, silu), p[0], where)
+				})
+			},
+		},
+		{
+			"gateBack", "e, ds, da, x, s, gain *float32, r float32, n int", "",
+			"ds = da∘((x·r)∘gain)∘silu'(s) and e = da∘silu(s), the first half of generic.OutputGateBackward.",
+			func(k *kern) {
+				k.holdExp(false)
+				p, r := ptrs("e", "ds", "da", "x", "s", "gain"), k.spread("r")
+				k.each(ptr("n"), func(where at) {
+					s, da := k.load(p[4], where), k.load(p[2], where)
+					sig := k.sigmoid(s)
+					k.store(k.mul(da, k.mul(s, sig)), p[0], where)
+					normed := k.mul(k.mul(k.load(p[3], where), r), k.load(p[5], where))
+					k.store(k.mul(k.mul(da, normed), k.slope(s, sig)), p[1], where)
+				})
+			},
+		},
+		{
+			"swiGLU", "dst, p, q *float32, n int", "", "generic.SwiGLU.",
+			func(k *kern) {
+				k.holdExp(false)
+				p := ptrs("dst", "p", "q")
+				k.each(ptr("n"), func(where at) {
+					v := k.load(p[1], where)
+					silu := k.mul(v, k.sigmoid(v))
+					k.store(k.mul(silu, k.load(p[2], where)), p[0], where)
+				})
+			},
+		},
+		{
+			"swiGLUBack", "dp, dq, dz, p, q *float32, n int", "", "generic.SwiGLUBackward.",
+			func(k *kern) {
+				k.holdExp(false)
+				p := ptrs("dp", "dq", "dz", "p", "q")
+				k.each(ptr("n"), func(where at) {
+					v, d := k.load(p[3], where), k.load(p[2], where)
+					sig := k.sigmoid(v)
+					k.store(k.mul(d, k.mul(v, sig)), p[1], where)
+					k.store(k.mul(k.mul(d, k.load(p[4], where)), k.slope(v, sig)), p[0], where)
+				})
+			},
+		},
+		{
+			"sum", "dst, a, b *float32, n int", "", "generic.Add. dst may be either.",
+			func(k *kern) {
+				p := ptrs("dst", "a", "b")
+				k.each(ptr("n"), func(where at) {
+					k.store(k.add(k.load(p[1], where), k.load(p[2], where)), p[0], where)
+				})
+			},
+		},
+	}
+}
+
+func recur(k *kern) {
+	k.holdExp(false)
+	p := ptrs("states", "prev", "i", "z", "bound", "mask", "maskStep", "T", "D", "n")
+	states, prev, i, z, bound, mask, maskStep, T, step, n := p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9]
+	SHLQ(U8(2), step)
+	row := k.label("row")
+	Label(row)
+	keep := k.vec()
+	VBROADCASTSS(Mem{Base: mask}, keep)
+	k.each(n, func(where at) {
+		sig, lb := k.sigmoid(k.load(z, where)), k.load(bound, where)
+		f := k.add(lb, k.mul(k.sub(k.cr("one"), lb), sig))
+		in := k.load(i, where)
+		u := k.mul(k.mul(k.mul(in, k.sigmoid(in)), k.sub(k.cr("one"), f)), keep)
+		k.store(k.add(k.mul(f, k.load(prev, where)), u), states, where)
+	})
+	MOVQ(states, prev)
+	ADDQ(step, states)
+	ADDQ(step, i)
+	ADDQ(step, z)
+	ADDQ(maskStep, mask)
+	DECQ(T)
+	JNZ(LabelRef(row))
+}
+
+func recurBack(k *kern) {
+	k.holdExp(false)
+	p := ptrs("di", "dz", "ds", "prev", "i", "z", "work", "mask", "maskStep", "T", "D")
+	di, dz, ds, prev, i, z, work, mask, maskStep, T, step := p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10]
+	SHLQ(U8(2), step)
+	row := k.label("row")
+	Label(row)
+	keep := k.vec()
+	VBROADCASTSS(Mem{Base: mask}, keep)
+	k.each(ptr("n"), func(where at) {
+		carried, total, bound := where, at{where.offset, 4 * workChannels}, at{where.offset, 8 * workChannels}
+		delta := k.add(k.load(ds, where), k.load(work, carried))
+		sig := k.sigmoid(k.load(z, where))
+		lb := k.load(work, bound)
+		open := k.sub(k.cr("one"), lb)
+		f := k.add(lb, k.mul(open, sig))
+		k.store(k.mul(f, delta), work, carried)
+		du := k.mul(delta, keep)
+		through := k.mul(du, k.sub(k.cr("one"), f))
+		in := k.load(i, where)
+		sigIn := k.sigmoid(in)
+		df := k.sub(k.mul(delta, k.load(prev, where)), k.mul(du, k.mul(in, sigIn)))
+		k.store(k.mul(through, k.slope(in, sigIn)), di, where)
+		rest := k.sub(k.cr("one"), sig)
+		k.store(k.add(k.load(work, total), k.mul(df, rest)), work, total)
+		k.store(k.mul(k.mul(df, open), k.mul(sig, rest)), dz, where)
+	})
+	for _, r := range p[:6] {
+		SUBQ(step, r)
+	}
+	SUBQ(maskStep, mask)
+	DECQ(T)
+	JNZ(LabelRef(row))
+}
+
+// workChannels is the length of each row of recurBack's work.
+const workChannels = 256

@@ -1,0 +1,17 @@
+//go:build amd64 && !noasm
+
+package kernel
+
+import "mmfree/ternary/kernel/amd64"
+
+func avx512Rows(s *Set) { setRows(s, amd64.Rows512) }
+
+func avx2Rows(s *Set) { setRows(s, amd64.Rows256) }
+
+func setRows(s *Set, r amd64.Rows) {
+	s.RMSNorm, s.NormQuantize, s.RMSNormBackward = r.RMSNorm, r.NormQuantize, r.RMSNormBackward
+	s.Recurrence, s.RecurrenceBackward = r.Recurrence, r.RecurrenceBackward
+	s.OutputGate, s.OutputGateBackward = r.OutputGate, r.OutputGateBackward
+	s.SwiGLU, s.SwiGLUBackward, s.Add = r.SwiGLU, r.SwiGLUBackward, r.Add
+	s.LogSumExp, s.SoftmaxGradient, s.AdamW = r.LogSumExp, r.SoftmaxGradient, adamW(r.AdamW)
+}
