@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -150,7 +151,7 @@ func (t *run) after(line *metrics.Line, clock *stopwatch) error {
 	}
 	if line.Evaluated || due(c.LogEvery) || step == 1 {
 		line.RSSBytes = metrics.CurrentRSS()
-		if err := t.metrics.Append(*line); err != nil {
+		if err := errors.Join(t.metrics.Append(*line), t.board.Append(*line, time.Now())); err != nil {
 			return err
 		}
 		clock.restart()

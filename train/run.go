@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"mmfree/autograd"
 	"mmfree/checkpoints"
@@ -28,6 +29,7 @@ const (
 	MetricsFile = "metrics.jsonl"
 	PackedFile  = "packed.safetensors"
 	CurveFile   = "curve.png"
+	BoardFolder = "tensorboard"
 )
 
 // Machine is what a run computes with. No choice changes a bit of the result.
@@ -128,6 +130,7 @@ type run struct {
 	folder        *checkpoints.Run
 	lock          *os.File // of the run folder
 	metrics       *metrics.Writer
+	board         *metrics.Board
 	tokenizerJSON []byte
 	state         state
 	saved         int64 // step of the newest checkpoint; −1: none
@@ -183,6 +186,9 @@ func (t *run) close() error {
 	if t.metrics != nil {
 		errs = append(errs, t.metrics.Close())
 	}
+	if t.board != nil {
+		errs = append(errs, t.board.Close())
+	}
 	if t.lock != nil {
 		errs = append(errs, t.lock.Close())
 	}
@@ -211,7 +217,10 @@ func (t *run) open() (err error) {
 	if err != nil {
 		return err
 	}
-	t.metrics, err = metrics.Resume(filepath.Join(t.Dir, MetricsFile), t.state.Step)
+	if t.metrics, err = metrics.Resume(filepath.Join(t.Dir, MetricsFile), t.state.Step); err != nil {
+		return err
+	}
+	t.board, err = metrics.NewBoard(filepath.Join(t.Dir, BoardFolder), t.state.Step, time.Now())
 	return err
 }
 

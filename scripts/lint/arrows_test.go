@@ -52,6 +52,7 @@ func doors() map[string]string {
 		"github.com/sugarme/tokenizer":       "data/tokenizer",
 		"go.yaml.in/yaml":                    "train",
 		"gonum.org/v1/plot":                  "train/metrics",
+		"google.golang.org/protobuf":         "train/metrics", // the wire format of TensorBoard events
 		"github.com/urfave/cli":              "cmd",
 		"github.com/guptarohit/asciigraph":   "cmd/mmfree/internal/ui",
 		"github.com/schollz/progressbar":     "cmd/mmfree/internal/ui",
