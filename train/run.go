@@ -103,6 +103,17 @@ type Packed struct {
 // ErrDiverged is the class of runs that cannot go on because losses or gradients stay NaN or infinite.
 var ErrDiverged = errors.New("training diverged")
 
+// FolderError says why a folder cannot take a new run. It is of class fs.ErrExist.
+type FolderError struct{ Path, Problem, Fix string }
+
+func (e *FolderError) Error() string { return e.Path + ": " + e.Problem }
+
+// Unwrap makes errors.Is(err, fs.ErrExist) true.
+func (e *FolderError) Unwrap() error { return fs.ErrExist }
+
+// Hint says what to do.
+func (e *FolderError) Hint() string { return e.Fix }
+
 // state is state.json: all that a resumed run needs beside weights and moments.
 type state struct {
 	Version        int           `json:"version"`
@@ -241,7 +252,7 @@ func (t *run) claim() error {
 			return err
 		}
 	case !t.Resume:
-		return fmt.Errorf("%s: %w: a run is there already", t.Dir, fs.ErrExist)
+		return &FolderError{Path: t.Dir, Problem: "a run is there already", Fix: "choose another folder, replace the run with --force, or go on with it: --resume " + t.Dir}
 	}
 	if err := os.MkdirAll(t.Dir, 0o755); err != nil {
 		return &durable.WriteError{Path: t.Dir, Op: "make", Err: err}
@@ -258,7 +269,7 @@ func (t *run) vacant() error {
 	}
 	for _, e := range entries {
 		if !durable.IsTemp(e.Name()) && e.Name() != "checkpoints" {
-			return fmt.Errorf("%s: %w: the folder holds %s, which is no run's", t.Dir, fs.ErrExist, e.Name())
+			return &FolderError{Path: t.Dir, Problem: "the folder holds " + e.Name() + ", which is no run's", Fix: "choose a folder that is empty or does not exist"}
 		}
 	}
 	return err

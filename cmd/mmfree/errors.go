@@ -143,6 +143,13 @@ func faults(err error) []error {
 // oneLine keeps the promise of two lines an error, whatever a library put into its message.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
+// interruptedError is a run that was stopped and saved.
+type interruptedError struct{ dir string }
+
+func (e *interruptedError) Error() string { return errInterrupted.Error() }
+func (e *interruptedError) Unwrap() error { return errInterrupted }
+func (e *interruptedError) Hint() string  { return "to go on: mmfree train --resume " + e.dir }
+
 // usageError is a command line that cannot be understood.
 type usageError struct{ problem, fix string }
 

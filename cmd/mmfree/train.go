@@ -2,18 +2,13 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"mmfree/cmd/mmfree/internal/ui"
 	"mmfree/train"
-	"mmfree/train/metrics"
 	"mmfree/train/recipes"
 	"mmfree/train/verify"
 )
@@ -62,7 +57,7 @@ func trainAction(c *cli.Context) error {
 	case err != nil:
 		return err
 	case result.Interrupted:
-		return errInterrupted
+		return &interruptedError{dir: result.RunDir}
 	case result.Verify != nil && !result.Verify.Identical:
 		return verify.ErrDifferent
 	}
@@ -123,107 +118,4 @@ func freeFolder(dir, name string) string {
 			return path
 		}
 	}
-}
-
-// watcher shows a run's course on stderr.
-type watcher struct {
-	w        io.Writer
-	progress *ui.Progress
-	began    time.Time
-	first    int64
-	valBPB   float64
-}
-
-func newWatcher(stderr *os.File) *watcher {
-	return &watcher{
-		w: stderr, began: time.Now(), valBPB: math.NaN(),
-		progress: ui.NewProgress(stderr, func() int { return ui.Width(stderr) }, time.Now),
-	}
-}
-
-func (x *watcher) start(p train.Plan) {
-	m := p.Config.Model
-	fmt.Fprintf(x.w, "model   %s, %s parameters, %s of them ternary: d %d, %d layers, vocabulary %d\n",
-		m.Arch, ui.Count(float64(p.Parameters)), ui.Count(float64(p.Ternary)), m.HiddenSize, m.NumHiddenLayers, m.VocabSize)
-	fmt.Fprintf(x.w, "text    %s: %s tokens to train on, %s held out\n",
-		p.Corpus, ui.Count(float64(p.TrainTokens)), ui.Count(float64(p.ValTokens)))
-	fmt.Fprintf(x.w, "run     %s, from step %d\n", p.Dir, p.FirstStep)
-	x.first = p.FirstStep
-}
-
-func (x *watcher) step(p train.Progress) {
-	if p.Evaluated {
-		x.valBPB = p.ValBitsPerByte
-	}
-	s := ui.Status{
-		Step: p.Step, Steps: p.Steps, Loss: p.Loss, ValBPB: x.valBPB, TokensPerSecond: p.TokensPerSecond,
-		RSSBytes: p.RSSBytes, LR: p.LR, Elapsed: time.Duration(p.Seconds * float64(time.Second)),
-	}
-	if p.Share > 0 {
-		s.ETA = time.Duration(p.Seconds * (1 - p.Share) / p.Share * float64(time.Second))
-	}
-	if p.Share >= 1 {
-		x.progress.Finish(s)
-		fmt.Fprintln(x.w, "trained; now evaluating, exporting and verifying")
-		return
-	}
-	x.progress.Update(s)
-}
-
-func (x *watcher) notice(text string) { x.progress.Println(text) }
-
-// printTrained prints the result for people.
-func printTrained(w io.Writer, r *train.Result) error {
-	if !r.Interrupted {
-		lines, err := metrics.Read(filepath.Join(r.RunDir, train.MetricsFile))
-		if err != nil {
-			return err
-		}
-		var loss, val ui.Series
-		for _, l := range lines {
-			loss.Steps, loss.Values = append(loss.Steps, l.Step), append(loss.Values, r.BitsPerByte(l.Loss))
-			if l.Evaluated {
-				val.Steps, val.Values = append(val.Steps, l.Step), append(val.Values, l.ValBitsPerByte)
-			}
-		}
-		style := ui.CurveStyle{Unit: "bits per byte"}
-		if f, ok := w.(*os.File); ok {
-			style.Width, style.Color = ui.Width(f), ui.Color(f)
-		}
-		if err := ui.Curve(w, loss, val, style); err != nil {
-			return err
-		}
-	}
-	rows := [][]string{
-		{"steps", fmt.Sprintf("%d, %s tokens in %s, %s tokens/s", r.Steps, ui.Count(float64(r.TokensSeen)),
-			ui.Duration(time.Duration(r.Seconds*float64(time.Second))), ui.Count(r.TokensPerSecond))},
-		{"memory", ui.Bytes(r.PeakRSSBytes) + " at most"},
-		{"run", r.RunDir},
-	}
-	if r.SkippedSteps > 0 {
-		rows = append(rows, []string{"skipped", fmt.Sprintf("%d steps whose loss or gradient was not finite", r.SkippedSteps)})
-	}
-	if !math.IsNaN(r.ValBitsPerByte) {
-		rows = append(rows, []string{"validation", fmt.Sprintf("%.4f bits per byte", r.ValBitsPerByte)})
-	}
-	if r.Packed != nil {
-		rows = append(rows, []string{"packed", fmt.Sprintf("%s, %s, %.3f bits a ternary weight", r.Packed.Path, ui.Bytes(r.Packed.Bytes), r.Packed.BitsPerWeight)})
-	}
-	if r.Verify != nil {
-		rows = append(rows, []string{"verified", verdict(r.Verify)})
-	}
-	if err := ui.Table(w, nil, rows); err != nil || r.Sample == "" {
-		return err
-	}
-	_, err := fmt.Fprintf(w, "\n%s\n", r.Sample)
-	return err
-}
-
-// verdict says in one line what a verification found.
-func verdict(v *verify.Report) string {
-	if !v.Identical {
-		return fmt.Sprintf("DIFFERENT: %d of %d values, the first in %s at %d", v.Mismatches, v.ValuesCompared, v.First.Tensor, v.First.Index)
-	}
-	return fmt.Sprintf("%d logits, %d values in all, identical in every bit; %s weight adds, %d weight multiplies",
-		v.LogitsCompared, v.ValuesCompared, ui.Count(float64(v.Operations.WeightAdds)), v.Operations.WeightMultiplies)
 }
