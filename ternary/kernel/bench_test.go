@@ -70,6 +70,10 @@ func BenchmarkKernels(b *testing.B) {
 			run("MatMul", work*n, 0, func() { set.MatMul(dst, R, w, 0, w.Superblocks(), x, scale, n) })
 			prepared := make([]int16, kernel.PreparedLen(K))
 			set.Prepare(prepared, x[:K])
+			run("Prepare", float64(K), int64(K), func() { set.Prepare(prepared, x[:K]) })
+			for _, few := range []int{2, 4, 8, 12, 16, 24} { // a server's small batches
+				run(fmt.Sprintf("MatMulFew/t=%d", few), work*float64(few), 0, func() { set.MatMul(dst, R, w, 0, w.Superblocks(), x, scale, few) })
+			}
 			run("MatVec", work, w.Bytes(), func() { set.MatVec(dst, w, 0, w.Superblocks(), prepared, 1) })
 			run("MatMulFloat", work*n, 0, func() { set.MatMulFloat(dst, K, wt, 0, wt.Superblocks(), y, n, 1) })
 			if R > 1000 {

@@ -31,6 +31,7 @@ func Available() []*Set {
 func avx512Products(s *Set) {
 	s.Tile = amd64.Tile512
 	s.MatMul, s.MatMulFloat = amd64.MatMul512, amd64.MatMulFloat512
+	s.Prepare, s.MatVec = amd64.Prepare512, amd64.MatVec512
 	s.OuterCodes, s.OuterFloat = amd64.OuterCodes512, amd64.OuterFloat512
 }
 

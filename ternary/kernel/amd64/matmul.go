@@ -8,7 +8,9 @@ import "mmfree/ternary/pack"
 const Tile512 = 32
 
 const (
-	halfTile512 = Tile512 / 2
+	// So many tokens go through MatVec, one by one: there every lane is used, and a tile of 32 would do as much for fewer.
+	// 512×512: 23 µs for 16 tokens, a tile takes 41 (BenchmarkKernels/MatMul, Zen 4).
+	few512      = 16
 	codesPerRow = 27 // table entries of a group
 	// Words of one pass: their tables, 31 KB for 32 tokens, just fit the first-level cache.
 	wordsPerPass  = 6
@@ -23,24 +25,16 @@ const (
 	bytesPerWord  = 2
 )
 
-// matMulScratch512 serves whole and half tiles; a half tile's entries and sums take half the room.
 type matMulScratch512 struct {
-	tables  [groupsPerPass * codesPerRow][Tile512]int16
-	columns [64][Tile512]int8
-	sums    [rowsPerPass * Tile512]int16
-	wide    [rowsPerPass * Tile512]int32
-	offsets [Tile512]uintptr // of the tokens' codes; absent tokens read the last one's
+	tables   [groupsPerPass * codesPerRow][Tile512]int16
+	columns  [64][Tile512]int8
+	sums     [rowsPerPass][Tile512]int16
+	wide     [rowsPerPass][Tile512]int32
+	offsets  [Tile512]uintptr // of the tokens' codes; absent tokens read the last one's
+	prepared []int16          // of few tokens
 }
 
 var matMulShelf512 shelf[matMulScratch512]
-
-// tile512 is what differs between whole and half tiles.
-type tile512 struct {
-	tokens  int
-	fill    func(tables *int16, columns *int8, groups int)
-	addRows func(sums *int16, words *uint16, stride uintptr, tables *int16, rows, n int)
-	widen   func(wide *int32, sums *int16, rows int)
-}
 
 // MatMul512 is kernel.Set.MatMul.
 func MatMul512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
@@ -50,17 +44,32 @@ func MatMul512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, sca
 	_, _, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], x[n*w.Cols-1], scale[n-1]
 	sc := matMulShelf512.take()
 	for t := 0; t < n; t += Tile512 {
-		m := min(Tile512, n-t)
-		tile := tile512{Tile512, fillWords512, addWords512, widen512}
-		if m <= halfTile512 {
-			tile = tile512{halfTile512, fillWords256, addWords256, widenHalf512}
+		if m := min(Tile512, n-t); m <= few512 {
+			sc.multiplyFew(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
+		} else {
+			sc.multiply(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
 		}
-		tile.multiply(sc, dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
 	}
 	matMulShelf512.put(sc)
 }
 
-func (l tile512) multiply(sc *matMulScratch512, dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
+// multiplyFew is MatVec for each token, a superblock at a time, so that its words are read once from far away.
+func (sc *matMulScratch512) multiplyFew(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
+	size := pack.WordsPerRow(w.Cols) * preparedPerWord
+	if len(sc.prepared) < n*size {
+		sc.prepared = make([]int16, max(n*size, 1<<15)) // whole pages: aligned
+	}
+	for t := range n {
+		Prepare512(sc.prepared[t*size:][:size], x[t*w.Cols:][:w.Cols])
+	}
+	for s := s0; s < s1; s++ {
+		for t := range n {
+			MatVec512(dst[t*ldd:], w, s, s+1, sc.prepared[t*size:][:size], scale[t])
+		}
+	}
+}
+
+func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
 	for t := range sc.offsets {
 		sc.offsets[t] = uintptr(min(t, n-1) * w.Cols)
 	}
@@ -69,26 +78,26 @@ func (l tile512) multiply(sc *matMulScratch512, dst []float32, ldd int, w *pack.
 		end := min(s0+supersPerPass, s1)
 		first := s0 * pack.SuperblockRows
 		rows := min(end*pack.SuperblockRows, pack.PaddedRows(w.Rows)) - first
-		clear(sc.sums[:rows*l.tokens])
-		clear(sc.wide[:rows*l.tokens])
+		clear(sc.sums[:rows])
+		clear(sc.wide[:rows])
 		for j := 0; j < nw; j += wordsPerPass {
 			nb := min(wordsPerPass, nw-j)
 			k := j * pack.TritsPerWord
 			transposeCodes512(&sc.columns[0][0], &x[k], &sc.offsets[0], lowBits64(min(colsPerPass, w.Cols-k)))
-			l.fill(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
+			fillWords512(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
-				l.addRows(&sc.sums[(at-first)*l.tokens], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb)
+				addWords512(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb)
 			}
 			if j+nb == nw || j/wordsPerPass%passesPerWiden == passesPerWiden-1 {
-				l.widen(&sc.wide[0], &sc.sums[0], rows)
+				widen512(&sc.wide[0][0], &sc.sums[0][0], rows)
 			}
 		}
 		rows = min(rows, w.Rows-first)
 		for r := 0; r < rows; r += emitted {
 			mask := lowBits(min(emitted, rows-r))
 			for t := 0; t < n; t += emitted {
-				emitInts512(&dst[t*ldd+first+r], uintptr(ldd)*bytesPerFloat, &sc.wide[r*l.tokens+t], uintptr(l.tokens)*bytesPerFloat,
+				emitInts512(&dst[t*ldd+first+r], uintptr(ldd)*bytesPerFloat, &sc.wide[r][t], Tile512*bytesPerFloat,
 					&scale[t], min(emitted, n-t), mask)
 			}
 		}

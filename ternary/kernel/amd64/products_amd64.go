@@ -6,63 +6,99 @@ package amd64
 
 // packLeft512 writes a[t·stride+i]·inv[t], i < 32, to dst[i/8][t][i%8], panels of 256 tokens. A clear bit of mask
 // leaves out i: it is not read, and 0. stride in bytes; n ≥ 1. AVX512F. Twin: generic.packLeft.
+//
+//go:noescape
 func packLeft512(dst *float32, a *float32, stride uintptr, inv *float32, n int, mask uint32)
 
 // packCodes512 writes float32(q[t·stride+c]), c < 32, to dst[t][c]. A clear bit of mask leaves out c: it is not read, and
 // 0. stride in bytes; n ≥ 1. AVX512F. Twin: generic.packRight.
+//
+//go:noescape
 func packCodes512(dst *float32, q *int8, stride uintptr, n int, mask uint32)
 
 // packFloats512 writes float32(q[t·stride+c]), c < 32, to dst[t][c]. A clear bit of mask leaves out c: it is not read, and
 // 0. stride in bytes; n ≥ 1. AVX512F. Twin: generic.packRight.
+//
+//go:noescape
 func packFloats512(dst *float32, q *float32, stride uintptr, n int, mask uint32)
 
 // outerTile512 adds Σ_t left[t][i]·right[t][c], summed from 0 in order and no product fused, to dst[i·stride+c] for
 // i < rows ≤ 8 and the c < 32 whose bit of mask is set. stride in bytes; n, rows ≥ 1. AVX512F. Twin: generic.outerTile.
 // Registers: 16 sums, 2 columns, 1 broadcast output, 2 products.
+//
+//go:noescape
 func outerTile512(dst *float32, stride uintptr, left *float32, right *float32, n int, rows int, mask uint32)
 
 // transposeCodes512 writes x[offsets[t]+k] to dst[k][t], t < 32, k < 64, 16 columns at a time until no bit of mask is
 // left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512BW.
+//
+//go:noescape
 func transposeCodes512(dst *int8, x *int8, offsets *uintptr, mask uint64)
 
 // fillWords512 writes, for each group of three columns v0 v1 v2 (32 bytes apart, tokens side by side), the sums
 // 0±v0±v1±v2 of all codes 0…26, 64 bytes each, a group's tables end to end. groups ≥ 1. AVX512BW.
+//
+//go:noescape
 func fillWords512(tables *int16, columns *int8, groups int)
-
-// fillWords256 writes, for each group of three columns v0 v1 v2 (32 bytes apart, tokens side by side), the sums
-// 0±v0±v1±v2 of all codes 0…26, 32 bytes each, a group's tables end to end. groups ≥ 1. AVX2.
-func fillWords256(tables *int16, columns *int8, groups int)
 
 // of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX512BW, BMI2.
 // Registers: 4 sums; a load takes four rows' words, rotations cut each code out as a table offset.
+//
+//go:noescape
 func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
 
-// of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX2, BMI2.
-// Registers: 4 sums; a load takes four rows' words, rotations cut each code out as a table offset.
-func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
-
-// widen512 adds the 32 sums of each row to wide and clears them. rows ≥ 1. AVX512BW.
+// widen512 adds the 32 sums of each row to wide and clears them. rows ≥ 1. AVX512BW. Twin: generic.flush.
+//
+//go:noescape
 func widen512(wide *int32, sums *int16, rows int)
-
-// widenHalf512 adds the 16 sums of each row to wide and clears them. rows ≥ 1. AVX512BW.
-func widenHalf512(wide *int32, sums *int16, rows int)
 
 // emitInts512 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and the r < 16 whose bit of mask
 // is set; sums has all 16 rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX512F.
+//
+//go:noescape
 func emitInts512(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *float32, tokens int, mask uint32)
 
 // emitFloats512 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and the r < 16 whose bit of mask
 // is set; sums has all 16 rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX512F.
+//
+//go:noescape
 func emitFloats512(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, mask uint32)
+
+// prepare512 writes, for each group of three codes of 9·n, their 27 signed sums and five zeros. n ≥ 1. AVX512BW. Twin:
+// generic.Prepare. Nine codes stand in words 0…8 of a register and their negatives in 16…24; each sum's codes are
+// picked out of it, and a mask leaves out those of zero trits.
+//
+//go:noescape
+func prepare512(prepared *int16, x *int8, n int)
+
+// matVec512x4 writes the products of 128 rows with one token, prepared in tables, times scale. n word columns, stride
+// bytes apart; rows whose bit of low, then high, is clear are not written. n ≥ 1. AVX512BW. Twin: generic.MatVec.
+// Registers: a sum of words and two of dwords a block, three tables, three lookups.
+//
+//go:noescape
+func matVec512x4(dst *float32, words *uint16, stride uintptr, tables *int16, n int, scale float32, low uint64, high uint64)
+
+// matVec512x1 writes the products of 32 rows with one token, prepared in tables, times scale. n word columns, stride
+// bytes apart; rows whose bit of low, then high, is clear are not written. n ≥ 1. AVX512BW. Twin: generic.MatVec.
+// Registers: a sum of words and two of dwords a block, three tables, three lookups.
+//
+//go:noescape
+func matVec512x1(dst *float32, words *uint16, stride uintptr, tables *int16, n int, scale float32, low uint64, high uint64)
 
 // transposeFloats512 writes y[offsets[t]+k] to dst[k][t], t < 16, k < 64, 16 columns at a time until no bit of mask is
 // left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512F.
+//
+//go:noescape
 func transposeFloats512(dst *float32, y *float32, offsets *uintptr, mask uint64)
 
 // fillFloats512 writes, for each group of three columns v0 v1 v2 (64 bytes apart, tokens side by side), the sums
 // 0±v0±v1±v2 of all codes 0…26, 64 bytes each, a group's tables end to end. groups ≥ 1. AVX512BW.
+//
+//go:noescape
 func fillFloats512(tables *float32, columns *float32, groups int)
 
 // of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX512BW, BMI2.
 // Registers: 12 sums; a load takes four rows' words, rotations cut each code out as a table offset.
+//
+//go:noescape
 func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int)

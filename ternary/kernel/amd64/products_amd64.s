@@ -455,77 +455,6 @@ group:
 	VZEROUPPER
 	RET
 
-// func fillWords256(tables *int16, columns *int8, groups int)
-// Requires: AVX, AVX2
-TEXT ·fillWords256(SB), NOSPLIT, $0-24
-	MOVQ  tables+0(FP), AX
-	MOVQ  columns+8(FP), CX
-	MOVQ  groups+16(FP), DX
-	VPXOR Y0, Y0, Y0
-
-group:
-	VPMOVSXBW (CX), Y1
-	VPMOVSXBW 32(CX), Y2
-	VPMOVSXBW 64(CX), Y3
-	VPSUBW    Y1, Y0, Y4
-	VPSUBW    Y2, Y4, Y5
-	VPADDW    Y2, Y4, Y6
-	VPSUBW    Y3, Y5, Y7
-	VPADDW    Y3, Y5, Y8
-	VMOVUPS   Y7, (AX)
-	VMOVUPS   Y5, 288(AX)
-	VMOVUPS   Y8, 576(AX)
-	VPSUBW    Y3, Y4, Y5
-	VPADDW    Y3, Y4, Y7
-	VMOVUPS   Y5, 96(AX)
-	VMOVUPS   Y4, 384(AX)
-	VMOVUPS   Y7, 672(AX)
-	VPSUBW    Y3, Y6, Y4
-	VPADDW    Y3, Y6, Y5
-	VMOVUPS   Y4, 192(AX)
-	VMOVUPS   Y6, 480(AX)
-	VMOVUPS   Y5, 768(AX)
-	VPSUBW    Y2, Y0, Y4
-	VPADDW    Y2, Y0, Y5
-	VPSUBW    Y3, Y4, Y6
-	VPADDW    Y3, Y4, Y7
-	VMOVUPS   Y6, 32(AX)
-	VMOVUPS   Y4, 320(AX)
-	VMOVUPS   Y7, 608(AX)
-	VPSUBW    Y3, Y0, Y4
-	VPADDW    Y3, Y0, Y6
-	VMOVUPS   Y4, 128(AX)
-	VMOVUPS   Y0, 416(AX)
-	VMOVUPS   Y6, 704(AX)
-	VPSUBW    Y3, Y5, Y4
-	VPADDW    Y3, Y5, Y6
-	VMOVUPS   Y4, 224(AX)
-	VMOVUPS   Y5, 512(AX)
-	VMOVUPS   Y6, 800(AX)
-	VPSUBW    Y2, Y1, Y4
-	VPADDW    Y2, Y1, Y2
-	VPSUBW    Y3, Y4, Y5
-	VPADDW    Y3, Y4, Y6
-	VMOVUPS   Y5, 64(AX)
-	VMOVUPS   Y4, 352(AX)
-	VMOVUPS   Y6, 640(AX)
-	VPSUBW    Y3, Y1, Y4
-	VPADDW    Y3, Y1, Y5
-	VMOVUPS   Y4, 160(AX)
-	VMOVUPS   Y1, 448(AX)
-	VMOVUPS   Y5, 736(AX)
-	VPSUBW    Y3, Y2, Y1
-	VPADDW    Y3, Y2, Y3
-	VMOVUPS   Y1, 256(AX)
-	VMOVUPS   Y2, 544(AX)
-	VMOVUPS   Y3, 832(AX)
-	ADDQ      $0x00000060, CX
-	ADDQ      $0x00000360, AX
-	DECQ      DX
-	JNZ       group
-	VZEROUPPER
-	RET
-
 // func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2
 TEXT ·addWords512(SB), NOSPLIT, $0-48
@@ -598,78 +527,6 @@ word:
 	VZEROUPPER
 	RET
 
-// func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
-// Requires: AVX, AVX2, BMI2
-TEXT ·addWords256(SB), NOSPLIT, $0-48
-	MOVQ sums+0(FP), AX
-	MOVQ words+8(FP), CX
-	MOVQ stride+16(FP), DX
-	MOVQ tables+24(FP), BX
-	MOVQ rows+32(FP), SI
-	MOVQ n+40(FP), DI
-
-row:
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	VMOVUPS 64(AX), Y2
-	VMOVUPS 96(AX), Y3
-	MOVQ    CX, R8
-	MOVQ    BX, R9
-	MOVQ    DI, R10
-
-word:
-	MOVQ    (R8), R11
-	RORXQ   $0x3b, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y0, Y0
-	RORXQ   $0x00, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y0, Y0
-	RORXQ   $0x05, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  1728(R9)(R12*1), Y0, Y0
-	RORXQ   $0x0b, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y1, Y1
-	RORXQ   $0x10, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y1, Y1
-	RORXQ   $0x15, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  1728(R9)(R12*1), Y1, Y1
-	RORXQ   $0x1b, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y2, Y2
-	RORXQ   $0x20, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y2, Y2
-	RORXQ   $0x25, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  1728(R9)(R12*1), Y2, Y2
-	RORXQ   $0x2b, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y3, Y3
-	RORXQ   $0x30, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y3, Y3
-	RORXQ   $0x35, R11, R11
-	ANDL    $0x000003e0, R11
-	VPADDW  1728(R9)(R11*1), Y3, Y3
-	ADDQ    DX, R8
-	ADDQ    $0x00000a20, R9
-	DECQ    R10
-	JNZ     word
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y2, 64(AX)
-	VMOVUPS Y3, 96(AX)
-	ADDQ    $0x08, CX
-	ADDQ    $0x00000080, AX
-	SUBQ    $0x04, SI
-	JNZ     row
-	VZEROUPPER
-	RET
-
 // func widen512(wide *int32, sums *int16, rows int)
 // Requires: AVX, AVX512F
 TEXT ·widen512(SB), NOSPLIT, $0-24
@@ -685,29 +542,9 @@ row:
 	VPMOVSXWD 32(CX), Z1
 	VPADDD    64(AX), Z1, Z1
 	VMOVDQU32 Z1, 64(AX)
-	VMOVUPS   Z0, (CX)
+	VMOVDQU64 Z0, (CX)
 	ADDQ      $0x40, CX
 	ADDQ      $0x00000080, AX
-	DECQ      DX
-	JNZ       row
-	VZEROUPPER
-	RET
-
-// func widenHalf512(wide *int32, sums *int16, rows int)
-// Requires: AVX, AVX2, AVX512F
-TEXT ·widenHalf512(SB), NOSPLIT, $0-24
-	MOVQ  wide+0(FP), AX
-	MOVQ  sums+8(FP), CX
-	MOVQ  rows+16(FP), DX
-	VPXOR Y0, Y0, Y0
-
-row:
-	VPMOVSXWD (CX), Z1
-	VPADDD    (AX), Z1, Z1
-	VMOVDQU32 Z1, (AX)
-	VMOVUPS   Y0, (CX)
-	ADDQ      $0x20, CX
-	ADDQ      $0x00000040, AX
 	DECQ      DX
 	JNZ       row
 	VZEROUPPER
@@ -1102,6 +939,415 @@ TEXT ·emitFloats512(SB), NOSPLIT, $0-52
 	VMOVUPS     Z0, K1, (AX)
 
 done:
+	VZEROUPPER
+	RET
+
+DATA prepare512order<>+0(SB)/2, $0x0010
+DATA prepare512order<>+2(SB)/2, $0x0000
+DATA prepare512order<>+4(SB)/2, $0x0000
+DATA prepare512order<>+6(SB)/2, $0x0010
+DATA prepare512order<>+8(SB)/2, $0x0000
+DATA prepare512order<>+10(SB)/2, $0x0000
+DATA prepare512order<>+12(SB)/2, $0x0010
+DATA prepare512order<>+14(SB)/2, $0x0000
+DATA prepare512order<>+16(SB)/2, $0x0000
+DATA prepare512order<>+18(SB)/2, $0x0010
+DATA prepare512order<>+20(SB)/2, $0x0000
+DATA prepare512order<>+22(SB)/2, $0x0000
+DATA prepare512order<>+24(SB)/2, $0x0010
+DATA prepare512order<>+26(SB)/2, $0x0000
+DATA prepare512order<>+28(SB)/2, $0x0000
+DATA prepare512order<>+30(SB)/2, $0x0010
+DATA prepare512order<>+32(SB)/2, $0x0000
+DATA prepare512order<>+34(SB)/2, $0x0000
+DATA prepare512order<>+36(SB)/2, $0x0010
+DATA prepare512order<>+38(SB)/2, $0x0000
+DATA prepare512order<>+40(SB)/2, $0x0000
+DATA prepare512order<>+42(SB)/2, $0x0010
+DATA prepare512order<>+44(SB)/2, $0x0000
+DATA prepare512order<>+46(SB)/2, $0x0000
+DATA prepare512order<>+48(SB)/2, $0x0010
+DATA prepare512order<>+50(SB)/2, $0x0000
+DATA prepare512order<>+52(SB)/2, $0x0000
+DATA prepare512order<>+54(SB)/2, $0x0000
+DATA prepare512order<>+56(SB)/2, $0x0000
+DATA prepare512order<>+58(SB)/2, $0x0000
+DATA prepare512order<>+60(SB)/2, $0x0000
+DATA prepare512order<>+62(SB)/2, $0x0000
+DATA prepare512order<>+64(SB)/2, $0x0011
+DATA prepare512order<>+66(SB)/2, $0x0011
+DATA prepare512order<>+68(SB)/2, $0x0011
+DATA prepare512order<>+70(SB)/2, $0x0000
+DATA prepare512order<>+72(SB)/2, $0x0000
+DATA prepare512order<>+74(SB)/2, $0x0000
+DATA prepare512order<>+76(SB)/2, $0x0001
+DATA prepare512order<>+78(SB)/2, $0x0001
+DATA prepare512order<>+80(SB)/2, $0x0001
+DATA prepare512order<>+82(SB)/2, $0x0011
+DATA prepare512order<>+84(SB)/2, $0x0011
+DATA prepare512order<>+86(SB)/2, $0x0011
+DATA prepare512order<>+88(SB)/2, $0x0000
+DATA prepare512order<>+90(SB)/2, $0x0000
+DATA prepare512order<>+92(SB)/2, $0x0000
+DATA prepare512order<>+94(SB)/2, $0x0001
+DATA prepare512order<>+96(SB)/2, $0x0001
+DATA prepare512order<>+98(SB)/2, $0x0001
+DATA prepare512order<>+100(SB)/2, $0x0011
+DATA prepare512order<>+102(SB)/2, $0x0011
+DATA prepare512order<>+104(SB)/2, $0x0011
+DATA prepare512order<>+106(SB)/2, $0x0000
+DATA prepare512order<>+108(SB)/2, $0x0000
+DATA prepare512order<>+110(SB)/2, $0x0000
+DATA prepare512order<>+112(SB)/2, $0x0001
+DATA prepare512order<>+114(SB)/2, $0x0001
+DATA prepare512order<>+116(SB)/2, $0x0001
+DATA prepare512order<>+118(SB)/2, $0x0000
+DATA prepare512order<>+120(SB)/2, $0x0000
+DATA prepare512order<>+122(SB)/2, $0x0000
+DATA prepare512order<>+124(SB)/2, $0x0000
+DATA prepare512order<>+126(SB)/2, $0x0000
+DATA prepare512order<>+128(SB)/2, $0x0012
+DATA prepare512order<>+130(SB)/2, $0x0012
+DATA prepare512order<>+132(SB)/2, $0x0012
+DATA prepare512order<>+134(SB)/2, $0x0012
+DATA prepare512order<>+136(SB)/2, $0x0012
+DATA prepare512order<>+138(SB)/2, $0x0012
+DATA prepare512order<>+140(SB)/2, $0x0012
+DATA prepare512order<>+142(SB)/2, $0x0012
+DATA prepare512order<>+144(SB)/2, $0x0012
+DATA prepare512order<>+146(SB)/2, $0x0000
+DATA prepare512order<>+148(SB)/2, $0x0000
+DATA prepare512order<>+150(SB)/2, $0x0000
+DATA prepare512order<>+152(SB)/2, $0x0000
+DATA prepare512order<>+154(SB)/2, $0x0000
+DATA prepare512order<>+156(SB)/2, $0x0000
+DATA prepare512order<>+158(SB)/2, $0x0000
+DATA prepare512order<>+160(SB)/2, $0x0000
+DATA prepare512order<>+162(SB)/2, $0x0000
+DATA prepare512order<>+164(SB)/2, $0x0002
+DATA prepare512order<>+166(SB)/2, $0x0002
+DATA prepare512order<>+168(SB)/2, $0x0002
+DATA prepare512order<>+170(SB)/2, $0x0002
+DATA prepare512order<>+172(SB)/2, $0x0002
+DATA prepare512order<>+174(SB)/2, $0x0002
+DATA prepare512order<>+176(SB)/2, $0x0002
+DATA prepare512order<>+178(SB)/2, $0x0002
+DATA prepare512order<>+180(SB)/2, $0x0002
+DATA prepare512order<>+182(SB)/2, $0x0000
+DATA prepare512order<>+184(SB)/2, $0x0000
+DATA prepare512order<>+186(SB)/2, $0x0000
+DATA prepare512order<>+188(SB)/2, $0x0000
+DATA prepare512order<>+190(SB)/2, $0x0000
+GLOBL prepare512order<>(SB), RODATA|NOPTR, $192
+
+// func prepare512(prepared *int16, x *int8, n int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
+TEXT ·prepare512(SB), NOSPLIT, $0-24
+	MOVQ         prepared+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVL         $0x000001ff, BX
+	KMOVD        BX, K1
+	VPXORD       Z0, Z0, Z0
+	MOVL         $0x00000003, BX
+	VPBROADCASTW BX, Z1
+	MOVL         $0x05b6db6d, BX
+	KMOVD        BX, K2
+	VMOVDQU16    prepare512order<>+0(SB), Z2
+	VPADDW       Z1, Z2, Z3
+	VPADDW       Z1, Z3, Z4
+	MOVL         $0x071f8fc7, BX
+	KMOVD        BX, K3
+	VMOVDQU16    prepare512order<>+64(SB), Z5
+	VPADDW       Z1, Z5, Z6
+	VPADDW       Z1, Z6, Z7
+	MOVL         $0x07fc01ff, BX
+	KMOVD        BX, K4
+	VMOVDQU16    prepare512order<>+128(SB), Z8
+	VPADDW       Z1, Z8, Z9
+	VPADDW       Z1, Z9, Z1
+
+word:
+	VPMOVSXBW.Z  (CX), K1, Y10
+	VPSUBW       Y10, Y0, Y11
+	VINSERTI64X4 $0x01, Y11, Z10, Z10
+	VPERMW.Z     Z10, Z2, K2, Z11
+	VPERMW.Z     Z10, Z5, K3, Z12
+	VPERMW.Z     Z10, Z8, K4, Z13
+	VPADDW       Z11, Z12, Z12
+	VPADDW       Z12, Z13, Z13
+	VMOVDQU16    Z13, (AX)
+	VPERMW.Z     Z10, Z3, K2, Z11
+	VPERMW.Z     Z10, Z6, K3, Z12
+	VPERMW.Z     Z10, Z9, K4, Z13
+	VPADDW       Z11, Z12, Z12
+	VPADDW       Z12, Z13, Z13
+	VMOVDQU16    Z13, 64(AX)
+	VPERMW.Z     Z10, Z4, K2, Z11
+	VPERMW.Z     Z10, Z7, K3, Z12
+	VPERMW.Z     Z10, Z1, K4, Z13
+	VPADDW       Z11, Z12, Z12
+	VPADDW       Z12, Z13, Z13
+	VMOVDQU16    Z13, 128(AX)
+	ADDQ         $0x09, CX
+	ADDQ         $0x000000c0, AX
+	DECQ         DX
+	JNZ          word
+	VZEROUPPER
+	RET
+
+DATA interleave512<>+0(SB)/4, $0x00000000
+DATA interleave512<>+4(SB)/4, $0x00000010
+DATA interleave512<>+8(SB)/4, $0x00000001
+DATA interleave512<>+12(SB)/4, $0x00000011
+DATA interleave512<>+16(SB)/4, $0x00000002
+DATA interleave512<>+20(SB)/4, $0x00000012
+DATA interleave512<>+24(SB)/4, $0x00000003
+DATA interleave512<>+28(SB)/4, $0x00000013
+DATA interleave512<>+32(SB)/4, $0x00000004
+DATA interleave512<>+36(SB)/4, $0x00000014
+DATA interleave512<>+40(SB)/4, $0x00000005
+DATA interleave512<>+44(SB)/4, $0x00000015
+DATA interleave512<>+48(SB)/4, $0x00000006
+DATA interleave512<>+52(SB)/4, $0x00000016
+DATA interleave512<>+56(SB)/4, $0x00000007
+DATA interleave512<>+60(SB)/4, $0x00000017
+DATA interleave512<>+64(SB)/4, $0x00000008
+DATA interleave512<>+68(SB)/4, $0x00000018
+DATA interleave512<>+72(SB)/4, $0x00000009
+DATA interleave512<>+76(SB)/4, $0x00000019
+DATA interleave512<>+80(SB)/4, $0x0000000a
+DATA interleave512<>+84(SB)/4, $0x0000001a
+DATA interleave512<>+88(SB)/4, $0x0000000b
+DATA interleave512<>+92(SB)/4, $0x0000001b
+DATA interleave512<>+96(SB)/4, $0x0000000c
+DATA interleave512<>+100(SB)/4, $0x0000001c
+DATA interleave512<>+104(SB)/4, $0x0000000d
+DATA interleave512<>+108(SB)/4, $0x0000001d
+DATA interleave512<>+112(SB)/4, $0x0000000e
+DATA interleave512<>+116(SB)/4, $0x0000001e
+DATA interleave512<>+120(SB)/4, $0x0000000f
+DATA interleave512<>+124(SB)/4, $0x0000001f
+GLOBL interleave512<>(SB), RODATA|NOPTR, $128
+
+// func matVec512x4(dst *float32, words *uint16, stride uintptr, tables *int16, n int, scale float32, low uint64, high uint64)
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
+TEXT ·matVec512x4(SB), NOSPLIT, $0-64
+	MOVQ   dst+0(FP), AX
+	MOVQ   words+8(FP), CX
+	MOVQ   stride+16(FP), DX
+	MOVQ   tables+24(FP), BX
+	MOVQ   n+32(FP), SI
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+widen:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z9, Z9, Z9
+	MOVQ    $0x0000001c, DI
+	CMPQ    SI, DI
+	CMOVQLT SI, DI
+	SUBQ    DI, SI
+
+word:
+	VMOVDQU64    (BX), Z12
+	VMOVDQU64    64(BX), Z13
+	VMOVDQU64    128(BX), Z14
+	PREFETCHT0   8192(CX)
+	VMOVDQU64    (CX), Z15
+	VPSRLW       $0x05, Z15, Z16
+	VPSRLW       $0x0a, Z15, Z17
+	VPERMW       Z12, Z15, Z15
+	VPERMW       Z13, Z16, Z16
+	VPERMW       Z14, Z17, Z17
+	VPADDW       Z15, Z0, Z0
+	VPADDW       Z16, Z17, Z17
+	VPADDW       Z17, Z0, Z0
+	PREFETCHT0   8256(CX)
+	VMOVDQU64    64(CX), Z15
+	VPSRLW       $0x05, Z15, Z16
+	VPSRLW       $0x0a, Z15, Z17
+	VPERMW       Z12, Z15, Z15
+	VPERMW       Z13, Z16, Z16
+	VPERMW       Z14, Z17, Z17
+	VPADDW       Z15, Z3, Z3
+	VPADDW       Z16, Z17, Z17
+	VPADDW       Z17, Z3, Z3
+	PREFETCHT0   8320(CX)
+	VMOVDQU64    128(CX), Z15
+	VPSRLW       $0x05, Z15, Z16
+	VPSRLW       $0x0a, Z15, Z17
+	VPERMW       Z12, Z15, Z15
+	VPERMW       Z13, Z16, Z16
+	VPERMW       Z14, Z17, Z17
+	VPADDW       Z15, Z6, Z6
+	VPADDW       Z16, Z17, Z17
+	VPADDW       Z17, Z6, Z6
+	PREFETCHT0   8384(CX)
+	VMOVDQU64    192(CX), Z15
+	VPSRLW       $0x05, Z15, Z16
+	VPSRLW       $0x0a, Z15, Z17
+	VPERMW       Z12, Z15, Z15
+	VPERMW       Z13, Z16, Z16
+	VPERMW       Z14, Z17, Z17
+	VPADDW       Z15, Z9, Z9
+	VPADDW       Z16, Z17, Z17
+	VPADDW       Z17, Z9, Z9
+	ADDQ         DX, CX
+	ADDQ         $0x000000c0, BX
+	DECQ         DI
+	JNZ          word
+	VPSLLD       $0x10, Z0, Z12
+	VPSRAD       $0x10, Z12, Z12
+	VPADDD       Z12, Z1, Z1
+	VPSRAD       $0x10, Z0, Z12
+	VPADDD       Z12, Z2, Z2
+	VPSLLD       $0x10, Z3, Z12
+	VPSRAD       $0x10, Z12, Z12
+	VPADDD       Z12, Z4, Z4
+	VPSRAD       $0x10, Z3, Z12
+	VPADDD       Z12, Z5, Z5
+	VPSLLD       $0x10, Z6, Z12
+	VPSRAD       $0x10, Z12, Z12
+	VPADDD       Z12, Z7, Z7
+	VPSRAD       $0x10, Z6, Z12
+	VPADDD       Z12, Z8, Z8
+	VPSLLD       $0x10, Z9, Z12
+	VPSRAD       $0x10, Z12, Z12
+	VPADDD       Z12, Z10, Z10
+	VPSRAD       $0x10, Z9, Z12
+	VPADDD       Z12, Z11, Z11
+	TESTQ        SI, SI
+	JNZ          widen
+	VBROADCASTSS scale+40(FP), Z0
+	MOVQ         low+48(FP), CX
+	VMOVDQU32    interleave512<>+0(SB), Z3
+	VPERMI2D     Z2, Z1, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	VMOVUPS      Z3, K1, (AX)
+	VMOVDQU32    interleave512<>+64(SB), Z3
+	VPERMI2D     Z2, Z1, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	VMOVUPS      Z3, K1, 64(AX)
+	VMOVDQU32    interleave512<>+0(SB), Z1
+	VPERMI2D     Z5, Z4, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	VMOVUPS      Z1, K1, 128(AX)
+	VMOVDQU32    interleave512<>+64(SB), Z1
+	VPERMI2D     Z5, Z4, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	VMOVUPS      Z1, K1, 192(AX)
+	MOVQ         high+56(FP), CX
+	VMOVDQU32    interleave512<>+0(SB), Z1
+	VPERMI2D     Z8, Z7, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	VMOVUPS      Z1, K1, 256(AX)
+	VMOVDQU32    interleave512<>+64(SB), Z1
+	VPERMI2D     Z8, Z7, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	VMOVUPS      Z1, K1, 320(AX)
+	VMOVDQU32    interleave512<>+0(SB), Z1
+	VPERMI2D     Z11, Z10, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	VMOVUPS      Z1, K1, 384(AX)
+	VMOVDQU32    interleave512<>+64(SB), Z1
+	VPERMI2D     Z11, Z10, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	VMOVUPS      Z1, K1, 448(AX)
+	VZEROUPPER
+	RET
+
+// func matVec512x1(dst *float32, words *uint16, stride uintptr, tables *int16, n int, scale float32, low uint64, high uint64)
+// Requires: AVX, AVX512BW, AVX512F, CMOV, MMX+
+TEXT ·matVec512x1(SB), NOSPLIT, $0-64
+	MOVQ   dst+0(FP), AX
+	MOVQ   words+8(FP), CX
+	MOVQ   stride+16(FP), DX
+	MOVQ   tables+24(FP), BX
+	MOVQ   n+32(FP), SI
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+
+widen:
+	VPXORD  Z0, Z0, Z0
+	MOVQ    $0x0000001c, DI
+	CMPQ    SI, DI
+	CMOVQLT SI, DI
+	SUBQ    DI, SI
+
+word:
+	VMOVDQU64    (BX), Z3
+	VMOVDQU64    64(BX), Z4
+	VMOVDQU64    128(BX), Z5
+	PREFETCHT0   8192(CX)
+	VMOVDQU64    (CX), Z6
+	VPSRLW       $0x05, Z6, Z7
+	VPSRLW       $0x0a, Z6, Z8
+	VPERMW       Z3, Z6, Z6
+	VPERMW       Z4, Z7, Z7
+	VPERMW       Z5, Z8, Z8
+	VPADDW       Z6, Z0, Z0
+	VPADDW       Z7, Z8, Z8
+	VPADDW       Z8, Z0, Z0
+	ADDQ         DX, CX
+	ADDQ         $0x000000c0, BX
+	DECQ         DI
+	JNZ          word
+	VPSLLD       $0x10, Z0, Z3
+	VPSRAD       $0x10, Z3, Z3
+	VPADDD       Z3, Z1, Z1
+	VPSRAD       $0x10, Z0, Z3
+	VPADDD       Z3, Z2, Z2
+	TESTQ        SI, SI
+	JNZ          widen
+	VBROADCASTSS scale+40(FP), Z0
+	MOVQ         low+48(FP), CX
+	VMOVDQU32    interleave512<>+0(SB), Z3
+	VPERMI2D     Z2, Z1, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	VMOVUPS      Z3, K1, (AX)
+	VMOVDQU32    interleave512<>+64(SB), Z3
+	VPERMI2D     Z2, Z1, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	VMOVUPS      Z3, K1, 64(AX)
 	VZEROUPPER
 	RET
 

@@ -10,11 +10,12 @@ import (
 	"testing"
 )
 
-// multiplies lists the routines that may multiply, each with all that it may use. In emit* a finished sum meets its
-// scale; gradients and dense products multiply activations, and round before they add. Every other routine of the
+// multiplies lists the routines that may multiply, each with all that it may use. In emit* and matVec* a finished sum
+// meets its scale; gradients and dense products multiply activations, and round before they add. Every other routine of the
 // products, and so all that sees a ternary weight, holds additions only.
 var multiplies = map[string]string{
 	"emitInts512": "VMULPS.BCST", "emitFloats512": "VMULPS.BCST",
+	"matVec512x4": "VMULPS", "matVec512x1": "VMULPS",
 	"packLeft512": "VMULPS", "outerTile512": "VMULPS",
 }
 

@@ -15,15 +15,22 @@ func main() {
 	outerTile512()
 	transposeCodes512()
 	fillTables("fillWords512", zmm, words)
-	fillTables("fillWords256", ymm, words)
 	addRows("addWords512", zmm, words)
-	addRows("addWords256", ymm, words)
-	widen512("widen512", zmm)
-	widen512("widenHalf512", ymm)
+	widen512()
 	emit512("emitInts512", "int32", true)
 	emit512("emitFloats512", "float32", false)
+	prepare512()
+	order := interleave()
+	matVec512(4, order)
+	matVec512(1, order)
 	transposeFloats512()
 	fillTables("fillFloats512", zmm, floats)
 	addRows("addFloats512", zmm, floats)
 	Generate()
+}
+
+// routine starts a function without a frame whose arguments do not escape.
+func routine(name, signature string) {
+	TEXT(name, NOSPLIT, signature)
+	Pragma("noescape")
 }

@@ -10,7 +10,7 @@ import (
 
 // transposeCodes512 brings the codes of 32 tokens side by side.
 func transposeCodes512() {
-	TEXT("transposeCodes512", NOSPLIT, "func(dst, x *int8, offsets *uintptr, mask uint64)")
+	routine("transposeCodes512", "func(dst, x *int8, offsets *uintptr, mask uint64)")
 	Doc("transposeCodes512 writes x[offsets[t]+k] to dst[k][t], t < 32, k < 64, 16 columns at a time until no bit of mask is",
 		"left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512BW.")
 	dst, x := Load(Param("dst"), GP64()), Load(Param("x"), GP64())
@@ -70,23 +70,22 @@ func transposeCodes512() {
 }
 
 // widen512 moves 16-bit sums into 32-bit ones.
-func widen512(name string, v vector) {
-	tokens := v.bytes / 2
-	TEXT(name, NOSPLIT, "func(wide *int32, sums *int16, rows int)")
-	Doc(fmt.Sprintf("%s adds the %d sums of each row to wide and clears them. rows ≥ 1. AVX512BW.", name, tokens))
+func widen512() {
+	routine("widen512", "func(wide *int32, sums *int16, rows int)")
+	Doc("widen512 adds the 32 sums of each row to wide and clears them. rows ≥ 1. AVX512BW. Twin: generic.flush.")
 	wide, sums, rows := Load(Param("wide"), GP64()), Load(Param("sums"), GP64()), Load(Param("rows"), GP64())
-	none := v.reg()
-	zero(v, none)
+	none := ZMM()
+	VPXORD(none, none, none)
 	Label("row")
-	for half := 0; half < tokens/16; half++ {
+	for half := range 2 {
 		w := ZMM()
 		VPMOVSXWD(Mem{Base: sums, Disp: 32 * half}, w)
 		VPADDD(Mem{Base: wide, Disp: 64 * half}, w, w)
 		VMOVDQU32(w, Mem{Base: wide, Disp: 64 * half})
 	}
-	VMOVUPS(none, Mem{Base: sums})
-	ADDQ(Imm(uint64(v.bytes)), sums)
-	ADDQ(U32(uint64(4*tokens)), wide)
+	VMOVDQU64(none, Mem{Base: sums})
+	ADDQ(Imm(64), sums)
+	ADDQ(U32(128), wide)
 	DECQ(rows)
 	JNZ(LabelRef("row"))
 	VZEROUPPER()
@@ -95,7 +94,7 @@ func widen512(name string, v vector) {
 
 // emit512 turns 16 rows of sums of 16 tokens round and scales them.
 func emit512(name, typ string, integer bool) {
-	TEXT(name, NOSPLIT, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens int, mask uint32)", typ))
+	routine(name, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens int, mask uint32)", typ))
 	Doc(name+" writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and the r < 16 whose bit of mask",
 		"is set; sums has all 16 rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX512F.")
 	dst, ldd := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64())
@@ -167,7 +166,7 @@ func transpose16(v [16]VecVirtual) (columns [16]VecVirtual) {
 
 // transposeFloats512 brings the values of 16 tokens side by side.
 func transposeFloats512() {
-	TEXT("transposeFloats512", NOSPLIT, "func(dst, y *float32, offsets *uintptr, mask uint64)")
+	routine("transposeFloats512", "func(dst, y *float32, offsets *uintptr, mask uint64)")
 	Doc("transposeFloats512 writes y[offsets[t]+k] to dst[k][t], t < 16, k < 64, 16 columns at a time until no bit of mask is",
 		"left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512F.")
 	dst, y := Load(Param("dst"), GP64()), Load(Param("y"), GP64())

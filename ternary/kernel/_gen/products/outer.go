@@ -19,7 +19,7 @@ const (
 
 // packLeft512 gathers the gradients of up to 32 outputs, times the tokens' factors, in panels of eight.
 func packLeft512() {
-	TEXT("packLeft512", NOSPLIT, "func(dst, a *float32, stride uintptr, inv *float32, n int, mask uint32)")
+	routine("packLeft512", "func(dst, a *float32, stride uintptr, inv *float32, n int, mask uint32)")
 	Doc("packLeft512 writes a[t·stride+i]·inv[t], i < 32, to dst[i/8][t][i%8], panels of 256 tokens. A clear bit of mask",
 		"leaves out i: it is not read, and 0. stride in bytes; n ≥ 1. AVX512F. Twin: generic.packLeft.")
 	dst, a, stride := Load(Param("dst"), GP64()), Load(Param("a"), GP64()), Load(Param("stride"), GP64())
@@ -68,7 +68,7 @@ func packFloats512() {
 
 // packRight512 converts 32 columns of activations.
 func packRight512(name, typ string, size int, load func(Mem, Register, VecVirtual)) {
-	TEXT(name, NOSPLIT, fmt.Sprintf("func(dst *float32, q %s, stride uintptr, n int, mask uint32)", typ))
+	routine(name, fmt.Sprintf("func(dst *float32, q %s, stride uintptr, n int, mask uint32)", typ))
 	Doc(name+" writes float32(q[t·stride+c]), c < 32, to dst[t][c]. A clear bit of mask leaves out c: it is not read, and",
 		"0. stride in bytes; n ≥ 1. AVX512F. Twin: generic.packRight.")
 	dst, q, stride := Load(Param("dst"), GP64()), Load(Param("q"), GP64()), Load(Param("stride"), GP64())
@@ -90,7 +90,7 @@ func packRight512(name, typ string, size int, load func(Mem, Register, VecVirtua
 
 // outerTile512 is the inner loop of the gradients.
 func outerTile512() {
-	TEXT("outerTile512", NOSPLIT, "func(dst *float32, stride uintptr, left, right *float32, n, rows int, mask uint32)")
+	routine("outerTile512", "func(dst *float32, stride uintptr, left, right *float32, n, rows int, mask uint32)")
 	Doc("outerTile512 adds Σ_t left[t][i]·right[t][c], summed from 0 in order and no product fused, to dst[i·stride+c] for",
 		"i < rows ≤ 8 and the c < 32 whose bit of mask is set. stride in bytes; n, rows ≥ 1. AVX512F. Twin: generic.outerTile.",
 		"Registers: 16 sums, 2 columns, 1 broadcast output, 2 products.")

@@ -53,7 +53,7 @@ func fillTables(name string, v vector, e element) {
 	if e.chains == 1 {
 		from, stride = "*int8", colBytes
 	}
-	TEXT(name, NOSPLIT, fmt.Sprintf("func(tables *%s, columns %s, groups int)", e.name, from))
+	routine(name, fmt.Sprintf("func(tables *%s, columns %s, groups int)", e.name, from))
 	Doc(fmt.Sprintf("%s writes, for each group of three columns v0 v1 v2 (%d bytes apart, tokens side by side), the sums", name, stride),
 		fmt.Sprintf("0±v0±v1±v2 of all codes 0…26, %d bytes each, a group's tables end to end. groups ≥ 1. %s.", v.bytes, v.isa))
 	tables, columns := Load(Param("tables"), GP64()), Load(Param("columns"), GP64())
@@ -98,7 +98,7 @@ func fillTables(name string, v vector, e element) {
 // addRows is the inner loop of both products: the entries that a row's codes name are added.
 func addRows(name string, v vector, e element) {
 	const rowsAtOnce = 4 // whose words of a column are one load
-	TEXT(name, NOSPLIT, fmt.Sprintf("func(sums *%s, words *uint16, stride uintptr, tables *%s, rows, n int)", e.name, e.name))
+	routine(name, fmt.Sprintf("func(sums *%s, words *uint16, stride uintptr, tables *%s, rows, n int)", e.name, e.name))
 	if e.chains == 1 {
 		Doc(fmt.Sprintf("%s adds to each row's sums, %d bytes of tokens, the entries of tables that its n words name. The words", name, v.bytes))
 	} else {

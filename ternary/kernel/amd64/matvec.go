@@ -1,0 +1,45 @@
+//go:build amd64 && !noasm
+
+package amd64
+
+import "mmfree/ternary/pack"
+
+const (
+	blockRows       = 32 // rows of one register of words
+	preparedPerWord = pack.GroupsPerWord * 32
+)
+
+// Prepare512 is kernel.Set.Prepare, in generic's form: 32 signed sums for each group of three columns.
+func Prepare512(prepared []int16, x []int8) {
+	whole := len(x) / pack.TritsPerWord
+	_ = prepared[pack.WordsPerRow(len(x))*preparedPerWord-1]
+	if whole > 0 {
+		prepare512(&prepared[0], &x[0], whole)
+	}
+	if rest := x[whole*pack.TritsPerWord:]; len(rest) > 0 {
+		var word [pack.TritsPerWord]int8
+		copy(word[:], rest)
+		prepare512(&prepared[whole*preparedPerWord], &word[0], 1)
+	}
+}
+
+// MatVec512 is kernel.Set.MatVec.
+func MatVec512(dst []float32, w *pack.Matrix, s0, s1 int, prepared []int16, scale float32) {
+	if s0 >= s1 {
+		return
+	}
+	nw := pack.WordsPerRow(w.Cols)
+	_, _ = prepared[nw*preparedPerWord-1], dst[min(s1*pack.SuperblockRows, w.Rows)-1]
+	for s := s0; s < s1; s++ {
+		first, sr, words := w.Superblock(s)
+		rows := min(sr, w.Rows-first)
+		if sr == pack.SuperblockRows {
+			matVec512x4(&dst[first], &words[0], pack.SuperblockRows*bytesPerWord, &prepared[0], nw, scale,
+				lowBits64(min(64, rows)), lowBits64(max(0, rows-64)))
+			continue
+		}
+		for r := 0; r < rows; r += blockRows {
+			matVec512x1(&dst[first+r], &words[r], uintptr(sr*bytesPerWord), &prepared[0], nw, scale, lowBits64(min(blockRows, rows-r)), 0)
+		}
+	}
+}
