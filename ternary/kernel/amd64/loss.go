@@ -27,9 +27,8 @@ func (wide Rows) LogSumExp(x []float32) (top, sum float32, lse float64) {
 	}
 	var acc [f32.Lanes]float32
 	for i := 0; i < n; i += span {
-		wide.expSum(&acc[0], at(x, i), top, min(span, n-i))
+		sum = wide.expSum(&acc[0], at(x, i), top, min(span, n-i))
 	}
-	sum = f32.Sum(acc[:])
 	if !(sum > 0 && sum <= math.MaxFloat32) {
 		return top, sum, math.NaN() // a logit was NaN or infinite
 	}

@@ -164,15 +164,15 @@ func largest512(x *float32, n int) float32
 //go:noescape
 func largest256(x *float32, n int) float32
 
-// expSum512: acc[j] += e^(x−top) in f32.Sum's order, x at most top or NaN. Needs AVX-512 F and DQ, BMI2.
+// expSum512: acc[j] += e^(x−top) in f32.Sum's order, x at most top or NaN; returns the fold of acc, which it leaves as it is. Needs AVX-512 F and DQ, BMI2.
 //
 //go:noescape
-func expSum512(acc *float32, x *float32, top float32, n int)
+func expSum512(acc *float32, x *float32, top float32, n int) float32
 
-// expSum256: acc[j] += e^(x−top) in f32.Sum's order, x at most top or NaN. Needs AVX2.
+// expSum256: acc[j] += e^(x−top) in f32.Sum's order, x at most top or NaN; returns the fold of acc, which it leaves as it is. Needs AVX2.
 //
 //go:noescape
-func expSum256(acc *float32, x *float32, top float32, n int)
+func expSum256(acc *float32, x *float32, top float32, n int) float32
 
 // softmax512: x = (e^(x−top)·inv)·scale, generic.SoftmaxGradient but for the label. Needs AVX-512 F and DQ, BMI2.
 //

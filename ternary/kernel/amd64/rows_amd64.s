@@ -1964,95 +1964,83 @@ row1:
 	JMP          test3
 
 loop2:
-	VMOVUPS    (BX)(R12*1), Y2
-	VORPS      rowConstants<>+544(SB), Y2, Y3
-	VMULPS     rowConstants<>+0(SB), Y3, Y4
-	VADDPS     rowConstants<>+32(SB), Y4, Y4
-	VSUBPS     rowConstants<>+32(SB), Y4, Y4
-	VMULPS     rowConstants<>+64(SB), Y4, Y5
-	VSUBPS     Y5, Y3, Y5
-	VMULPS     rowConstants<>+96(SB), Y4, Y6
-	VSUBPS     Y6, Y5, Y5
-	VMULPS     rowConstants<>+128(SB), Y5, Y6
-	VADDPS     rowConstants<>+160(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+192(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+224(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+256(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+288(SB), Y6, Y6
-	VMULPS     Y5, Y5, Y7
-	VMULPS     Y7, Y6, Y6
-	VADDPS     Y5, Y6, Y5
-	VADDPS     Y0, Y5, Y5
-	VCVTTPS2DQ Y4, Y4
-	VPSRAD     $0x01, Y4, Y6
-	VPSUBD     Y6, Y4, Y4
-	VPADDD     rowConstants<>+608(SB), Y6, Y6
-	VPSLLD     $0x17, Y6, Y6
-	VPADDD     rowConstants<>+608(SB), Y4, Y4
-	VPSLLD     $0x17, Y4, Y4
-	VMULPS     Y6, Y5, Y5
-	VMULPS     Y4, Y5, Y4
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y3, Y3
-	VANDPS     Y3, Y4, Y3
-	VADDPS     Y0, Y3, Y4
-	VDIVPS     Y4, Y0, Y4
-	VBLENDVPS  Y2, Y3, Y0, Y2
-	VMULPS     Y4, Y2, Y2
-	VMOVUPS    (SI)(R12*1), Y3
-	VSUBPS     Y3, Y0, Y4
-	VMULPS     Y2, Y4, Y2
-	VADDPS     Y2, Y3, Y2
-	VMOVUPS    (DX)(R12*1), Y3
-	VORPS      rowConstants<>+544(SB), Y3, Y4
-	VMULPS     rowConstants<>+0(SB), Y4, Y5
-	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y5
-	VMULPS     rowConstants<>+64(SB), Y5, Y6
-	VSUBPS     Y6, Y4, Y6
-	VMULPS     rowConstants<>+96(SB), Y5, Y7
-	VSUBPS     Y7, Y6, Y6
-	VMULPS     rowConstants<>+128(SB), Y6, Y7
-	VADDPS     rowConstants<>+160(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+192(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+224(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+256(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+288(SB), Y7, Y7
-	VMULPS     Y6, Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VADDPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y6
-	VCVTTPS2DQ Y5, Y5
-	VPSRAD     $0x01, Y5, Y7
-	VPSUBD     Y7, Y5, Y5
-	VPADDD     rowConstants<>+608(SB), Y7, Y7
-	VPSLLD     $0x17, Y7, Y7
-	VPADDD     rowConstants<>+608(SB), Y5, Y5
-	VPSLLD     $0x17, Y5, Y5
-	VMULPS     Y7, Y6, Y6
-	VMULPS     Y5, Y6, Y5
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS     Y4, Y5, Y4
-	VADDPS     Y0, Y4, Y5
-	VDIVPS     Y5, Y0, Y5
-	VBLENDVPS  Y3, Y4, Y0, Y4
-	VMULPS     Y5, Y4, Y4
-	VMULPS     Y4, Y3, Y3
-	VSUBPS     Y2, Y0, Y4
-	VMULPS     Y4, Y3, Y3
-	VMULPS     Y1, Y3, Y3
-	VMOVUPS    (CX)(R12*1), Y4
-	VMULPS     Y4, Y2, Y2
-	VADDPS     Y3, Y2, Y2
-	VMOVUPS    Y2, (AX)(R12*1)
-	ADDQ       $0x00000020, R12
+	VMOVUPS   (BX)(R12*1), Y2
+	VORPS     rowConstants<>+544(SB), Y2, Y3
+	VMULPS    rowConstants<>+0(SB), Y3, Y4
+	VADDPS    rowConstants<>+32(SB), Y4, Y4
+	VSUBPS    rowConstants<>+32(SB), Y4, Y5
+	VMULPS    rowConstants<>+64(SB), Y5, Y6
+	VSUBPS    Y6, Y3, Y6
+	VMULPS    rowConstants<>+96(SB), Y5, Y5
+	VSUBPS    Y5, Y6, Y5
+	VMULPS    rowConstants<>+128(SB), Y5, Y6
+	VADDPS    rowConstants<>+160(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+192(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+224(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+256(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+288(SB), Y6, Y6
+	VMULPS    Y5, Y5, Y7
+	VMULPS    Y7, Y6, Y6
+	VADDPS    Y5, Y6, Y5
+	VADDPS    Y0, Y5, Y5
+	VPSLLD    $0x17, Y4, Y4
+	VPADDD    Y0, Y4, Y4
+	VMULPS    Y4, Y5, Y4
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y3, Y3
+	VANDPS    Y3, Y4, Y3
+	VADDPS    Y0, Y3, Y4
+	VDIVPS    Y4, Y0, Y4
+	VBLENDVPS Y2, Y3, Y0, Y2
+	VMULPS    Y4, Y2, Y2
+	VMOVUPS   (SI)(R12*1), Y3
+	VSUBPS    Y3, Y0, Y4
+	VMULPS    Y2, Y4, Y2
+	VADDPS    Y2, Y3, Y2
+	VMOVUPS   (DX)(R12*1), Y3
+	VORPS     rowConstants<>+544(SB), Y3, Y4
+	VMULPS    rowConstants<>+0(SB), Y4, Y5
+	VADDPS    rowConstants<>+32(SB), Y5, Y5
+	VSUBPS    rowConstants<>+32(SB), Y5, Y6
+	VMULPS    rowConstants<>+64(SB), Y6, Y7
+	VSUBPS    Y7, Y4, Y7
+	VMULPS    rowConstants<>+96(SB), Y6, Y6
+	VSUBPS    Y6, Y7, Y6
+	VMULPS    rowConstants<>+128(SB), Y6, Y7
+	VADDPS    rowConstants<>+160(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+192(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+224(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+256(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+288(SB), Y7, Y7
+	VMULPS    Y6, Y6, Y8
+	VMULPS    Y8, Y7, Y7
+	VADDPS    Y6, Y7, Y6
+	VADDPS    Y0, Y6, Y6
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y0, Y5, Y5
+	VMULPS    Y5, Y6, Y5
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS    Y4, Y5, Y4
+	VADDPS    Y0, Y4, Y5
+	VDIVPS    Y5, Y0, Y5
+	VBLENDVPS Y3, Y4, Y0, Y4
+	VMULPS    Y5, Y4, Y4
+	VMULPS    Y4, Y3, Y3
+	VSUBPS    Y2, Y0, Y4
+	VMULPS    Y4, Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VMOVUPS   (CX)(R12*1), Y4
+	VMULPS    Y4, Y2, Y2
+	VADDPS    Y3, Y2, Y2
+	VMOVUPS   Y2, (AX)(R12*1)
+	ADDQ      $0x00000020, R12
 
 test3:
 	CMPQ       R12, R13
@@ -2071,11 +2059,11 @@ test3:
 	VORPS      rowConstants<>+544(SB), Y3, Y4
 	VMULPS     rowConstants<>+0(SB), Y4, Y5
 	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y5
-	VMULPS     rowConstants<>+64(SB), Y5, Y6
-	VSUBPS     Y6, Y4, Y6
-	VMULPS     rowConstants<>+96(SB), Y5, Y7
-	VSUBPS     Y7, Y6, Y6
+	VSUBPS     rowConstants<>+32(SB), Y5, Y6
+	VMULPS     rowConstants<>+64(SB), Y6, Y7
+	VSUBPS     Y7, Y4, Y7
+	VMULPS     rowConstants<>+96(SB), Y6, Y6
+	VSUBPS     Y6, Y7, Y6
 	VMULPS     rowConstants<>+128(SB), Y6, Y7
 	VADDPS     rowConstants<>+160(SB), Y7, Y7
 	VMULPS     Y6, Y7, Y7
@@ -2090,14 +2078,8 @@ test3:
 	VMULPS     Y8, Y7, Y7
 	VADDPS     Y6, Y7, Y6
 	VADDPS     Y0, Y6, Y6
-	VCVTTPS2DQ Y5, Y5
-	VPSRAD     $0x01, Y5, Y7
-	VPSUBD     Y7, Y5, Y5
-	VPADDD     rowConstants<>+608(SB), Y7, Y7
-	VPSLLD     $0x17, Y7, Y7
-	VPADDD     rowConstants<>+608(SB), Y5, Y5
 	VPSLLD     $0x17, Y5, Y5
-	VMULPS     Y7, Y6, Y6
+	VPADDD     Y0, Y5, Y5
 	VMULPS     Y5, Y6, Y5
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
 	VANDPS     Y4, Y5, Y4
@@ -2113,11 +2095,11 @@ test3:
 	VORPS      rowConstants<>+544(SB), Y4, Y5
 	VMULPS     rowConstants<>+0(SB), Y5, Y6
 	VADDPS     rowConstants<>+32(SB), Y6, Y6
-	VSUBPS     rowConstants<>+32(SB), Y6, Y6
-	VMULPS     rowConstants<>+64(SB), Y6, Y7
-	VSUBPS     Y7, Y5, Y7
-	VMULPS     rowConstants<>+96(SB), Y6, Y8
-	VSUBPS     Y8, Y7, Y7
+	VSUBPS     rowConstants<>+32(SB), Y6, Y7
+	VMULPS     rowConstants<>+64(SB), Y7, Y8
+	VSUBPS     Y8, Y5, Y8
+	VMULPS     rowConstants<>+96(SB), Y7, Y7
+	VSUBPS     Y7, Y8, Y7
 	VMULPS     rowConstants<>+128(SB), Y7, Y8
 	VADDPS     rowConstants<>+160(SB), Y8, Y8
 	VMULPS     Y7, Y8, Y8
@@ -2132,14 +2114,8 @@ test3:
 	VMULPS     Y9, Y8, Y8
 	VADDPS     Y7, Y8, Y7
 	VADDPS     Y0, Y7, Y7
-	VCVTTPS2DQ Y6, Y6
-	VPSRAD     $0x01, Y6, Y8
-	VPSUBD     Y8, Y6, Y6
-	VPADDD     rowConstants<>+608(SB), Y8, Y8
-	VPSLLD     $0x17, Y8, Y8
-	VPADDD     rowConstants<>+608(SB), Y6, Y6
 	VPSLLD     $0x17, Y6, Y6
-	VMULPS     Y8, Y7, Y7
+	VPADDD     Y0, Y6, Y6
 	VMULPS     Y6, Y7, Y6
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y5, Y5
 	VANDPS     Y5, Y6, Y5
@@ -2441,115 +2417,103 @@ row1:
 	JMP          test3
 
 loop2:
-	VMOVUPS    (DX)(R14*1), Y2
-	VMOVUPS    (R8)(R14*1), Y3
-	VADDPS     Y3, Y2, Y2
-	VMOVUPS    (DI)(R14*1), Y3
-	VORPS      rowConstants<>+544(SB), Y3, Y4
-	VMULPS     rowConstants<>+0(SB), Y4, Y5
-	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y5
-	VMULPS     rowConstants<>+64(SB), Y5, Y6
-	VSUBPS     Y6, Y4, Y6
-	VMULPS     rowConstants<>+96(SB), Y5, Y7
-	VSUBPS     Y7, Y6, Y6
-	VMULPS     rowConstants<>+128(SB), Y6, Y7
-	VADDPS     rowConstants<>+160(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+192(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+224(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+256(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+288(SB), Y7, Y7
-	VMULPS     Y6, Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VADDPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y6
-	VCVTTPS2DQ Y5, Y5
-	VPSRAD     $0x01, Y5, Y7
-	VPSUBD     Y7, Y5, Y5
-	VPADDD     rowConstants<>+608(SB), Y7, Y7
-	VPSLLD     $0x17, Y7, Y7
-	VPADDD     rowConstants<>+608(SB), Y5, Y5
-	VPSLLD     $0x17, Y5, Y5
-	VMULPS     Y7, Y6, Y6
-	VMULPS     Y5, Y6, Y5
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS     Y4, Y5, Y4
-	VADDPS     Y0, Y4, Y5
-	VDIVPS     Y5, Y0, Y5
-	VBLENDVPS  Y3, Y4, Y0, Y3
-	VMULPS     Y5, Y3, Y3
-	VMOVUPS    2048(R8)(R14*1), Y4
-	VSUBPS     Y4, Y0, Y5
-	VMULPS     Y3, Y5, Y6
-	VADDPS     Y6, Y4, Y4
-	VMULPS     Y2, Y4, Y6
-	VMOVUPS    Y6, (R8)(R14*1)
-	VMULPS     Y1, Y2, Y6
-	VSUBPS     Y4, Y0, Y4
-	VMULPS     Y4, Y6, Y4
-	VMOVUPS    (SI)(R14*1), Y7
-	VORPS      rowConstants<>+544(SB), Y7, Y8
-	VMULPS     rowConstants<>+0(SB), Y8, Y9
-	VADDPS     rowConstants<>+32(SB), Y9, Y9
-	VSUBPS     rowConstants<>+32(SB), Y9, Y9
-	VMULPS     rowConstants<>+64(SB), Y9, Y10
-	VSUBPS     Y10, Y8, Y10
-	VMULPS     rowConstants<>+96(SB), Y9, Y11
-	VSUBPS     Y11, Y10, Y10
-	VMULPS     rowConstants<>+128(SB), Y10, Y11
-	VADDPS     rowConstants<>+160(SB), Y11, Y11
-	VMULPS     Y10, Y11, Y11
-	VADDPS     rowConstants<>+192(SB), Y11, Y11
-	VMULPS     Y10, Y11, Y11
-	VADDPS     rowConstants<>+224(SB), Y11, Y11
-	VMULPS     Y10, Y11, Y11
-	VADDPS     rowConstants<>+256(SB), Y11, Y11
-	VMULPS     Y10, Y11, Y11
-	VADDPS     rowConstants<>+288(SB), Y11, Y11
-	VMULPS     Y10, Y10, Y12
-	VMULPS     Y12, Y11, Y11
-	VADDPS     Y10, Y11, Y10
-	VADDPS     Y0, Y10, Y10
-	VCVTTPS2DQ Y9, Y9
-	VPSRAD     $0x01, Y9, Y11
-	VPSUBD     Y11, Y9, Y9
-	VPADDD     rowConstants<>+608(SB), Y11, Y11
-	VPSLLD     $0x17, Y11, Y11
-	VPADDD     rowConstants<>+608(SB), Y9, Y9
-	VPSLLD     $0x17, Y9, Y9
-	VMULPS     Y11, Y10, Y10
-	VMULPS     Y9, Y10, Y9
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y8, Y8
-	VANDPS     Y8, Y9, Y8
-	VADDPS     Y0, Y8, Y9
-	VDIVPS     Y9, Y0, Y9
-	VBLENDVPS  Y7, Y8, Y0, Y8
-	VMULPS     Y9, Y8, Y8
-	VMOVUPS    (BX)(R14*1), Y9
-	VMULPS     Y9, Y2, Y2
-	VMULPS     Y8, Y7, Y9
-	VMULPS     Y9, Y6, Y6
-	VSUBPS     Y6, Y2, Y2
-	VSUBPS     Y8, Y0, Y6
-	VMULPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y6
-	VMULPS     Y6, Y8, Y6
-	VMULPS     Y6, Y4, Y4
-	VMOVUPS    Y4, (AX)(R14*1)
-	VSUBPS     Y3, Y0, Y4
-	VMOVUPS    1024(R8)(R14*1), Y6
-	VMULPS     Y4, Y2, Y7
-	VADDPS     Y7, Y6, Y6
-	VMOVUPS    Y6, 1024(R8)(R14*1)
-	VMULPS     Y5, Y2, Y2
-	VMULPS     Y4, Y3, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    Y2, (CX)(R14*1)
-	ADDQ       $0x00000020, R14
+	VMOVUPS   (DX)(R14*1), Y2
+	VMOVUPS   (R8)(R14*1), Y3
+	VADDPS    Y3, Y2, Y2
+	VMOVUPS   (DI)(R14*1), Y3
+	VORPS     rowConstants<>+544(SB), Y3, Y4
+	VMULPS    rowConstants<>+0(SB), Y4, Y5
+	VADDPS    rowConstants<>+32(SB), Y5, Y5
+	VSUBPS    rowConstants<>+32(SB), Y5, Y6
+	VMULPS    rowConstants<>+64(SB), Y6, Y7
+	VSUBPS    Y7, Y4, Y7
+	VMULPS    rowConstants<>+96(SB), Y6, Y6
+	VSUBPS    Y6, Y7, Y6
+	VMULPS    rowConstants<>+128(SB), Y6, Y7
+	VADDPS    rowConstants<>+160(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+192(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+224(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+256(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+288(SB), Y7, Y7
+	VMULPS    Y6, Y6, Y8
+	VMULPS    Y8, Y7, Y7
+	VADDPS    Y6, Y7, Y6
+	VADDPS    Y0, Y6, Y6
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y0, Y5, Y5
+	VMULPS    Y5, Y6, Y5
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS    Y4, Y5, Y4
+	VADDPS    Y0, Y4, Y5
+	VDIVPS    Y5, Y0, Y5
+	VBLENDVPS Y3, Y4, Y0, Y3
+	VMULPS    Y5, Y3, Y3
+	VMOVUPS   2048(R8)(R14*1), Y4
+	VSUBPS    Y4, Y0, Y5
+	VMULPS    Y3, Y5, Y6
+	VADDPS    Y6, Y4, Y4
+	VMULPS    Y2, Y4, Y6
+	VMOVUPS   Y6, (R8)(R14*1)
+	VMULPS    Y1, Y2, Y6
+	VSUBPS    Y4, Y0, Y4
+	VMULPS    Y4, Y6, Y4
+	VMOVUPS   (SI)(R14*1), Y7
+	VORPS     rowConstants<>+544(SB), Y7, Y8
+	VMULPS    rowConstants<>+0(SB), Y8, Y9
+	VADDPS    rowConstants<>+32(SB), Y9, Y9
+	VSUBPS    rowConstants<>+32(SB), Y9, Y10
+	VMULPS    rowConstants<>+64(SB), Y10, Y11
+	VSUBPS    Y11, Y8, Y11
+	VMULPS    rowConstants<>+96(SB), Y10, Y10
+	VSUBPS    Y10, Y11, Y10
+	VMULPS    rowConstants<>+128(SB), Y10, Y11
+	VADDPS    rowConstants<>+160(SB), Y11, Y11
+	VMULPS    Y10, Y11, Y11
+	VADDPS    rowConstants<>+192(SB), Y11, Y11
+	VMULPS    Y10, Y11, Y11
+	VADDPS    rowConstants<>+224(SB), Y11, Y11
+	VMULPS    Y10, Y11, Y11
+	VADDPS    rowConstants<>+256(SB), Y11, Y11
+	VMULPS    Y10, Y11, Y11
+	VADDPS    rowConstants<>+288(SB), Y11, Y11
+	VMULPS    Y10, Y10, Y12
+	VMULPS    Y12, Y11, Y11
+	VADDPS    Y10, Y11, Y10
+	VADDPS    Y0, Y10, Y10
+	VPSLLD    $0x17, Y9, Y9
+	VPADDD    Y0, Y9, Y9
+	VMULPS    Y9, Y10, Y9
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y8, Y8
+	VANDPS    Y8, Y9, Y8
+	VADDPS    Y0, Y8, Y9
+	VDIVPS    Y9, Y0, Y9
+	VBLENDVPS Y7, Y8, Y0, Y8
+	VMULPS    Y9, Y8, Y8
+	VMOVUPS   (BX)(R14*1), Y9
+	VMULPS    Y9, Y2, Y2
+	VMULPS    Y8, Y7, Y9
+	VMULPS    Y9, Y6, Y6
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y8, Y0, Y6
+	VMULPS    Y6, Y7, Y6
+	VADDPS    Y0, Y6, Y6
+	VMULPS    Y6, Y8, Y6
+	VMULPS    Y6, Y4, Y4
+	VMOVUPS   Y4, (AX)(R14*1)
+	VSUBPS    Y3, Y0, Y4
+	VMOVUPS   1024(R8)(R14*1), Y6
+	VMULPS    Y4, Y2, Y7
+	VADDPS    Y7, Y6, Y6
+	VMOVUPS   Y6, 1024(R8)(R14*1)
+	VMULPS    Y5, Y2, Y2
+	VMULPS    Y4, Y3, Y3
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   Y2, (CX)(R14*1)
+	ADDQ      $0x00000020, R14
 
 test3:
 	CMPQ       R14, R15
@@ -2570,11 +2534,11 @@ test3:
 	VORPS      rowConstants<>+544(SB), Y4, Y5
 	VMULPS     rowConstants<>+0(SB), Y5, Y6
 	VADDPS     rowConstants<>+32(SB), Y6, Y6
-	VSUBPS     rowConstants<>+32(SB), Y6, Y6
-	VMULPS     rowConstants<>+64(SB), Y6, Y7
-	VSUBPS     Y7, Y5, Y7
-	VMULPS     rowConstants<>+96(SB), Y6, Y8
-	VSUBPS     Y8, Y7, Y7
+	VSUBPS     rowConstants<>+32(SB), Y6, Y7
+	VMULPS     rowConstants<>+64(SB), Y7, Y8
+	VSUBPS     Y8, Y5, Y8
+	VMULPS     rowConstants<>+96(SB), Y7, Y7
+	VSUBPS     Y7, Y8, Y7
 	VMULPS     rowConstants<>+128(SB), Y7, Y8
 	VADDPS     rowConstants<>+160(SB), Y8, Y8
 	VMULPS     Y7, Y8, Y8
@@ -2589,14 +2553,8 @@ test3:
 	VMULPS     Y9, Y8, Y8
 	VADDPS     Y7, Y8, Y7
 	VADDPS     Y0, Y7, Y7
-	VCVTTPS2DQ Y6, Y6
-	VPSRAD     $0x01, Y6, Y8
-	VPSUBD     Y8, Y6, Y6
-	VPADDD     rowConstants<>+608(SB), Y8, Y8
-	VPSLLD     $0x17, Y8, Y8
-	VPADDD     rowConstants<>+608(SB), Y6, Y6
 	VPSLLD     $0x17, Y6, Y6
-	VMULPS     Y8, Y7, Y7
+	VPADDD     Y0, Y6, Y6
 	VMULPS     Y6, Y7, Y6
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y5, Y5
 	VANDPS     Y5, Y6, Y5
@@ -2617,11 +2575,11 @@ test3:
 	VORPS      rowConstants<>+544(SB), Y7, Y8
 	VMULPS     rowConstants<>+0(SB), Y8, Y9
 	VADDPS     rowConstants<>+32(SB), Y9, Y9
-	VSUBPS     rowConstants<>+32(SB), Y9, Y9
-	VMULPS     rowConstants<>+64(SB), Y9, Y10
-	VSUBPS     Y10, Y8, Y10
-	VMULPS     rowConstants<>+96(SB), Y9, Y11
-	VSUBPS     Y11, Y10, Y10
+	VSUBPS     rowConstants<>+32(SB), Y9, Y10
+	VMULPS     rowConstants<>+64(SB), Y10, Y11
+	VSUBPS     Y11, Y8, Y11
+	VMULPS     rowConstants<>+96(SB), Y10, Y10
+	VSUBPS     Y10, Y11, Y10
 	VMULPS     rowConstants<>+128(SB), Y10, Y11
 	VADDPS     rowConstants<>+160(SB), Y11, Y11
 	VMULPS     Y10, Y11, Y11
@@ -2636,14 +2594,8 @@ test3:
 	VMULPS     Y12, Y11, Y11
 	VADDPS     Y10, Y11, Y10
 	VADDPS     Y0, Y10, Y10
-	VCVTTPS2DQ Y9, Y9
-	VPSRAD     $0x01, Y9, Y11
-	VPSUBD     Y11, Y9, Y9
-	VPADDD     rowConstants<>+608(SB), Y11, Y11
-	VPSLLD     $0x17, Y11, Y11
-	VPADDD     rowConstants<>+608(SB), Y9, Y9
 	VPSLLD     $0x17, Y9, Y9
-	VMULPS     Y11, Y10, Y10
+	VPADDD     Y0, Y9, Y9
 	VMULPS     Y9, Y10, Y9
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y8, Y8
 	VANDPS     Y8, Y9, Y8
@@ -2820,52 +2772,46 @@ TEXT ·gate256(SB), NOSPLIT, $0-48
 	JMP          test2
 
 loop1:
-	VMOVUPS    (DX)(DI*1), Y2
-	VORPS      rowConstants<>+544(SB), Y2, Y3
-	VMULPS     rowConstants<>+0(SB), Y3, Y4
-	VADDPS     rowConstants<>+32(SB), Y4, Y4
-	VSUBPS     rowConstants<>+32(SB), Y4, Y4
-	VMULPS     rowConstants<>+64(SB), Y4, Y5
-	VSUBPS     Y5, Y3, Y5
-	VMULPS     rowConstants<>+96(SB), Y4, Y6
-	VSUBPS     Y6, Y5, Y5
-	VMULPS     rowConstants<>+128(SB), Y5, Y6
-	VADDPS     rowConstants<>+160(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+192(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+224(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+256(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+288(SB), Y6, Y6
-	VMULPS     Y5, Y5, Y7
-	VMULPS     Y7, Y6, Y6
-	VADDPS     Y5, Y6, Y5
-	VADDPS     Y0, Y5, Y5
-	VCVTTPS2DQ Y4, Y4
-	VPSRAD     $0x01, Y4, Y6
-	VPSUBD     Y6, Y4, Y4
-	VPADDD     rowConstants<>+608(SB), Y6, Y6
-	VPSLLD     $0x17, Y6, Y6
-	VPADDD     rowConstants<>+608(SB), Y4, Y4
-	VPSLLD     $0x17, Y4, Y4
-	VMULPS     Y6, Y5, Y5
-	VMULPS     Y4, Y5, Y4
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y3, Y3
-	VANDPS     Y3, Y4, Y3
-	VADDPS     Y0, Y3, Y4
-	VDIVPS     Y4, Y0, Y4
-	VBLENDVPS  Y2, Y3, Y0, Y3
-	VMULPS     Y4, Y3, Y3
-	VMULPS     Y3, Y2, Y2
-	VMOVUPS    (CX)(DI*1), Y3
-	VMULPS     Y1, Y3, Y3
-	VMOVUPS    (BX)(DI*1), Y4
-	VMULPS     Y4, Y3, Y3
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, (AX)(DI*1)
-	ADDQ       $0x00000020, DI
+	VMOVUPS   (DX)(DI*1), Y2
+	VORPS     rowConstants<>+544(SB), Y2, Y3
+	VMULPS    rowConstants<>+0(SB), Y3, Y4
+	VADDPS    rowConstants<>+32(SB), Y4, Y4
+	VSUBPS    rowConstants<>+32(SB), Y4, Y5
+	VMULPS    rowConstants<>+64(SB), Y5, Y6
+	VSUBPS    Y6, Y3, Y6
+	VMULPS    rowConstants<>+96(SB), Y5, Y5
+	VSUBPS    Y5, Y6, Y5
+	VMULPS    rowConstants<>+128(SB), Y5, Y6
+	VADDPS    rowConstants<>+160(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+192(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+224(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+256(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+288(SB), Y6, Y6
+	VMULPS    Y5, Y5, Y7
+	VMULPS    Y7, Y6, Y6
+	VADDPS    Y5, Y6, Y5
+	VADDPS    Y0, Y5, Y5
+	VPSLLD    $0x17, Y4, Y4
+	VPADDD    Y0, Y4, Y4
+	VMULPS    Y4, Y5, Y4
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y3, Y3
+	VANDPS    Y3, Y4, Y3
+	VADDPS    Y0, Y3, Y4
+	VDIVPS    Y4, Y0, Y4
+	VBLENDVPS Y2, Y3, Y0, Y3
+	VMULPS    Y4, Y3, Y3
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   (CX)(DI*1), Y3
+	VMULPS    Y1, Y3, Y3
+	VMOVUPS   (BX)(DI*1), Y4
+	VMULPS    Y4, Y3, Y3
+	VMULPS    Y2, Y3, Y2
+	VMOVUPS   Y2, (AX)(DI*1)
+	ADDQ      $0x00000020, DI
 
 test2:
 	CMPQ       DI, R8
@@ -2883,11 +2829,11 @@ test2:
 	VORPS      rowConstants<>+544(SB), Y3, Y4
 	VMULPS     rowConstants<>+0(SB), Y4, Y5
 	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y5
-	VMULPS     rowConstants<>+64(SB), Y5, Y6
-	VSUBPS     Y6, Y4, Y6
-	VMULPS     rowConstants<>+96(SB), Y5, Y7
-	VSUBPS     Y7, Y6, Y6
+	VSUBPS     rowConstants<>+32(SB), Y5, Y6
+	VMULPS     rowConstants<>+64(SB), Y6, Y7
+	VSUBPS     Y7, Y4, Y7
+	VMULPS     rowConstants<>+96(SB), Y6, Y6
+	VSUBPS     Y6, Y7, Y6
 	VMULPS     rowConstants<>+128(SB), Y6, Y7
 	VADDPS     rowConstants<>+160(SB), Y7, Y7
 	VMULPS     Y6, Y7, Y7
@@ -2902,14 +2848,8 @@ test2:
 	VMULPS     Y8, Y7, Y7
 	VADDPS     Y6, Y7, Y6
 	VADDPS     Y0, Y6, Y6
-	VCVTTPS2DQ Y5, Y5
-	VPSRAD     $0x01, Y5, Y7
-	VPSUBD     Y7, Y5, Y5
-	VPADDD     rowConstants<>+608(SB), Y7, Y7
-	VPSLLD     $0x17, Y7, Y7
-	VPADDD     rowConstants<>+608(SB), Y5, Y5
 	VPSLLD     $0x17, Y5, Y5
-	VMULPS     Y7, Y6, Y6
+	VPADDD     Y0, Y5, Y5
 	VMULPS     Y5, Y6, Y5
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
 	VANDPS     Y4, Y5, Y4
@@ -3084,60 +3024,54 @@ TEXT ·gateBack256(SB), NOSPLIT, $0-64
 	JMP          test2
 
 loop1:
-	VMOVUPS    (SI)(R9*1), Y2
-	VMOVUPS    (DX)(R9*1), Y3
-	VORPS      rowConstants<>+544(SB), Y2, Y4
-	VMULPS     rowConstants<>+0(SB), Y4, Y5
-	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y5
-	VMULPS     rowConstants<>+64(SB), Y5, Y6
-	VSUBPS     Y6, Y4, Y6
-	VMULPS     rowConstants<>+96(SB), Y5, Y7
-	VSUBPS     Y7, Y6, Y6
-	VMULPS     rowConstants<>+128(SB), Y6, Y7
-	VADDPS     rowConstants<>+160(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+192(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+224(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+256(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+288(SB), Y7, Y7
-	VMULPS     Y6, Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VADDPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y6
-	VCVTTPS2DQ Y5, Y5
-	VPSRAD     $0x01, Y5, Y7
-	VPSUBD     Y7, Y5, Y5
-	VPADDD     rowConstants<>+608(SB), Y7, Y7
-	VPSLLD     $0x17, Y7, Y7
-	VPADDD     rowConstants<>+608(SB), Y5, Y5
-	VPSLLD     $0x17, Y5, Y5
-	VMULPS     Y7, Y6, Y6
-	VMULPS     Y5, Y6, Y5
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS     Y4, Y5, Y4
-	VADDPS     Y0, Y4, Y5
-	VDIVPS     Y5, Y0, Y5
-	VBLENDVPS  Y2, Y4, Y0, Y4
-	VMULPS     Y5, Y4, Y4
-	VMULPS     Y4, Y2, Y5
-	VMULPS     Y5, Y3, Y5
-	VMOVUPS    Y5, (AX)(R9*1)
-	VMOVUPS    (BX)(R9*1), Y5
-	VMULPS     Y1, Y5, Y5
-	VMOVUPS    (DI)(R9*1), Y6
-	VMULPS     Y6, Y5, Y5
-	VMULPS     Y5, Y3, Y3
-	VSUBPS     Y4, Y0, Y5
-	VMULPS     Y5, Y2, Y2
-	VADDPS     Y0, Y2, Y2
-	VMULPS     Y2, Y4, Y2
-	VMULPS     Y2, Y3, Y2
-	VMOVUPS    Y2, (CX)(R9*1)
-	ADDQ       $0x00000020, R9
+	VMOVUPS   (SI)(R9*1), Y2
+	VMOVUPS   (DX)(R9*1), Y3
+	VORPS     rowConstants<>+544(SB), Y2, Y4
+	VMULPS    rowConstants<>+0(SB), Y4, Y5
+	VADDPS    rowConstants<>+32(SB), Y5, Y5
+	VSUBPS    rowConstants<>+32(SB), Y5, Y6
+	VMULPS    rowConstants<>+64(SB), Y6, Y7
+	VSUBPS    Y7, Y4, Y7
+	VMULPS    rowConstants<>+96(SB), Y6, Y6
+	VSUBPS    Y6, Y7, Y6
+	VMULPS    rowConstants<>+128(SB), Y6, Y7
+	VADDPS    rowConstants<>+160(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+192(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+224(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+256(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+288(SB), Y7, Y7
+	VMULPS    Y6, Y6, Y8
+	VMULPS    Y8, Y7, Y7
+	VADDPS    Y6, Y7, Y6
+	VADDPS    Y0, Y6, Y6
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y0, Y5, Y5
+	VMULPS    Y5, Y6, Y5
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS    Y4, Y5, Y4
+	VADDPS    Y0, Y4, Y5
+	VDIVPS    Y5, Y0, Y5
+	VBLENDVPS Y2, Y4, Y0, Y4
+	VMULPS    Y5, Y4, Y4
+	VMULPS    Y4, Y2, Y5
+	VMULPS    Y5, Y3, Y5
+	VMOVUPS   Y5, (AX)(R9*1)
+	VMOVUPS   (BX)(R9*1), Y5
+	VMULPS    Y1, Y5, Y5
+	VMOVUPS   (DI)(R9*1), Y6
+	VMULPS    Y6, Y5, Y5
+	VMULPS    Y5, Y3, Y3
+	VSUBPS    Y4, Y0, Y5
+	VMULPS    Y5, Y2, Y2
+	VADDPS    Y0, Y2, Y2
+	VMULPS    Y2, Y4, Y2
+	VMULPS    Y2, Y3, Y2
+	VMOVUPS   Y2, (CX)(R9*1)
+	ADDQ      $0x00000020, R9
 
 test2:
 	CMPQ       R9, R10
@@ -3156,11 +3090,11 @@ test2:
 	VORPS      rowConstants<>+544(SB), Y3, Y5
 	VMULPS     rowConstants<>+0(SB), Y5, Y6
 	VADDPS     rowConstants<>+32(SB), Y6, Y6
-	VSUBPS     rowConstants<>+32(SB), Y6, Y6
-	VMULPS     rowConstants<>+64(SB), Y6, Y7
-	VSUBPS     Y7, Y5, Y7
-	VMULPS     rowConstants<>+96(SB), Y6, Y8
-	VSUBPS     Y8, Y7, Y7
+	VSUBPS     rowConstants<>+32(SB), Y6, Y7
+	VMULPS     rowConstants<>+64(SB), Y7, Y8
+	VSUBPS     Y8, Y5, Y8
+	VMULPS     rowConstants<>+96(SB), Y7, Y7
+	VSUBPS     Y7, Y8, Y7
 	VMULPS     rowConstants<>+128(SB), Y7, Y8
 	VADDPS     rowConstants<>+160(SB), Y8, Y8
 	VMULPS     Y7, Y8, Y8
@@ -3175,14 +3109,8 @@ test2:
 	VMULPS     Y9, Y8, Y8
 	VADDPS     Y7, Y8, Y7
 	VADDPS     Y0, Y7, Y7
-	VCVTTPS2DQ Y6, Y6
-	VPSRAD     $0x01, Y6, Y8
-	VPSUBD     Y8, Y6, Y6
-	VPADDD     rowConstants<>+608(SB), Y8, Y8
-	VPSLLD     $0x17, Y8, Y8
-	VPADDD     rowConstants<>+608(SB), Y6, Y6
 	VPSLLD     $0x17, Y6, Y6
-	VMULPS     Y8, Y7, Y7
+	VPADDD     Y0, Y6, Y6
 	VMULPS     Y6, Y7, Y6
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y5, Y5
 	VANDPS     Y5, Y6, Y5
@@ -3334,49 +3262,43 @@ TEXT ·swiGLU256(SB), NOSPLIT, $0-32
 	JMP          test2
 
 loop1:
-	VMOVUPS    (CX)(SI*1), Y1
-	VORPS      rowConstants<>+544(SB), Y1, Y2
-	VMULPS     rowConstants<>+0(SB), Y2, Y3
-	VADDPS     rowConstants<>+32(SB), Y3, Y3
-	VSUBPS     rowConstants<>+32(SB), Y3, Y3
-	VMULPS     rowConstants<>+64(SB), Y3, Y4
-	VSUBPS     Y4, Y2, Y4
-	VMULPS     rowConstants<>+96(SB), Y3, Y5
-	VSUBPS     Y5, Y4, Y4
-	VMULPS     rowConstants<>+128(SB), Y4, Y5
-	VADDPS     rowConstants<>+160(SB), Y5, Y5
-	VMULPS     Y4, Y5, Y5
-	VADDPS     rowConstants<>+192(SB), Y5, Y5
-	VMULPS     Y4, Y5, Y5
-	VADDPS     rowConstants<>+224(SB), Y5, Y5
-	VMULPS     Y4, Y5, Y5
-	VADDPS     rowConstants<>+256(SB), Y5, Y5
-	VMULPS     Y4, Y5, Y5
-	VADDPS     rowConstants<>+288(SB), Y5, Y5
-	VMULPS     Y4, Y4, Y6
-	VMULPS     Y6, Y5, Y5
-	VADDPS     Y4, Y5, Y4
-	VADDPS     Y0, Y4, Y4
-	VCVTTPS2DQ Y3, Y3
-	VPSRAD     $0x01, Y3, Y5
-	VPSUBD     Y5, Y3, Y3
-	VPADDD     rowConstants<>+608(SB), Y5, Y5
-	VPSLLD     $0x17, Y5, Y5
-	VPADDD     rowConstants<>+608(SB), Y3, Y3
-	VPSLLD     $0x17, Y3, Y3
-	VMULPS     Y5, Y4, Y4
-	VMULPS     Y3, Y4, Y3
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y2, Y2
-	VANDPS     Y2, Y3, Y2
-	VADDPS     Y0, Y2, Y3
-	VDIVPS     Y3, Y0, Y3
-	VBLENDVPS  Y1, Y2, Y0, Y2
-	VMULPS     Y3, Y2, Y2
-	VMULPS     Y2, Y1, Y1
-	VMOVUPS    (DX)(SI*1), Y2
-	VMULPS     Y2, Y1, Y1
-	VMOVUPS    Y1, (AX)(SI*1)
-	ADDQ       $0x00000020, SI
+	VMOVUPS   (CX)(SI*1), Y1
+	VORPS     rowConstants<>+544(SB), Y1, Y2
+	VMULPS    rowConstants<>+0(SB), Y2, Y3
+	VADDPS    rowConstants<>+32(SB), Y3, Y3
+	VSUBPS    rowConstants<>+32(SB), Y3, Y4
+	VMULPS    rowConstants<>+64(SB), Y4, Y5
+	VSUBPS    Y5, Y2, Y5
+	VMULPS    rowConstants<>+96(SB), Y4, Y4
+	VSUBPS    Y4, Y5, Y4
+	VMULPS    rowConstants<>+128(SB), Y4, Y5
+	VADDPS    rowConstants<>+160(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+192(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+224(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+256(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+288(SB), Y5, Y5
+	VMULPS    Y4, Y4, Y6
+	VMULPS    Y6, Y5, Y5
+	VADDPS    Y4, Y5, Y4
+	VADDPS    Y0, Y4, Y4
+	VPSLLD    $0x17, Y3, Y3
+	VPADDD    Y0, Y3, Y3
+	VMULPS    Y3, Y4, Y3
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y2, Y2
+	VANDPS    Y2, Y3, Y2
+	VADDPS    Y0, Y2, Y3
+	VDIVPS    Y3, Y0, Y3
+	VBLENDVPS Y1, Y2, Y0, Y2
+	VMULPS    Y3, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VMOVUPS   (DX)(SI*1), Y2
+	VMULPS    Y2, Y1, Y1
+	VMOVUPS   Y1, (AX)(SI*1)
+	ADDQ      $0x00000020, SI
 
 test2:
 	CMPQ       SI, DI
@@ -3394,11 +3316,11 @@ test2:
 	VORPS      rowConstants<>+544(SB), Y2, Y3
 	VMULPS     rowConstants<>+0(SB), Y3, Y4
 	VADDPS     rowConstants<>+32(SB), Y4, Y4
-	VSUBPS     rowConstants<>+32(SB), Y4, Y4
-	VMULPS     rowConstants<>+64(SB), Y4, Y5
-	VSUBPS     Y5, Y3, Y5
-	VMULPS     rowConstants<>+96(SB), Y4, Y6
-	VSUBPS     Y6, Y5, Y5
+	VSUBPS     rowConstants<>+32(SB), Y4, Y5
+	VMULPS     rowConstants<>+64(SB), Y5, Y6
+	VSUBPS     Y6, Y3, Y6
+	VMULPS     rowConstants<>+96(SB), Y5, Y5
+	VSUBPS     Y5, Y6, Y5
 	VMULPS     rowConstants<>+128(SB), Y5, Y6
 	VADDPS     rowConstants<>+160(SB), Y6, Y6
 	VMULPS     Y5, Y6, Y6
@@ -3413,14 +3335,8 @@ test2:
 	VMULPS     Y7, Y6, Y6
 	VADDPS     Y5, Y6, Y5
 	VADDPS     Y0, Y5, Y5
-	VCVTTPS2DQ Y4, Y4
-	VPSRAD     $0x01, Y4, Y6
-	VPSUBD     Y6, Y4, Y4
-	VPADDD     rowConstants<>+608(SB), Y6, Y6
-	VPSLLD     $0x17, Y6, Y6
-	VPADDD     rowConstants<>+608(SB), Y4, Y4
 	VPSLLD     $0x17, Y4, Y4
-	VMULPS     Y6, Y5, Y5
+	VPADDD     Y0, Y4, Y4
 	VMULPS     Y4, Y5, Y4
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y3, Y3
 	VANDPS     Y3, Y4, Y3
@@ -3582,57 +3498,51 @@ TEXT ·swiGLUBack256(SB), NOSPLIT, $0-48
 	JMP          test2
 
 loop1:
-	VMOVUPS    (BX)(R8*1), Y1
-	VMOVUPS    (DX)(R8*1), Y2
-	VORPS      rowConstants<>+544(SB), Y1, Y3
-	VMULPS     rowConstants<>+0(SB), Y3, Y4
-	VADDPS     rowConstants<>+32(SB), Y4, Y4
-	VSUBPS     rowConstants<>+32(SB), Y4, Y4
-	VMULPS     rowConstants<>+64(SB), Y4, Y5
-	VSUBPS     Y5, Y3, Y5
-	VMULPS     rowConstants<>+96(SB), Y4, Y6
-	VSUBPS     Y6, Y5, Y5
-	VMULPS     rowConstants<>+128(SB), Y5, Y6
-	VADDPS     rowConstants<>+160(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+192(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+224(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+256(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+288(SB), Y6, Y6
-	VMULPS     Y5, Y5, Y7
-	VMULPS     Y7, Y6, Y6
-	VADDPS     Y5, Y6, Y5
-	VADDPS     Y0, Y5, Y5
-	VCVTTPS2DQ Y4, Y4
-	VPSRAD     $0x01, Y4, Y6
-	VPSUBD     Y6, Y4, Y4
-	VPADDD     rowConstants<>+608(SB), Y6, Y6
-	VPSLLD     $0x17, Y6, Y6
-	VPADDD     rowConstants<>+608(SB), Y4, Y4
-	VPSLLD     $0x17, Y4, Y4
-	VMULPS     Y6, Y5, Y5
-	VMULPS     Y4, Y5, Y4
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y3, Y3
-	VANDPS     Y3, Y4, Y3
-	VADDPS     Y0, Y3, Y4
-	VDIVPS     Y4, Y0, Y4
-	VBLENDVPS  Y1, Y3, Y0, Y3
-	VMULPS     Y4, Y3, Y3
-	VMULPS     Y3, Y1, Y4
-	VMULPS     Y4, Y2, Y4
-	VMOVUPS    Y4, (CX)(R8*1)
-	VMOVUPS    (SI)(R8*1), Y4
-	VMULPS     Y4, Y2, Y2
-	VSUBPS     Y3, Y0, Y4
-	VMULPS     Y4, Y1, Y1
-	VADDPS     Y0, Y1, Y1
-	VMULPS     Y1, Y3, Y1
-	VMULPS     Y1, Y2, Y1
-	VMOVUPS    Y1, (AX)(R8*1)
-	ADDQ       $0x00000020, R8
+	VMOVUPS   (BX)(R8*1), Y1
+	VMOVUPS   (DX)(R8*1), Y2
+	VORPS     rowConstants<>+544(SB), Y1, Y3
+	VMULPS    rowConstants<>+0(SB), Y3, Y4
+	VADDPS    rowConstants<>+32(SB), Y4, Y4
+	VSUBPS    rowConstants<>+32(SB), Y4, Y5
+	VMULPS    rowConstants<>+64(SB), Y5, Y6
+	VSUBPS    Y6, Y3, Y6
+	VMULPS    rowConstants<>+96(SB), Y5, Y5
+	VSUBPS    Y5, Y6, Y5
+	VMULPS    rowConstants<>+128(SB), Y5, Y6
+	VADDPS    rowConstants<>+160(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+192(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+224(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+256(SB), Y6, Y6
+	VMULPS    Y5, Y6, Y6
+	VADDPS    rowConstants<>+288(SB), Y6, Y6
+	VMULPS    Y5, Y5, Y7
+	VMULPS    Y7, Y6, Y6
+	VADDPS    Y5, Y6, Y5
+	VADDPS    Y0, Y5, Y5
+	VPSLLD    $0x17, Y4, Y4
+	VPADDD    Y0, Y4, Y4
+	VMULPS    Y4, Y5, Y4
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y3, Y3
+	VANDPS    Y3, Y4, Y3
+	VADDPS    Y0, Y3, Y4
+	VDIVPS    Y4, Y0, Y4
+	VBLENDVPS Y1, Y3, Y0, Y3
+	VMULPS    Y4, Y3, Y3
+	VMULPS    Y3, Y1, Y4
+	VMULPS    Y4, Y2, Y4
+	VMOVUPS   Y4, (CX)(R8*1)
+	VMOVUPS   (SI)(R8*1), Y4
+	VMULPS    Y4, Y2, Y2
+	VSUBPS    Y3, Y0, Y4
+	VMULPS    Y4, Y1, Y1
+	VADDPS    Y0, Y1, Y1
+	VMULPS    Y1, Y3, Y1
+	VMULPS    Y1, Y2, Y1
+	VMOVUPS   Y1, (AX)(R8*1)
+	ADDQ      $0x00000020, R8
 
 test2:
 	CMPQ       R8, R9
@@ -3651,11 +3561,11 @@ test2:
 	VORPS      rowConstants<>+544(SB), Y2, Y4
 	VMULPS     rowConstants<>+0(SB), Y4, Y5
 	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y5
-	VMULPS     rowConstants<>+64(SB), Y5, Y6
-	VSUBPS     Y6, Y4, Y6
-	VMULPS     rowConstants<>+96(SB), Y5, Y7
-	VSUBPS     Y7, Y6, Y6
+	VSUBPS     rowConstants<>+32(SB), Y5, Y6
+	VMULPS     rowConstants<>+64(SB), Y6, Y7
+	VSUBPS     Y7, Y4, Y7
+	VMULPS     rowConstants<>+96(SB), Y6, Y6
+	VSUBPS     Y6, Y7, Y6
 	VMULPS     rowConstants<>+128(SB), Y6, Y7
 	VADDPS     rowConstants<>+160(SB), Y7, Y7
 	VMULPS     Y6, Y7, Y7
@@ -3670,14 +3580,8 @@ test2:
 	VMULPS     Y8, Y7, Y7
 	VADDPS     Y6, Y7, Y6
 	VADDPS     Y0, Y6, Y6
-	VCVTTPS2DQ Y5, Y5
-	VPSRAD     $0x01, Y5, Y7
-	VPSUBD     Y7, Y5, Y5
-	VPADDD     rowConstants<>+608(SB), Y7, Y7
-	VPSLLD     $0x17, Y7, Y7
-	VPADDD     rowConstants<>+608(SB), Y5, Y5
 	VPSLLD     $0x17, Y5, Y5
-	VMULPS     Y7, Y6, Y6
+	VPADDD     Y0, Y5, Y5
 	VMULPS     Y5, Y6, Y5
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
 	VANDPS     Y4, Y5, Y4
@@ -4021,9 +3925,9 @@ done3:
 	VZEROUPPER
 	RET
 
-// func expSum512(acc *float32, x *float32, top float32, n int)
+// func expSum512(acc *float32, x *float32, top float32, n int) float32
 // Requires: AVX, AVX512F, BMI2
-TEXT ·expSum512(SB), NOSPLIT, $0-32
+TEXT ·expSum512(SB), NOSPLIT, $0-36
 	VBROADCASTSS rowConstants<>+320(SB), Z0
 	VBROADCASTSS rowConstants<>+0(SB), Z1
 	VBROADCASTSS rowConstants<>+32(SB), Z2
@@ -4290,16 +4194,28 @@ test2:
 	SUBQ        $0x00000010, DX
 
 done3:
-	VMOVUPS Z13, (CX)
-	VMOVUPS Z14, 64(CX)
-	VMOVUPS Z15, 128(CX)
-	VMOVUPS Z16, 192(CX)
+	VMOVUPS       Z13, (CX)
+	VMOVUPS       Z14, 64(CX)
+	VMOVUPS       Z15, 128(CX)
+	VMOVUPS       Z16, 192(CX)
+	VADDPS        Z15, Z13, Z13
+	VADDPS        Z16, Z14, Z14
+	VADDPS        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y0
+	VADDPS        Y0, Y13, Y13
+	VEXTRACTF128  $0x01, Y13, X0
+	VADDPS        X0, X13, X13
+	VPSHUFD       $0x0e, X13, X0
+	VADDPS        X0, X13, X13
+	VPSHUFD       $0x01, X13, X0
+	VADDPS        X0, X13, X13
+	VMOVSS        X13, ret+32(FP)
 	VZEROUPPER
 	RET
 
-// func expSum256(acc *float32, x *float32, top float32, n int)
+// func expSum256(acc *float32, x *float32, top float32, n int) float32
 // Requires: AVX, AVX2, CMOV
-TEXT ·expSum256(SB), NOSPLIT, $0-32
+TEXT ·expSum256(SB), NOSPLIT, $0-36
 	VBROADCASTSS rowConstants<>+320(SB), Y0
 	MOVQ         x+8(FP), AX
 	MOVQ         acc+0(FP), CX
@@ -4318,289 +4234,241 @@ TEXT ·expSum256(SB), NOSPLIT, $0-32
 	JLT          test2
 
 loop1:
-	VMOVUPS    (AX)(BX*1), Y10
-	VSUBPS     Y1, Y10, Y10
-	VMULPS     rowConstants<>+0(SB), Y10, Y11
-	VADDPS     rowConstants<>+32(SB), Y11, Y11
-	VSUBPS     rowConstants<>+32(SB), Y11, Y11
-	VMULPS     rowConstants<>+64(SB), Y11, Y12
-	VSUBPS     Y12, Y10, Y12
-	VMULPS     rowConstants<>+96(SB), Y11, Y13
-	VSUBPS     Y13, Y12, Y12
-	VMULPS     rowConstants<>+128(SB), Y12, Y13
-	VADDPS     rowConstants<>+160(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+192(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+224(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+256(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+288(SB), Y13, Y13
-	VMULPS     Y12, Y12, Y14
-	VMULPS     Y14, Y13, Y13
-	VADDPS     Y12, Y13, Y12
-	VADDPS     Y0, Y12, Y12
-	VCVTTPS2DQ Y11, Y11
-	VPSRAD     $0x01, Y11, Y13
-	VPSUBD     Y13, Y11, Y11
-	VPADDD     rowConstants<>+608(SB), Y13, Y13
-	VPSLLD     $0x17, Y13, Y13
-	VPADDD     rowConstants<>+608(SB), Y11, Y11
-	VPSLLD     $0x17, Y11, Y11
-	VMULPS     Y13, Y12, Y12
-	VMULPS     Y11, Y12, Y11
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y2, Y2
-	VMOVUPS    32(AX)(BX*1), Y10
-	VSUBPS     Y1, Y10, Y10
-	VMULPS     rowConstants<>+0(SB), Y10, Y11
-	VADDPS     rowConstants<>+32(SB), Y11, Y11
-	VSUBPS     rowConstants<>+32(SB), Y11, Y11
-	VMULPS     rowConstants<>+64(SB), Y11, Y12
-	VSUBPS     Y12, Y10, Y12
-	VMULPS     rowConstants<>+96(SB), Y11, Y13
-	VSUBPS     Y13, Y12, Y12
-	VMULPS     rowConstants<>+128(SB), Y12, Y13
-	VADDPS     rowConstants<>+160(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+192(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+224(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+256(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+288(SB), Y13, Y13
-	VMULPS     Y12, Y12, Y14
-	VMULPS     Y14, Y13, Y13
-	VADDPS     Y12, Y13, Y12
-	VADDPS     Y0, Y12, Y12
-	VCVTTPS2DQ Y11, Y11
-	VPSRAD     $0x01, Y11, Y13
-	VPSUBD     Y13, Y11, Y11
-	VPADDD     rowConstants<>+608(SB), Y13, Y13
-	VPSLLD     $0x17, Y13, Y13
-	VPADDD     rowConstants<>+608(SB), Y11, Y11
-	VPSLLD     $0x17, Y11, Y11
-	VMULPS     Y13, Y12, Y12
-	VMULPS     Y11, Y12, Y11
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y3, Y3
-	VMOVUPS    64(AX)(BX*1), Y10
-	VSUBPS     Y1, Y10, Y10
-	VMULPS     rowConstants<>+0(SB), Y10, Y11
-	VADDPS     rowConstants<>+32(SB), Y11, Y11
-	VSUBPS     rowConstants<>+32(SB), Y11, Y11
-	VMULPS     rowConstants<>+64(SB), Y11, Y12
-	VSUBPS     Y12, Y10, Y12
-	VMULPS     rowConstants<>+96(SB), Y11, Y13
-	VSUBPS     Y13, Y12, Y12
-	VMULPS     rowConstants<>+128(SB), Y12, Y13
-	VADDPS     rowConstants<>+160(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+192(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+224(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+256(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+288(SB), Y13, Y13
-	VMULPS     Y12, Y12, Y14
-	VMULPS     Y14, Y13, Y13
-	VADDPS     Y12, Y13, Y12
-	VADDPS     Y0, Y12, Y12
-	VCVTTPS2DQ Y11, Y11
-	VPSRAD     $0x01, Y11, Y13
-	VPSUBD     Y13, Y11, Y11
-	VPADDD     rowConstants<>+608(SB), Y13, Y13
-	VPSLLD     $0x17, Y13, Y13
-	VPADDD     rowConstants<>+608(SB), Y11, Y11
-	VPSLLD     $0x17, Y11, Y11
-	VMULPS     Y13, Y12, Y12
-	VMULPS     Y11, Y12, Y11
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y4, Y4
-	VMOVUPS    96(AX)(BX*1), Y10
-	VSUBPS     Y1, Y10, Y10
-	VMULPS     rowConstants<>+0(SB), Y10, Y11
-	VADDPS     rowConstants<>+32(SB), Y11, Y11
-	VSUBPS     rowConstants<>+32(SB), Y11, Y11
-	VMULPS     rowConstants<>+64(SB), Y11, Y12
-	VSUBPS     Y12, Y10, Y12
-	VMULPS     rowConstants<>+96(SB), Y11, Y13
-	VSUBPS     Y13, Y12, Y12
-	VMULPS     rowConstants<>+128(SB), Y12, Y13
-	VADDPS     rowConstants<>+160(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+192(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+224(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+256(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+288(SB), Y13, Y13
-	VMULPS     Y12, Y12, Y14
-	VMULPS     Y14, Y13, Y13
-	VADDPS     Y12, Y13, Y12
-	VADDPS     Y0, Y12, Y12
-	VCVTTPS2DQ Y11, Y11
-	VPSRAD     $0x01, Y11, Y13
-	VPSUBD     Y13, Y11, Y11
-	VPADDD     rowConstants<>+608(SB), Y13, Y13
-	VPSLLD     $0x17, Y13, Y13
-	VPADDD     rowConstants<>+608(SB), Y11, Y11
-	VPSLLD     $0x17, Y11, Y11
-	VMULPS     Y13, Y12, Y12
-	VMULPS     Y11, Y12, Y11
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y5, Y5
-	VMOVUPS    128(AX)(BX*1), Y10
-	VSUBPS     Y1, Y10, Y10
-	VMULPS     rowConstants<>+0(SB), Y10, Y11
-	VADDPS     rowConstants<>+32(SB), Y11, Y11
-	VSUBPS     rowConstants<>+32(SB), Y11, Y11
-	VMULPS     rowConstants<>+64(SB), Y11, Y12
-	VSUBPS     Y12, Y10, Y12
-	VMULPS     rowConstants<>+96(SB), Y11, Y13
-	VSUBPS     Y13, Y12, Y12
-	VMULPS     rowConstants<>+128(SB), Y12, Y13
-	VADDPS     rowConstants<>+160(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+192(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+224(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+256(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+288(SB), Y13, Y13
-	VMULPS     Y12, Y12, Y14
-	VMULPS     Y14, Y13, Y13
-	VADDPS     Y12, Y13, Y12
-	VADDPS     Y0, Y12, Y12
-	VCVTTPS2DQ Y11, Y11
-	VPSRAD     $0x01, Y11, Y13
-	VPSUBD     Y13, Y11, Y11
-	VPADDD     rowConstants<>+608(SB), Y13, Y13
-	VPSLLD     $0x17, Y13, Y13
-	VPADDD     rowConstants<>+608(SB), Y11, Y11
-	VPSLLD     $0x17, Y11, Y11
-	VMULPS     Y13, Y12, Y12
-	VMULPS     Y11, Y12, Y11
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y6, Y6
-	VMOVUPS    160(AX)(BX*1), Y10
-	VSUBPS     Y1, Y10, Y10
-	VMULPS     rowConstants<>+0(SB), Y10, Y11
-	VADDPS     rowConstants<>+32(SB), Y11, Y11
-	VSUBPS     rowConstants<>+32(SB), Y11, Y11
-	VMULPS     rowConstants<>+64(SB), Y11, Y12
-	VSUBPS     Y12, Y10, Y12
-	VMULPS     rowConstants<>+96(SB), Y11, Y13
-	VSUBPS     Y13, Y12, Y12
-	VMULPS     rowConstants<>+128(SB), Y12, Y13
-	VADDPS     rowConstants<>+160(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+192(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+224(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+256(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+288(SB), Y13, Y13
-	VMULPS     Y12, Y12, Y14
-	VMULPS     Y14, Y13, Y13
-	VADDPS     Y12, Y13, Y12
-	VADDPS     Y0, Y12, Y12
-	VCVTTPS2DQ Y11, Y11
-	VPSRAD     $0x01, Y11, Y13
-	VPSUBD     Y13, Y11, Y11
-	VPADDD     rowConstants<>+608(SB), Y13, Y13
-	VPSLLD     $0x17, Y13, Y13
-	VPADDD     rowConstants<>+608(SB), Y11, Y11
-	VPSLLD     $0x17, Y11, Y11
-	VMULPS     Y13, Y12, Y12
-	VMULPS     Y11, Y12, Y11
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y7, Y7
-	VMOVUPS    192(AX)(BX*1), Y10
-	VSUBPS     Y1, Y10, Y10
-	VMULPS     rowConstants<>+0(SB), Y10, Y11
-	VADDPS     rowConstants<>+32(SB), Y11, Y11
-	VSUBPS     rowConstants<>+32(SB), Y11, Y11
-	VMULPS     rowConstants<>+64(SB), Y11, Y12
-	VSUBPS     Y12, Y10, Y12
-	VMULPS     rowConstants<>+96(SB), Y11, Y13
-	VSUBPS     Y13, Y12, Y12
-	VMULPS     rowConstants<>+128(SB), Y12, Y13
-	VADDPS     rowConstants<>+160(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+192(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+224(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+256(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+288(SB), Y13, Y13
-	VMULPS     Y12, Y12, Y14
-	VMULPS     Y14, Y13, Y13
-	VADDPS     Y12, Y13, Y12
-	VADDPS     Y0, Y12, Y12
-	VCVTTPS2DQ Y11, Y11
-	VPSRAD     $0x01, Y11, Y13
-	VPSUBD     Y13, Y11, Y11
-	VPADDD     rowConstants<>+608(SB), Y13, Y13
-	VPSLLD     $0x17, Y13, Y13
-	VPADDD     rowConstants<>+608(SB), Y11, Y11
-	VPSLLD     $0x17, Y11, Y11
-	VMULPS     Y13, Y12, Y12
-	VMULPS     Y11, Y12, Y11
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y8, Y8
-	VMOVUPS    224(AX)(BX*1), Y10
-	VSUBPS     Y1, Y10, Y10
-	VMULPS     rowConstants<>+0(SB), Y10, Y11
-	VADDPS     rowConstants<>+32(SB), Y11, Y11
-	VSUBPS     rowConstants<>+32(SB), Y11, Y11
-	VMULPS     rowConstants<>+64(SB), Y11, Y12
-	VSUBPS     Y12, Y10, Y12
-	VMULPS     rowConstants<>+96(SB), Y11, Y13
-	VSUBPS     Y13, Y12, Y12
-	VMULPS     rowConstants<>+128(SB), Y12, Y13
-	VADDPS     rowConstants<>+160(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+192(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+224(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+256(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+288(SB), Y13, Y13
-	VMULPS     Y12, Y12, Y14
-	VMULPS     Y14, Y13, Y13
-	VADDPS     Y12, Y13, Y12
-	VADDPS     Y0, Y12, Y12
-	VCVTTPS2DQ Y11, Y11
-	VPSRAD     $0x01, Y11, Y13
-	VPSUBD     Y13, Y11, Y11
-	VPADDD     rowConstants<>+608(SB), Y13, Y13
-	VPSLLD     $0x17, Y13, Y13
-	VPADDD     rowConstants<>+608(SB), Y11, Y11
-	VPSLLD     $0x17, Y11, Y11
-	VMULPS     Y13, Y12, Y12
-	VMULPS     Y11, Y12, Y11
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y9, Y9
-	ADDQ       $0x00000100, BX
-	SUBQ       $0x00000040, DX
-	JGE        loop1
+	VMOVUPS (AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VADDPS  Y10, Y2, Y2
+	VMOVUPS 32(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VADDPS  Y10, Y3, Y3
+	VMOVUPS 64(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VADDPS  Y10, Y4, Y4
+	VMOVUPS 96(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VADDPS  Y10, Y5, Y5
+	VMOVUPS 128(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VADDPS  Y10, Y6, Y6
+	VMOVUPS 160(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VADDPS  Y10, Y7, Y7
+	VMOVUPS 192(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VADDPS  Y10, Y8, Y8
+	VMOVUPS 224(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VADDPS  Y10, Y9, Y9
+	ADDQ    $0x00000100, BX
+	SUBQ    $0x00000040, DX
+	JGE     loop1
 
 test2:
 	ADDQ       $0x00000040, DX
@@ -4617,11 +4485,11 @@ test2:
 	VSUBPS     Y1, Y11, Y11
 	VMULPS     rowConstants<>+0(SB), Y11, Y12
 	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y12
-	VMULPS     rowConstants<>+64(SB), Y12, Y13
-	VSUBPS     Y13, Y11, Y13
-	VMULPS     rowConstants<>+96(SB), Y12, Y14
-	VSUBPS     Y14, Y13, Y13
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
 	VMULPS     rowConstants<>+128(SB), Y13, Y14
 	VADDPS     rowConstants<>+160(SB), Y14, Y14
 	VMULPS     Y13, Y14, Y14
@@ -4636,14 +4504,8 @@ test2:
 	VMULPS     Y15, Y14, Y14
 	VADDPS     Y13, Y14, Y13
 	VADDPS     Y0, Y13, Y13
-	VCVTTPS2DQ Y12, Y12
-	VPSRAD     $0x01, Y12, Y14
-	VPSUBD     Y14, Y12, Y12
-	VPADDD     rowConstants<>+608(SB), Y14, Y14
-	VPSLLD     $0x17, Y14, Y14
-	VPADDD     rowConstants<>+608(SB), Y12, Y12
 	VPSLLD     $0x17, Y12, Y12
-	VMULPS     Y14, Y13, Y13
+	VPADDD     Y0, Y12, Y12
 	VMULPS     Y12, Y13, Y12
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
 	VANDPS     Y11, Y12, Y11
@@ -4663,11 +4525,11 @@ test2:
 	VSUBPS     Y1, Y11, Y11
 	VMULPS     rowConstants<>+0(SB), Y11, Y12
 	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y12
-	VMULPS     rowConstants<>+64(SB), Y12, Y13
-	VSUBPS     Y13, Y11, Y13
-	VMULPS     rowConstants<>+96(SB), Y12, Y14
-	VSUBPS     Y14, Y13, Y13
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
 	VMULPS     rowConstants<>+128(SB), Y13, Y14
 	VADDPS     rowConstants<>+160(SB), Y14, Y14
 	VMULPS     Y13, Y14, Y14
@@ -4682,14 +4544,8 @@ test2:
 	VMULPS     Y15, Y14, Y14
 	VADDPS     Y13, Y14, Y13
 	VADDPS     Y0, Y13, Y13
-	VCVTTPS2DQ Y12, Y12
-	VPSRAD     $0x01, Y12, Y14
-	VPSUBD     Y14, Y12, Y12
-	VPADDD     rowConstants<>+608(SB), Y14, Y14
-	VPSLLD     $0x17, Y14, Y14
-	VPADDD     rowConstants<>+608(SB), Y12, Y12
 	VPSLLD     $0x17, Y12, Y12
-	VMULPS     Y14, Y13, Y13
+	VPADDD     Y0, Y12, Y12
 	VMULPS     Y12, Y13, Y12
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
 	VANDPS     Y11, Y12, Y11
@@ -4709,11 +4565,11 @@ test2:
 	VSUBPS     Y1, Y11, Y11
 	VMULPS     rowConstants<>+0(SB), Y11, Y12
 	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y12
-	VMULPS     rowConstants<>+64(SB), Y12, Y13
-	VSUBPS     Y13, Y11, Y13
-	VMULPS     rowConstants<>+96(SB), Y12, Y14
-	VSUBPS     Y14, Y13, Y13
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
 	VMULPS     rowConstants<>+128(SB), Y13, Y14
 	VADDPS     rowConstants<>+160(SB), Y14, Y14
 	VMULPS     Y13, Y14, Y14
@@ -4728,14 +4584,8 @@ test2:
 	VMULPS     Y15, Y14, Y14
 	VADDPS     Y13, Y14, Y13
 	VADDPS     Y0, Y13, Y13
-	VCVTTPS2DQ Y12, Y12
-	VPSRAD     $0x01, Y12, Y14
-	VPSUBD     Y14, Y12, Y12
-	VPADDD     rowConstants<>+608(SB), Y14, Y14
-	VPSLLD     $0x17, Y14, Y14
-	VPADDD     rowConstants<>+608(SB), Y12, Y12
 	VPSLLD     $0x17, Y12, Y12
-	VMULPS     Y14, Y13, Y13
+	VPADDD     Y0, Y12, Y12
 	VMULPS     Y12, Y13, Y12
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
 	VANDPS     Y11, Y12, Y11
@@ -4755,11 +4605,11 @@ test2:
 	VSUBPS     Y1, Y11, Y11
 	VMULPS     rowConstants<>+0(SB), Y11, Y12
 	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y12
-	VMULPS     rowConstants<>+64(SB), Y12, Y13
-	VSUBPS     Y13, Y11, Y13
-	VMULPS     rowConstants<>+96(SB), Y12, Y14
-	VSUBPS     Y14, Y13, Y13
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
 	VMULPS     rowConstants<>+128(SB), Y13, Y14
 	VADDPS     rowConstants<>+160(SB), Y14, Y14
 	VMULPS     Y13, Y14, Y14
@@ -4774,14 +4624,8 @@ test2:
 	VMULPS     Y15, Y14, Y14
 	VADDPS     Y13, Y14, Y13
 	VADDPS     Y0, Y13, Y13
-	VCVTTPS2DQ Y12, Y12
-	VPSRAD     $0x01, Y12, Y14
-	VPSUBD     Y14, Y12, Y12
-	VPADDD     rowConstants<>+608(SB), Y14, Y14
-	VPSLLD     $0x17, Y14, Y14
-	VPADDD     rowConstants<>+608(SB), Y12, Y12
 	VPSLLD     $0x17, Y12, Y12
-	VMULPS     Y14, Y13, Y13
+	VPADDD     Y0, Y12, Y12
 	VMULPS     Y12, Y13, Y12
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
 	VANDPS     Y11, Y12, Y11
@@ -4801,11 +4645,11 @@ test2:
 	VSUBPS     Y1, Y11, Y11
 	VMULPS     rowConstants<>+0(SB), Y11, Y12
 	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y12
-	VMULPS     rowConstants<>+64(SB), Y12, Y13
-	VSUBPS     Y13, Y11, Y13
-	VMULPS     rowConstants<>+96(SB), Y12, Y14
-	VSUBPS     Y14, Y13, Y13
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
 	VMULPS     rowConstants<>+128(SB), Y13, Y14
 	VADDPS     rowConstants<>+160(SB), Y14, Y14
 	VMULPS     Y13, Y14, Y14
@@ -4820,14 +4664,8 @@ test2:
 	VMULPS     Y15, Y14, Y14
 	VADDPS     Y13, Y14, Y13
 	VADDPS     Y0, Y13, Y13
-	VCVTTPS2DQ Y12, Y12
-	VPSRAD     $0x01, Y12, Y14
-	VPSUBD     Y14, Y12, Y12
-	VPADDD     rowConstants<>+608(SB), Y14, Y14
-	VPSLLD     $0x17, Y14, Y14
-	VPADDD     rowConstants<>+608(SB), Y12, Y12
 	VPSLLD     $0x17, Y12, Y12
-	VMULPS     Y14, Y13, Y13
+	VPADDD     Y0, Y12, Y12
 	VMULPS     Y12, Y13, Y12
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
 	VANDPS     Y11, Y12, Y11
@@ -4847,11 +4685,11 @@ test2:
 	VSUBPS     Y1, Y11, Y11
 	VMULPS     rowConstants<>+0(SB), Y11, Y12
 	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y12
-	VMULPS     rowConstants<>+64(SB), Y12, Y13
-	VSUBPS     Y13, Y11, Y13
-	VMULPS     rowConstants<>+96(SB), Y12, Y14
-	VSUBPS     Y14, Y13, Y13
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
 	VMULPS     rowConstants<>+128(SB), Y13, Y14
 	VADDPS     rowConstants<>+160(SB), Y14, Y14
 	VMULPS     Y13, Y14, Y14
@@ -4866,14 +4704,8 @@ test2:
 	VMULPS     Y15, Y14, Y14
 	VADDPS     Y13, Y14, Y13
 	VADDPS     Y0, Y13, Y13
-	VCVTTPS2DQ Y12, Y12
-	VPSRAD     $0x01, Y12, Y14
-	VPSUBD     Y14, Y12, Y12
-	VPADDD     rowConstants<>+608(SB), Y14, Y14
-	VPSLLD     $0x17, Y14, Y14
-	VPADDD     rowConstants<>+608(SB), Y12, Y12
 	VPSLLD     $0x17, Y12, Y12
-	VMULPS     Y14, Y13, Y13
+	VPADDD     Y0, Y12, Y12
 	VMULPS     Y12, Y13, Y12
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
 	VANDPS     Y11, Y12, Y11
@@ -4893,11 +4725,11 @@ test2:
 	VSUBPS     Y1, Y11, Y11
 	VMULPS     rowConstants<>+0(SB), Y11, Y12
 	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y12
-	VMULPS     rowConstants<>+64(SB), Y12, Y13
-	VSUBPS     Y13, Y11, Y13
-	VMULPS     rowConstants<>+96(SB), Y12, Y14
-	VSUBPS     Y14, Y13, Y13
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
 	VMULPS     rowConstants<>+128(SB), Y13, Y14
 	VADDPS     rowConstants<>+160(SB), Y14, Y14
 	VMULPS     Y13, Y14, Y14
@@ -4912,14 +4744,8 @@ test2:
 	VMULPS     Y15, Y14, Y14
 	VADDPS     Y13, Y14, Y13
 	VADDPS     Y0, Y13, Y13
-	VCVTTPS2DQ Y12, Y12
-	VPSRAD     $0x01, Y12, Y14
-	VPSUBD     Y14, Y12, Y12
-	VPADDD     rowConstants<>+608(SB), Y14, Y14
-	VPSLLD     $0x17, Y14, Y14
-	VPADDD     rowConstants<>+608(SB), Y12, Y12
 	VPSLLD     $0x17, Y12, Y12
-	VMULPS     Y14, Y13, Y13
+	VPADDD     Y0, Y12, Y12
 	VMULPS     Y12, Y13, Y12
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
 	VANDPS     Y11, Y12, Y11
@@ -4939,11 +4765,11 @@ test2:
 	VSUBPS     Y1, Y11, Y1
 	VMULPS     rowConstants<>+0(SB), Y1, Y11
 	VADDPS     rowConstants<>+32(SB), Y11, Y11
-	VSUBPS     rowConstants<>+32(SB), Y11, Y11
-	VMULPS     rowConstants<>+64(SB), Y11, Y12
-	VSUBPS     Y12, Y1, Y12
-	VMULPS     rowConstants<>+96(SB), Y11, Y13
-	VSUBPS     Y13, Y12, Y12
+	VSUBPS     rowConstants<>+32(SB), Y11, Y12
+	VMULPS     rowConstants<>+64(SB), Y12, Y13
+	VSUBPS     Y13, Y1, Y13
+	VMULPS     rowConstants<>+96(SB), Y12, Y12
+	VSUBPS     Y12, Y13, Y12
 	VMULPS     rowConstants<>+128(SB), Y12, Y13
 	VADDPS     rowConstants<>+160(SB), Y13, Y13
 	VMULPS     Y12, Y13, Y13
@@ -4957,16 +4783,10 @@ test2:
 	VMULPS     Y12, Y12, Y14
 	VMULPS     Y14, Y13, Y13
 	VADDPS     Y12, Y13, Y12
-	VADDPS     Y0, Y12, Y0
-	VCVTTPS2DQ Y11, Y11
-	VPSRAD     $0x01, Y11, Y12
-	VPSUBD     Y12, Y11, Y11
-	VPADDD     rowConstants<>+608(SB), Y12, Y12
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     rowConstants<>+608(SB), Y11, Y11
+	VADDPS     Y0, Y12, Y12
 	VPSLLD     $0x17, Y11, Y11
-	VMULPS     Y12, Y0, Y0
-	VMULPS     Y11, Y0, Y0
+	VPADDD     Y0, Y11, Y11
+	VMULPS     Y11, Y12, Y0
 	VCMPPS     $0x15, rowConstants<>+416(SB), Y1, Y1
 	VANDPS     Y1, Y0, Y0
 	VANDPS     Y10, Y0, Y0
@@ -4974,14 +4794,28 @@ test2:
 	SUBQ       $0x00000008, DX
 
 done3:
-	VMOVUPS Y2, (CX)
-	VMOVUPS Y3, 32(CX)
-	VMOVUPS Y4, 64(CX)
-	VMOVUPS Y5, 96(CX)
-	VMOVUPS Y6, 128(CX)
-	VMOVUPS Y7, 160(CX)
-	VMOVUPS Y8, 192(CX)
-	VMOVUPS Y9, 224(CX)
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	VMOVUPS      Y4, 64(CX)
+	VMOVUPS      Y5, 96(CX)
+	VMOVUPS      Y6, 128(CX)
+	VMOVUPS      Y7, 160(CX)
+	VMOVUPS      Y8, 192(CX)
+	VMOVUPS      Y9, 224(CX)
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPS       X0, X2, X2
+	VPSHUFD      $0x0e, X2, X0
+	VADDPS       X0, X2, X2
+	VPSHUFD      $0x01, X2, X0
+	VADDPS       X0, X2, X2
+	VMOVSS       X2, ret+32(FP)
 	VZEROUPPER
 	RET
 

@@ -128,12 +128,11 @@ func (wide Rows) largest(x *float32, n int) float32 {
 	return largest256(x, n)
 }
 
-func (wide Rows) expSum(acc *float32, x *float32, top float32, n int) {
+func (wide Rows) expSum(acc *float32, x *float32, top float32, n int) float32 {
 	if wide {
-		expSum512(acc, x, top, n)
-		return
+		return expSum512(acc, x, top, n)
 	}
-	expSum256(acc, x, top, n)
+	return expSum256(acc, x, top, n)
 }
 
 func (wide Rows) softmax(x *float32, top, inv, scale float32, n int) {

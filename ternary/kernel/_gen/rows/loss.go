@@ -30,8 +30,8 @@ func lossRoutines() []routine {
 			},
 		},
 		{
-			"expSum", "acc *float32, x *float32, top float32, n int", "",
-			"acc[j] += e^(x−top) in f32.Sum's order, x at most top or NaN.",
+			"expSum", "acc *float32, x *float32, top float32, n int", "float32",
+			"acc[j] += e^(x−top) in f32.Sum's order, x at most top or NaN; returns the fold of acc, which it leaves as it is.",
 			func(k *kern) {
 				k.holdExp(false)
 				x, sums, top := ptr("x"), ptr("acc"), k.spread("top")
@@ -47,6 +47,7 @@ func lossRoutines() []routine {
 				for j, v := range acc {
 					VMOVUPS(v, Mem{Base: sums, Disp: j * k.bytes()})
 				}
+				give(k.fold(acc, VADDPS))
 			},
 		},
 		{

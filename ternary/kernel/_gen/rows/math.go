@@ -26,9 +26,10 @@ func (k *kern) holdExp(upper bool) {
 	}
 }
 
-// exp is f32.Exp. Without upper x is at most 88.72 or NaN.
+// exp is f32.Exp. Without upper x is at most 88.02, where n is 127, or NaN.
 func (k *kern) exp(x reg.VecVirtual, upper bool) reg.VecVirtual {
-	n := k.sub(k.add(k.mul(x, k.c("log2e")), k.c("magic")), k.c("magic"))
+	t := k.add(k.mul(x, k.c("log2e")), k.c("magic"))
+	n := k.sub(t, k.c("magic"))
 	r := k.sub(x, k.mul(n, k.c("ln2Hi")))
 	r = k.sub(r, k.mul(n, k.c("ln2Lo")))
 	p := k.mul(r, k.c("p5"))
@@ -49,16 +50,24 @@ func (k *kern) exp(x reg.VecVirtual, upper bool) reg.VecVirtual {
 		}
 		return v
 	}
-	whole := k.vec()
-	VCVTTPS2DQ(n, whole)
-	first := k.vec()
-	VPSRAD(U8(1), whole, first)
-	second := k.two(VPSUBD, whole, first)
-	for _, exponent := range []reg.VecVirtual{first, second} {
-		VPADDD(k.c("bias"), exponent, exponent)
-		VPSLLD(U8(23), exponent, exponent)
+	if upper {
+		whole := k.vec()
+		VCVTTPS2DQ(n, whole)
+		first := k.vec()
+		VPSRAD(U8(1), whole, first)
+		second := k.two(VPSUBD, whole, first)
+		for _, exponent := range []reg.VecVirtual{first, second} {
+			VPADDD(k.c("bias"), exponent, exponent)
+			VPSLLD(U8(23), exponent, exponent)
+		}
+		y = k.mul(k.mul(y, first), second)
+	} else {
+		// One step is exact: n is at most 127, and a result that is not put to 0 below is normal. The low bits of t are n.
+		power := k.vec()
+		VPSLLD(U8(23), t, power)
+		VPADDD(k.c("one"), power, power)
+		y = k.mul(y, power)
 	}
-	y = k.mul(k.mul(y, first), second)
 	keep := k.vec()
 	VCMPPS(U8(notLess), k.c("lowest"), x, keep)
 	y = k.and(y, keep)
