@@ -35,4 +35,6 @@ func avx512Products(s *Set) {
 	s.OuterCodes, s.OuterFloat = amd64.OuterCodes512, amd64.OuterFloat512
 }
 
-func avx2Products(_ *Set) {}
+func avx2Products(s *Set) {
+	s.OuterCodes, s.OuterFloat = amd64.OuterCodes256, amd64.OuterFloat256
+}

@@ -6,7 +6,7 @@ const (
 	outerBlock    = 256 // kernel.OuterBlock; tokens summed before they are added to the gradient
 	outerStrip    = 32  // outputs that share one conversion of the activations
 	outerRows512  = 8   // of one tile
-	outerCols512  = 32
+	outerCols512  = 16
 	bytesPerFloat = 4
 )
 

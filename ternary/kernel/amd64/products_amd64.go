@@ -10,21 +10,21 @@ package amd64
 //go:noescape
 func packLeft512(dst *float32, a *float32, stride uintptr, inv *float32, n int, mask uint32)
 
-// packCodes512 writes float32(q[t·stride+c]), c < 32, to dst[t][c]. A clear bit of mask leaves out c: it is not read, and
+// packCodes512 writes float32(q[t·stride+c]), c < 16, to dst[t][c]. A clear bit of mask leaves out c: it is not read, and
 // 0. stride in bytes; n ≥ 1. AVX512F. Twin: generic.packRight.
 //
 //go:noescape
 func packCodes512(dst *float32, q *int8, stride uintptr, n int, mask uint32)
 
-// packFloats512 writes float32(q[t·stride+c]), c < 32, to dst[t][c]. A clear bit of mask leaves out c: it is not read, and
+// packFloats512 writes float32(q[t·stride+c]), c < 16, to dst[t][c]. A clear bit of mask leaves out c: it is not read, and
 // 0. stride in bytes; n ≥ 1. AVX512F. Twin: generic.packRight.
 //
 //go:noescape
 func packFloats512(dst *float32, q *float32, stride uintptr, n int, mask uint32)
 
 // outerTile512 adds Σ_t left[t][i]·right[t][c], summed from 0 in order and no product fused, to dst[i·stride+c] for
-// i < rows ≤ 8 and the c < 32 whose bit of mask is set. stride in bytes; n, rows ≥ 1. AVX512F. Twin: generic.outerTile.
-// Registers: 16 sums, 2 columns, 1 broadcast output, 2 products.
+// i < rows ≤ 8 and the c < 16 whose bit of mask is set. stride in bytes; n, rows ≥ 1. AVX512F. Twin: generic.outerTile.
+// Registers: 8 sums, a column, products.
 //
 //go:noescape
 func outerTile512(dst *float32, stride uintptr, left *float32, right *float32, n int, rows int, mask uint32)
@@ -102,3 +102,28 @@ func fillFloats512(tables *float32, columns *float32, groups int)
 //
 //go:noescape
 func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int)
+
+// packLeft256 writes a[t·stride+i]·inv[t], i < 32, to dst[i/4][t][i%4], panels of 256 tokens. Rows from rows on are not
+// read, and 0. stride in bytes; n ≥ 1. AVX2. Twin: generic.packLeft.
+//
+//go:noescape
+func packLeft256(dst *float32, a *float32, stride uintptr, inv *float32, n int, rows int)
+
+// packCodes256 writes float32(q[t·stride+c]), c < 16, to dst[t][c]. stride in bytes; n ≥ 1. AVX2. Twin:
+// generic.packRight.
+//
+//go:noescape
+func packCodes256(dst *float32, q *int8, stride uintptr, n int)
+
+// packFloats256 writes q[t·stride+c], c < 16, to dst[t][c]. Columns from cols on are not read, and 0. stride in bytes;
+// n ≥ 1. AVX2. Twin: generic.packRight.
+//
+//go:noescape
+func packFloats256(dst *float32, q *float32, stride uintptr, n int, cols int)
+
+// outerTile256 adds Σ_t left[t][i]·right[t][c], summed from 0 in order and no product fused, to dst[i·stride+c] for
+// i < rows ≤ 4 and c < cols ≤ 16. stride in bytes; n, rows ≥ 1. AVX2. Twin: generic.outerTile.
+// Registers: 8 sums, 2 columns, 1 broadcast output, 2 products; later 2 masks.
+//
+//go:noescape
+func outerTile256(dst *float32, stride uintptr, left *float32, right *float32, n int, rows int, cols int)

@@ -44,18 +44,13 @@ TEXT ·packCodes512(SB), NOSPLIT, $0-36
 	MOVQ  n+24(FP), BX
 	MOVL  mask+32(FP), SI
 	KMOVW SI, K1
-	SHRL  $0x10, SI
-	KMOVW SI, K2
 
 token:
 	VPMOVSXBD.Z (CX), K1, Z0
 	VCVTDQ2PS   Z0, Z0
-	VPMOVSXBD.Z 16(CX), K2, Z1
-	VCVTDQ2PS   Z1, Z1
 	VMOVUPS     Z0, (AX)
-	VMOVUPS     Z1, 64(AX)
 	ADDQ        DX, CX
-	ADDQ        $0x80, AX
+	ADDQ        $0x40, AX
 	DECQ        BX
 	JNZ         token
 	VZEROUPPER
@@ -70,16 +65,12 @@ TEXT ·packFloats512(SB), NOSPLIT, $0-36
 	MOVQ  n+24(FP), BX
 	MOVL  mask+32(FP), SI
 	KMOVW SI, K1
-	SHRL  $0x10, SI
-	KMOVW SI, K2
 
 token:
 	VMOVUPS.Z (CX), K1, Z0
-	VMOVUPS.Z 64(CX), K2, Z1
 	VMOVUPS   Z0, (AX)
-	VMOVUPS   Z1, 64(AX)
 	ADDQ      DX, CX
-	ADDQ      $0x80, AX
+	ADDQ      $0x40, AX
 	DECQ      BX
 	JNZ       token
 	VZEROUPPER
@@ -96,8 +87,6 @@ TEXT ·outerTile512(SB), NOSPLIT, $0-52
 	MOVQ   rows+40(FP), DI
 	MOVL   mask+48(FP), R8
 	KMOVW  R8, K1
-	SHRL   $0x10, R8
-	KMOVW  R8, K2
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -106,131 +95,74 @@ TEXT ·outerTile512(SB), NOSPLIT, $0-52
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
 
 token:
-	VMOVUPS      (BX), Z16
-	VMOVUPS      64(BX), Z17
-	VBROADCASTSS (DX), Z18
-	VMULPS       Z16, Z18, Z19
-	VADDPS       Z19, Z0, Z0
-	VMULPS       Z17, Z18, Z18
-	VADDPS       Z18, Z1, Z1
-	VBROADCASTSS 4(DX), Z18
-	VMULPS       Z16, Z18, Z19
-	VADDPS       Z19, Z2, Z2
-	VMULPS       Z17, Z18, Z18
-	VADDPS       Z18, Z3, Z3
-	VBROADCASTSS 8(DX), Z18
-	VMULPS       Z16, Z18, Z19
-	VADDPS       Z19, Z4, Z4
-	VMULPS       Z17, Z18, Z18
-	VADDPS       Z18, Z5, Z5
-	VBROADCASTSS 12(DX), Z18
-	VMULPS       Z16, Z18, Z19
-	VADDPS       Z19, Z6, Z6
-	VMULPS       Z17, Z18, Z18
-	VADDPS       Z18, Z7, Z7
-	VBROADCASTSS 16(DX), Z18
-	VMULPS       Z16, Z18, Z19
-	VADDPS       Z19, Z8, Z8
-	VMULPS       Z17, Z18, Z18
-	VADDPS       Z18, Z9, Z9
-	VBROADCASTSS 20(DX), Z18
-	VMULPS       Z16, Z18, Z19
-	VADDPS       Z19, Z10, Z10
-	VMULPS       Z17, Z18, Z18
-	VADDPS       Z18, Z11, Z11
-	VBROADCASTSS 24(DX), Z18
-	VMULPS       Z16, Z18, Z19
-	VADDPS       Z19, Z12, Z12
-	VMULPS       Z17, Z18, Z18
-	VADDPS       Z18, Z13, Z13
-	VBROADCASTSS 28(DX), Z18
-	VMULPS       Z16, Z18, Z16
-	VADDPS       Z16, Z14, Z14
-	VMULPS       Z17, Z18, Z16
-	VADDPS       Z16, Z15, Z15
-	ADDQ         $0x20, DX
-	ADDQ         $0x00000080, BX
-	DECQ         SI
-	JNZ          token
-	VMOVUPS.Z    (AX), K1, Z16
-	VADDPS       Z0, Z16, Z16
-	VMOVUPS      Z16, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z0
-	VADDPS       Z1, Z0, Z0
-	VMOVUPS      Z0, K2, 64(AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z0
-	VADDPS       Z2, Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z0
-	VADDPS       Z3, Z0, Z0
-	VMOVUPS      Z0, K2, 64(AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z0
-	VADDPS       Z4, Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z0
-	VADDPS       Z5, Z0, Z0
-	VMOVUPS      Z0, K2, 64(AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z0
-	VADDPS       Z6, Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z0
-	VADDPS       Z7, Z0, Z0
-	VMOVUPS      Z0, K2, 64(AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z0
-	VADDPS       Z8, Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z0
-	VADDPS       Z9, Z0, Z0
-	VMOVUPS      Z0, K2, 64(AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z0
-	VADDPS       Z10, Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z0
-	VADDPS       Z11, Z0, Z0
-	VMOVUPS      Z0, K2, 64(AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z0
-	VADDPS       Z12, Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z0
-	VADDPS       Z13, Z0, Z0
-	VMOVUPS      Z0, K2, 64(AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
-	VMOVUPS.Z    (AX), K1, Z0
-	VADDPS       Z14, Z0, Z0
-	VMOVUPS      Z0, K1, (AX)
-	VMOVUPS.Z    64(AX), K2, Z0
-	VADDPS       Z15, Z0, Z0
-	VMOVUPS      Z0, K2, 64(AX)
+	VMOVUPS     (BX), Z8
+	VMULPS.BCST (DX), Z8, Z9
+	VADDPS      Z9, Z0, Z0
+	VMULPS.BCST 4(DX), Z8, Z9
+	VADDPS      Z9, Z1, Z1
+	VMULPS.BCST 8(DX), Z8, Z9
+	VADDPS      Z9, Z2, Z2
+	VMULPS.BCST 12(DX), Z8, Z9
+	VADDPS      Z9, Z3, Z3
+	VMULPS.BCST 16(DX), Z8, Z9
+	VADDPS      Z9, Z4, Z4
+	VMULPS.BCST 20(DX), Z8, Z9
+	VADDPS      Z9, Z5, Z5
+	VMULPS.BCST 24(DX), Z8, Z9
+	VADDPS      Z9, Z6, Z6
+	VMULPS.BCST 28(DX), Z8, Z8
+	VADDPS      Z8, Z7, Z7
+	ADDQ        $0x20, DX
+	ADDQ        $0x40, BX
+	DECQ        SI
+	JNZ         token
+	VMOVUPS.Z   (AX), K1, Z8
+	VADDPS      Z0, Z8, Z8
+	VMOVUPS     Z8, K1, (AX)
+	DECQ        DI
+	JZ          done
+	ADDQ        CX, AX
+	VMOVUPS.Z   (AX), K1, Z0
+	VADDPS      Z1, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)
+	DECQ        DI
+	JZ          done
+	ADDQ        CX, AX
+	VMOVUPS.Z   (AX), K1, Z0
+	VADDPS      Z2, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)
+	DECQ        DI
+	JZ          done
+	ADDQ        CX, AX
+	VMOVUPS.Z   (AX), K1, Z0
+	VADDPS      Z3, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)
+	DECQ        DI
+	JZ          done
+	ADDQ        CX, AX
+	VMOVUPS.Z   (AX), K1, Z0
+	VADDPS      Z4, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)
+	DECQ        DI
+	JZ          done
+	ADDQ        CX, AX
+	VMOVUPS.Z   (AX), K1, Z0
+	VADDPS      Z5, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)
+	DECQ        DI
+	JZ          done
+	ADDQ        CX, AX
+	VMOVUPS.Z   (AX), K1, Z0
+	VADDPS      Z6, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)
+	DECQ        DI
+	JZ          done
+	ADDQ        CX, AX
+	VMOVUPS.Z   (AX), K1, Z0
+	VADDPS      Z7, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)
 
 done:
 	VZEROUPPER
@@ -1640,5 +1572,251 @@ word:
 	ADDQ    $0x00000100, AX
 	SUBQ    $0x04, SI
 	JNZ     row
+	VZEROUPPER
+	RET
+
+DATA laneMasks256<>+0(SB)/4, $-1
+DATA laneMasks256<>+4(SB)/4, $-1
+DATA laneMasks256<>+8(SB)/4, $-1
+DATA laneMasks256<>+12(SB)/4, $-1
+DATA laneMasks256<>+16(SB)/4, $-1
+DATA laneMasks256<>+20(SB)/4, $-1
+DATA laneMasks256<>+24(SB)/4, $-1
+DATA laneMasks256<>+28(SB)/4, $-1
+DATA laneMasks256<>+32(SB)/4, $-1
+DATA laneMasks256<>+36(SB)/4, $-1
+DATA laneMasks256<>+40(SB)/4, $-1
+DATA laneMasks256<>+44(SB)/4, $-1
+DATA laneMasks256<>+48(SB)/4, $-1
+DATA laneMasks256<>+52(SB)/4, $-1
+DATA laneMasks256<>+56(SB)/4, $-1
+DATA laneMasks256<>+60(SB)/4, $-1
+DATA laneMasks256<>+64(SB)/4, $-1
+DATA laneMasks256<>+68(SB)/4, $-1
+DATA laneMasks256<>+72(SB)/4, $-1
+DATA laneMasks256<>+76(SB)/4, $-1
+DATA laneMasks256<>+80(SB)/4, $-1
+DATA laneMasks256<>+84(SB)/4, $-1
+DATA laneMasks256<>+88(SB)/4, $-1
+DATA laneMasks256<>+92(SB)/4, $-1
+DATA laneMasks256<>+96(SB)/4, $-1
+DATA laneMasks256<>+100(SB)/4, $-1
+DATA laneMasks256<>+104(SB)/4, $-1
+DATA laneMasks256<>+108(SB)/4, $-1
+DATA laneMasks256<>+112(SB)/4, $-1
+DATA laneMasks256<>+116(SB)/4, $-1
+DATA laneMasks256<>+120(SB)/4, $-1
+DATA laneMasks256<>+124(SB)/4, $-1
+DATA laneMasks256<>+128(SB)/4, $+0
+DATA laneMasks256<>+132(SB)/4, $+0
+DATA laneMasks256<>+136(SB)/4, $+0
+DATA laneMasks256<>+140(SB)/4, $+0
+DATA laneMasks256<>+144(SB)/4, $+0
+DATA laneMasks256<>+148(SB)/4, $+0
+DATA laneMasks256<>+152(SB)/4, $+0
+DATA laneMasks256<>+156(SB)/4, $+0
+DATA laneMasks256<>+160(SB)/4, $+0
+DATA laneMasks256<>+164(SB)/4, $+0
+DATA laneMasks256<>+168(SB)/4, $+0
+DATA laneMasks256<>+172(SB)/4, $+0
+DATA laneMasks256<>+176(SB)/4, $+0
+DATA laneMasks256<>+180(SB)/4, $+0
+DATA laneMasks256<>+184(SB)/4, $+0
+DATA laneMasks256<>+188(SB)/4, $+0
+DATA laneMasks256<>+192(SB)/4, $+0
+DATA laneMasks256<>+196(SB)/4, $+0
+DATA laneMasks256<>+200(SB)/4, $+0
+DATA laneMasks256<>+204(SB)/4, $+0
+DATA laneMasks256<>+208(SB)/4, $+0
+DATA laneMasks256<>+212(SB)/4, $+0
+DATA laneMasks256<>+216(SB)/4, $+0
+DATA laneMasks256<>+220(SB)/4, $+0
+DATA laneMasks256<>+224(SB)/4, $+0
+DATA laneMasks256<>+228(SB)/4, $+0
+DATA laneMasks256<>+232(SB)/4, $+0
+DATA laneMasks256<>+236(SB)/4, $+0
+DATA laneMasks256<>+240(SB)/4, $+0
+DATA laneMasks256<>+244(SB)/4, $+0
+DATA laneMasks256<>+248(SB)/4, $+0
+DATA laneMasks256<>+252(SB)/4, $+0
+GLOBL laneMasks256<>(SB), RODATA|NOPTR, $256
+
+// func packLeft256(dst *float32, a *float32, stride uintptr, inv *float32, n int, rows int)
+// Requires: AVX
+TEXT ·packLeft256(SB), NOSPLIT, $0-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    inv+24(FP), BX
+	MOVQ    n+32(FP), SI
+	MOVQ    rows+40(FP), DI
+	LEAQ    laneMasks256<>+0(SB), R8
+	MOVQ    $0x00000020, R9
+	SUBQ    DI, R9
+	VMOVDQU (R8)(R9*4), Y0
+	VMOVDQU 32(R8)(R9*4), Y1
+	VMOVDQU 64(R8)(R9*4), Y2
+	VMOVDQU 96(R8)(R9*4), Y3
+
+token:
+	VBROADCASTSS (BX), Y4
+	VMASKMOVPS   (CX), Y0, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      X5, (AX)
+	VEXTRACTF128 $0x01, Y5, 4096(AX)
+	VMASKMOVPS   32(CX), Y1, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      X5, 8192(AX)
+	VEXTRACTF128 $0x01, Y5, 12288(AX)
+	VMASKMOVPS   64(CX), Y2, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      X5, 16384(AX)
+	VEXTRACTF128 $0x01, Y5, 20480(AX)
+	VMASKMOVPS   96(CX), Y3, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      X5, 24576(AX)
+	VEXTRACTF128 $0x01, Y5, 28672(AX)
+	ADDQ         DX, CX
+	ADDQ         $0x04, BX
+	ADDQ         $0x10, AX
+	DECQ         SI
+	JNZ          token
+	VZEROUPPER
+	RET
+
+// func packCodes256(dst *float32, q *int8, stride uintptr, n int)
+// Requires: AVX, AVX2
+TEXT ·packCodes256(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ q+8(FP), CX
+	MOVQ stride+16(FP), DX
+	MOVQ n+24(FP), BX
+
+token:
+	VPMOVSXBD (CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VPMOVSXBD 8(CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      DX, CX
+	ADDQ      $0x40, AX
+	DECQ      BX
+	JNZ       token
+	VZEROUPPER
+	RET
+
+// func packFloats256(dst *float32, q *float32, stride uintptr, n int, cols int)
+// Requires: AVX
+TEXT ·packFloats256(SB), NOSPLIT, $0-40
+	MOVQ    cols+32(FP), AX
+	LEAQ    laneMasks256<>+0(SB), CX
+	MOVQ    $0x00000020, DX
+	SUBQ    AX, DX
+	VMOVDQU (CX)(DX*4), Y0
+	VMOVDQU 32(CX)(DX*4), Y1
+	MOVQ    dst+0(FP), AX
+	MOVQ    q+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    n+24(FP), BX
+
+token:
+	VMASKMOVPS (CX), Y0, Y2
+	VMOVUPS    Y2, (AX)
+	VMASKMOVPS 32(CX), Y1, Y2
+	VMOVUPS    Y2, 32(AX)
+	ADDQ       DX, CX
+	ADDQ       $0x40, AX
+	DECQ       BX
+	JNZ        token
+	VZEROUPPER
+	RET
+
+// func outerTile256(dst *float32, stride uintptr, left *float32, right *float32, n int, rows int, cols int)
+// Requires: AVX
+TEXT ·outerTile256(SB), NOSPLIT, $0-56
+	MOVQ   dst+0(FP), AX
+	MOVQ   stride+8(FP), CX
+	MOVQ   left+16(FP), DX
+	MOVQ   right+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   rows+40(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+token:
+	VMOVUPS      (BX), Y8
+	VMOVUPS      32(BX), Y9
+	VBROADCASTSS (DX), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y1, Y1
+	VBROADCASTSS 4(DX), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y3, Y3
+	VBROADCASTSS 8(DX), Y10
+	VMULPS       Y8, Y10, Y11
+	VADDPS       Y11, Y4, Y4
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y5, Y5
+	VBROADCASTSS 12(DX), Y10
+	VMULPS       Y8, Y10, Y8
+	VADDPS       Y8, Y6, Y6
+	VMULPS       Y9, Y10, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x10, DX
+	ADDQ         $0x40, BX
+	DECQ         SI
+	JNZ          token
+	MOVQ         cols+48(FP), DX
+	LEAQ         laneMasks256<>+0(SB), BX
+	MOVQ         $0x00000020, SI
+	SUBQ         DX, SI
+	VMOVDQU      (BX)(SI*4), Y8
+	VMOVDQU      32(BX)(SI*4), Y9
+	VMASKMOVPS   (AX), Y8, Y10
+	VADDPS       Y0, Y10, Y10
+	VMASKMOVPS   Y10, Y8, (AX)
+	VMASKMOVPS   32(AX), Y9, Y0
+	VADDPS       Y1, Y0, Y0
+	VMASKMOVPS   Y0, Y9, 32(AX)
+	DECQ         DI
+	JZ           done
+	ADDQ         CX, AX
+	VMASKMOVPS   (AX), Y8, Y0
+	VADDPS       Y2, Y0, Y0
+	VMASKMOVPS   Y0, Y8, (AX)
+	VMASKMOVPS   32(AX), Y9, Y0
+	VADDPS       Y3, Y0, Y0
+	VMASKMOVPS   Y0, Y9, 32(AX)
+	DECQ         DI
+	JZ           done
+	ADDQ         CX, AX
+	VMASKMOVPS   (AX), Y8, Y0
+	VADDPS       Y4, Y0, Y0
+	VMASKMOVPS   Y0, Y8, (AX)
+	VMASKMOVPS   32(AX), Y9, Y0
+	VADDPS       Y5, Y0, Y0
+	VMASKMOVPS   Y0, Y9, 32(AX)
+	DECQ         DI
+	JZ           done
+	ADDQ         CX, AX
+	VMASKMOVPS   (AX), Y8, Y0
+	VADDPS       Y6, Y0, Y0
+	VMASKMOVPS   Y0, Y8, (AX)
+	VMASKMOVPS   32(AX), Y9, Y0
+	VADDPS       Y7, Y0, Y0
+	VMASKMOVPS   Y0, Y9, 32(AX)
+
+done:
 	VZEROUPPER
 	RET

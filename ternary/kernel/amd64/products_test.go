@@ -16,7 +16,8 @@ import (
 var multiplies = map[string]string{
 	"emitInts512": "VMULPS.BCST", "emitFloats512": "VMULPS.BCST",
 	"matVec512x4": "VMULPS", "matVec512x1": "VMULPS",
-	"packLeft512": "VMULPS", "outerTile512": "VMULPS",
+	"packLeft512": "VMULPS", "outerTile512": "VMULPS.BCST",
+	"packLeft256": "VMULPS", "outerTile256": "VMULPS",
 }
 
 // multiplying matches integer and float products, sums of products, fused forms, divisions and logarithmic tricks.

@@ -26,6 +26,11 @@ func main() {
 	transposeFloats512()
 	fillTables("fillFloats512", zmm, floats)
 	addRows("addFloats512", zmm, floats)
+	table := laneMasks()
+	packLeft256(table)
+	packCodes256()
+	packFloats256(table)
+	outerTile256(table)
 	Generate()
 }
 
