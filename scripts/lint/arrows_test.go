@@ -55,7 +55,6 @@ func doors() map[string]string {
 		"google.golang.org/protobuf":         "train/metrics", // the wire format of TensorBoard events
 		"github.com/urfave/cli":              "cmd",
 		"github.com/guptarohit/asciigraph":   "cmd/mmfree/internal/ui",
-		"github.com/schollz/progressbar":     "cmd/mmfree/internal/ui",
 		"golang.org/x/term":                  "cmd/mmfree/internal/ui",
 	}
 }
