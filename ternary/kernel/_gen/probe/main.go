@@ -1,0 +1,116 @@
+// Command probe writes the routines that measure a machine's limits: the fastest way to read memory, and the fastest
+// way to multiply and add floats. Run it with go generate in ternary/kernel/amd64.
+//
+// They are no kernels: nothing that they compute is used, and the second fuses products and sums, which no kernel does.
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+const (
+	loopBytes = 512 // of one pass of the reading loop
+	chains    = 12  // two fused operations a cycle, each five cycles at most, and some to spare
+	unrolled  = 4   // operations of each chain in a pass of the loop
+)
+
+func main() {
+	ConstraintExpr("amd64,!noasm")
+	for _, wide := range []bool{true, false} {
+		readSum(wide)
+		fusedPeak(wide)
+	}
+	Generate()
+}
+
+// vector returns the routines' suffix, a register, its bytes and the instructions needed.
+func vector(wide bool) (suffix, needs string, bytes int, register func() VecVirtual) {
+	if wide {
+		return "512", "AVX512F", 64, ZMM
+	}
+	return "256", "AVX2, FMA", 32, YMM
+}
+
+// readSum sums 64-bit words, in as few instructions a line as there can be. Asking for lines ahead of time changes nothing
+// from memory (28 GB/s either way on Zen 4, where one thread takes what there is) and costs a fifth of the rate in caches.
+func readSum(wide bool) {
+	suffix, needs, bytes, register := vector(wide)
+	TEXT("readSum"+suffix, NOSPLIT, "func(p *byte, n int) uint64")
+	Doc(fmt.Sprintf("readSum%s returns the sum of the 64-bit words of n bytes, a multiple of %d, at least one. %s.", suffix, loopBytes, needs))
+	Pragma("noescape")
+	p, n := Load(Param("p"), GP64()), Load(Param("n"), GP64())
+	sums := make([]VecVirtual, loopBytes/bytes/2)
+	for i := range sums {
+		sums[i] = register()
+		if wide {
+			VPXORQ(sums[i], sums[i], sums[i])
+		} else {
+			VPXOR(sums[i], sums[i], sums[i])
+		}
+	}
+	Label("block")
+	for at := 0; at < loopBytes; at += bytes {
+		s := sums[at/bytes%len(sums)]
+		VPADDQ(Mem{Base: p, Disp: at}, s, s)
+	}
+	ADDQ(U32(loopBytes), p)
+	SUBQ(U32(loopBytes), n)
+	JNZ(LabelRef("block"))
+	for i := len(sums) / 2; i > 0; i /= 2 {
+		for j := range i {
+			VPADDQ(sums[i+j], sums[j], sums[j])
+		}
+	}
+	half := YMM()
+	if wide {
+		VEXTRACTI64X4(Imm(1), sums[0], half)
+		VPADDQ(sums[0].AsY(), half, half)
+	} else {
+		VMOVDQA(sums[0], half)
+	}
+	quarter := XMM()
+	VEXTRACTI128(Imm(1), half, quarter)
+	VPADDQ(half.AsX(), quarter, quarter)
+	low, high := GP64(), GP64()
+	VMOVQ(quarter, low)
+	VPEXTRQ(Imm(1), quarter, high)
+	ADDQ(high, low)
+	Store(low, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// fusedPeak runs independent chains of x = x·½ + ½, which stay at 1.
+func fusedPeak(wide bool) {
+	suffix, needs, bytes, register := vector(wide)
+	flops := 2 * bytes / 4 * chains * unrolled // package amd64's Probe counts by it
+	TEXT("fusedPeak"+suffix, NOSPLIT, "func(loops int, half float32) float32")
+	Doc(fmt.Sprintf("fusedPeak%s executes loops times %d floating point operations, loops ≥ 1, and returns 1 for half = 0.5. %s.", suffix, flops, needs))
+	loops := Load(Param("loops"), GP64())
+	x := Load(Param("half"), XMM())
+	half := register()
+	VBROADCASTSS(x, half)
+	values := make([]VecVirtual, chains)
+	for i := range values {
+		values[i] = register()
+		VADDPS(half, half, values[i])
+	}
+	Label("pass")
+	for range unrolled {
+		for _, v := range values {
+			VFMADD213PS(half, half, v)
+		}
+	}
+	DECQ(loops)
+	JNZ(LabelRef("pass"))
+	for _, v := range values[1:] {
+		VMAXPS(v, values[0], values[0])
+	}
+	Store(values[0].AsX(), ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
