@@ -127,3 +127,54 @@ func packFloats256(dst *float32, q *float32, stride uintptr, n int, cols int)
 //
 //go:noescape
 func outerTile256(dst *float32, stride uintptr, left *float32, right *float32, n int, rows int, cols int)
+
+// transposeCodes256 writes x[offsets[t]+k] to dst[k][t], t < 16, k < 16·blocks. blocks ≥ 1. AVX2.
+//
+//go:noescape
+func transposeCodes256(dst *int8, x *int8, offsets *uintptr, blocks int)
+
+// fillWords256 writes, for each group of three columns v0 v1 v2 (16 bytes apart, tokens side by side), the sums
+// 0±v0±v1±v2 of all codes 0…26, 32 bytes each, a group's tables end to end. groups ≥ 1. AVX2.
+//
+//go:noescape
+func fillWords256(tables *int16, columns *int8, groups int)
+
+// of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX2, BMI2.
+// Registers: 4 sums; a load takes four rows' words, rotations cut each code out as a table offset.
+//
+//go:noescape
+func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
+
+// widen256 adds the 16 sums of each row to wide and clears them. rows ≥ 1. AVX2. Twin: generic.flush.
+//
+//go:noescape
+func widen256(wide *int32, sums *int16, rows int)
+
+// emitInts256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows ≤ 8; sums has all
+// eight rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX2.
+//
+//go:noescape
+func emitInts256(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *float32, tokens int, rows int)
+
+// transposeFloats256 writes y[offsets[t]+k] to dst[k][t], t < 8, k < 8·blocks. blocks ≥ 1. AVX2.
+//
+//go:noescape
+func transposeFloats256(dst *float32, y *float32, offsets *uintptr, blocks int)
+
+// fillFloats256 writes, for each group of three columns v0 v1 v2 (32 bytes apart, tokens side by side), the sums
+// 0±v0±v1±v2 of all codes 0…26, 32 bytes each, a group's tables end to end. groups ≥ 1. AVX2.
+//
+//go:noescape
+func fillFloats256(tables *float32, columns *float32, groups int)
+
+// of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX2, BMI2.
+// Registers: 12 sums; a load takes four rows' words, rotations cut each code out as a table offset.
+//
+//go:noescape
+func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int)
+
+// emitFloats256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows ≤ 8; sums has all
+// eight rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX2.
+//
+//go:noescape
+func emitFloats256(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, rows int)

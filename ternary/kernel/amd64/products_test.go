@@ -15,6 +15,7 @@ import (
 // products, and so all that sees a ternary weight, holds additions only.
 var multiplies = map[string]string{
 	"emitInts512": "VMULPS.BCST", "emitFloats512": "VMULPS.BCST",
+	"emitInts256": "VMULPS", "emitFloats256": "VMULPS",
 	"matVec512x4": "VMULPS", "matVec512x1": "VMULPS",
 	"packLeft512": "VMULPS", "outerTile512": "VMULPS.BCST",
 	"packLeft256": "VMULPS", "outerTile256": "VMULPS",
@@ -61,4 +62,28 @@ func multiplyFaults(text string, allowed map[string]string) []string {
 		}
 	}
 	return faults
+}
+
+// TestProductsNeedWhatIsDetected: kernel's dispatch asks for these features and no others.
+func TestProductsNeedWhatIsDetected(t *testing.T) {
+	text, err := os.ReadFile("products_amd64.s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	always := []string{"SSE2", "CMOV", "MMX+"} // of every amd64 (avo counts PREFETCHT0 as MMX+)
+	detected := map[string][]string{
+		"256": slices.Concat(always, []string{ "AVX", "AVX2", "BMI2"}),
+		"512": slices.Concat(always, []string{ "AVX", "AVX2", "BMI2", "AVX512F", "AVX512BW", "AVX512VL", "AVX512DQ"}),
+	}
+	routines := regexp.MustCompile(`// Requires: (.*)\nTEXT ·\w+?(256|512)`).FindAllStringSubmatch(string(text), -1)
+	if len(routines) != strings.Count(string(text), "\nTEXT ") {
+		t.Errorf("%d routines name what they need and end in 256 or 512; there are %d", len(routines), strings.Count(string(text), "\nTEXT "))
+	}
+	for _, r := range routines {
+		for _, feature := range strings.Split(r[1], ", ") {
+			if !slices.Contains(detected[r[2]], feature) {
+				t.Errorf("a routine of %s bits needs %s: %s", r[2], feature, r[0])
+			}
+		}
+	}
 }

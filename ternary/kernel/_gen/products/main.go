@@ -31,6 +31,15 @@ func main() {
 	packCodes256()
 	packFloats256(table)
 	outerTile256(table)
+	transposeCodes256()
+	fillTables("fillWords256", ymm, words)
+	addRows("addWords256", ymm, words)
+	widen256()
+	emit256("emitInts256", "int32", true, table)
+	transposeFloats256()
+	fillTables("fillFloats256", ymm, floats)
+	addRows("addFloats256", ymm, floats)
+	emit256("emitFloats256", "float32", false, table)
 	Generate()
 }
 

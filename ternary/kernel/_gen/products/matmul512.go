@@ -40,29 +40,13 @@ func transposeCodes512() {
 			}
 		}
 	}
-	// Three steps of interleaving: bytes, pairs, quads; each doubles the tokens that stand together.
-	interleave := func(low, high func(...Op), n int, from []VecVirtual) []VecVirtual {
-		to := make([]VecVirtual, 8)
-		for first := 0; first < 8; first += 2 * n {
-			for i := range n {
-				a, b := from[first+i], from[first+n+i]
-				l, h := ZMM(), ZMM()
-				low(b, a, l)
-				high(b, a, h)
-				to[first+2*i], to[first+2*i+1] = l, h
-			}
-		}
-		return to
-	}
-	pairs := interleave(VPUNPCKLBW, VPUNPCKHBW, 1, v[:])
-	quads := interleave(VPUNPCKLWD, VPUNPCKHWD, 2, pairs)
-	for i, c := range interleave(VPUNPCKLDQ, VPUNPCKHDQ, 4, quads) {
+	for i, c := range interleaveBytes(ZMM, v[:]) {
 		out := ZMM()
 		VPERMQ(c, order, out)
 		VMOVDQU64(out, Mem{Base: dst, Disp: 64 * i})
 	}
 	ADDQ(Imm(16), x)
-	ADDQ(U32(16*colBytes), dst)
+	ADDQ(U32(16*32), dst)
 	SHRQ(Imm(16), mask)
 	JNZ(LabelRef("columns"))
 	VZEROUPPER()
@@ -125,43 +109,6 @@ func emit512(name, typ string, integer bool) {
 	Label("done")
 	VZEROUPPER()
 	RET()
-}
-
-// transpose16 turns 16 rows of 16 dwords into columns.
-func transpose16(v [16]VecVirtual) (columns [16]VecVirtual) {
-	var quads [4][4]VecVirtual // quads[q][j]: lane L holds column 4L+j of rows 4q…4q+3
-	for q := range quads {
-		var pairs [4]VecVirtual
-		for i := range 2 {
-			a, b := v[4*q+2*i], v[4*q+2*i+1]
-			pairs[2*i], pairs[2*i+1] = ZMM(), ZMM()
-			VUNPCKLPS(b, a, pairs[2*i])
-			VUNPCKHPS(b, a, pairs[2*i+1])
-		}
-		for i := range 2 {
-			a, b := pairs[i], pairs[2+i]
-			quads[q][2*i], quads[q][2*i+1] = ZMM(), ZMM()
-			VUNPCKLPD(b, a, quads[q][2*i])
-			VUNPCKHPD(b, a, quads[q][2*i+1])
-		}
-	}
-	for j := range 4 {
-		var part [2][2]VecVirtual // [lanes 0 1 or 2 3][quads 0 1 or 2 3]
-		for half, lanes := range []uint64{0x44, 0xee} {
-			for i := range 2 {
-				part[half][i] = ZMM()
-				VSHUFF32X4(Imm(lanes), quads[2*i+1][j], quads[2*i][j], part[half][i])
-			}
-		}
-		for half := range 2 {
-			for odd, lanes := range []uint64{0x88, 0xdd} {
-				c := ZMM()
-				VSHUFF32X4(Imm(lanes), part[half][1], part[half][0], c)
-				columns[4*(2*half+odd)+j] = c
-			}
-		}
-	}
-	return columns
 }
 
 // transposeFloats512 brings the values of 16 tokens side by side.

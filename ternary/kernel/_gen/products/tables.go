@@ -9,10 +9,9 @@ import (
 )
 
 const (
-	trits    = 3  // of a group
-	groups   = 3  // of a word
-	entries  = 27 // of a group's table
-	colBytes = 32 // one column of codes, of up to 32 tokens
+	trits   = 3  // of a group
+	groups  = 3  // of a word
+	entries = 27 // of a group's table
 )
 
 // element is what lanes hold: 16-bit sums of codes, or float32.
@@ -51,7 +50,7 @@ func zero(v vector, r VecVirtual) {
 func fillTables(name string, v vector, e element) {
 	from, stride := "*"+e.name, v.bytes
 	if e.chains == 1 {
-		from, stride = "*int8", colBytes
+		from, stride = "*int8", v.bytes/2 // as many bytes as lanes of words
 	}
 	routine(name, fmt.Sprintf("func(tables *%s, columns %s, groups int)", e.name, from))
 	Doc(fmt.Sprintf("%s writes, for each group of three columns v0 v1 v2 (%d bytes apart, tokens side by side), the sums", name, stride),

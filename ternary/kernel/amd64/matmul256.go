@@ -1,0 +1,154 @@
+//go:build amd64 && !noasm
+
+package amd64
+
+import "mmfree/ternary/pack"
+
+// Tile256 is the number of tokens whose 16-bit sums fill a register.
+const Tile256 = 16
+
+const (
+	floatTile256 = 8 // tokens
+	emitted256   = 8 // rows and tokens of one transposition
+	// Columns that a transposition reads, in whole blocks: of rows that end before, a filled-up copy is read.
+	codeBlock256  = 16
+	codeCols256   = (colsPerPass + codeBlock256 - 1) / codeBlock256 * codeBlock256
+	floatBlock256 = 8
+	floatCols256  = (colsPerPass + floatBlock256 - 1) / floatBlock256 * floatBlock256
+)
+
+type matMulScratch256 struct {
+	tables  [groupsPerPass * codesPerRow][Tile256]int16
+	columns [codeCols256][Tile256]int8
+	sums    [rowsPerPass][Tile256]int16
+	wide    [rowsPerPass][Tile256]int32
+	offsets [Tile256]uintptr // of the tokens' codes; absent tokens read the last one's
+	last    [Tile256][codeCols256]int8
+}
+
+var matMulShelf256 shelf[matMulScratch256]
+
+// MatMul256 is kernel.Set.MatMul.
+func MatMul256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
+	if n < 1 || s0 >= s1 {
+		return
+	}
+	_, _, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], x[n*w.Cols-1], scale[n-1]
+	sc := matMulShelf256.take()
+	for t := 0; t < n; t += Tile256 {
+		sc.multiply(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], min(Tile256, n-t))
+	}
+	matMulShelf256.put(sc)
+}
+
+func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
+	nw := pack.WordsPerRow(w.Cols)
+	for ; s0 < s1; s0 += supersPerPass {
+		end := min(s0+supersPerPass, s1)
+		first := s0 * pack.SuperblockRows
+		rows := min(end*pack.SuperblockRows, pack.PaddedRows(w.Rows)) - first
+		clear(sc.sums[:rows])
+		clear(sc.wide[:rows])
+		for j := 0; j < nw; j += wordsPerPass {
+			nb := min(wordsPerPass, nw-j)
+			sc.transpose(x, w.Cols, j*pack.TritsPerWord, n)
+			fillWords256(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
+			for s := s0; s < end; s++ {
+				at, sr, words := w.Superblock(s)
+				addWords256(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb)
+			}
+			if j+nb == nw || j/wordsPerPass%passesPerWiden == passesPerWiden-1 {
+				widen256(&sc.wide[0][0], &sc.sums[0][0], rows)
+			}
+		}
+		rows = min(rows, w.Rows-first)
+		for r := 0; r < rows; r += emitted256 {
+			for t := 0; t < n; t += emitted256 {
+				emitInts256(&dst[t*ldd+first+r], uintptr(ldd)*bytesPerFloat, &sc.wide[r][t], Tile256*bytesPerFloat,
+					&scale[t], min(emitted256, n-t), min(emitted256, rows-r))
+			}
+		}
+	}
+}
+
+// transpose fills columns with those of n tokens' codes from k.
+func (sc *matMulScratch256) transpose(x []int8, K, k, n int) {
+	from, stride := &x[k], K
+	if k+codeCols256 > K {
+		cols := min(colsPerPass, K-k)
+		for t := range n {
+			copy(sc.last[t][:cols], x[t*K+k:])
+		}
+		from, stride = &sc.last[0][0], codeCols256
+	}
+	for t := range sc.offsets {
+		sc.offsets[t] = uintptr(min(t, n-1) * stride)
+	}
+	transposeCodes256(&sc.columns[0][0], from, &sc.offsets[0], codeCols256/codeBlock256)
+}
+
+type floatScratch256 struct {
+	tables  [groupsPerPass * codesPerRow][floatTile256]float32
+	columns [floatCols256][floatTile256]float32
+	total   [rowsPerPass][floatTile256]float32
+	scale   [floatTile256]float32
+	offsets [floatTile256]uintptr // of the tokens' values; absent tokens read the last one's
+	last    [floatTile256][floatCols256]float32
+}
+
+var floatShelf256 shelf[floatScratch256]
+
+// MatMulFloat256 is kernel.Set.MatMulFloat. A pass of words is its block of 54 columns.
+func MatMulFloat256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int, scale float32) {
+	if n < 1 || s0 >= s1 {
+		return
+	}
+	_, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], y[n*w.Cols-1]
+	sc := floatShelf256.take()
+	for t := range sc.scale {
+		sc.scale[t] = scale
+	}
+	for t := 0; t < n; t += floatTile256 {
+		sc.multiply(dst[t*ldd:], ldd, w, s0, s1, y[t*w.Cols:], min(floatTile256, n-t))
+	}
+	floatShelf256.put(sc)
+}
+
+func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int) {
+	nw := pack.WordsPerRow(w.Cols)
+	for ; s0 < s1; s0 += supersPerPass {
+		end := min(s0+supersPerPass, s1)
+		first := s0 * pack.SuperblockRows
+		rows := min(end*pack.SuperblockRows, w.Rows) - first
+		clear(sc.total[:pack.PaddedRows(rows)])
+		for j := 0; j < nw; j += wordsPerPass {
+			nb := min(wordsPerPass, nw-j)
+			sc.transpose(y, w.Cols, j*pack.TritsPerWord, n)
+			fillFloats256(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
+			for s := s0; s < end; s++ {
+				at, sr, words := w.Superblock(s)
+				addFloats256(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb)
+			}
+		}
+		for r := 0; r < rows; r += emitted256 {
+			emitFloats256(&dst[first+r], uintptr(ldd)*bytesPerFloat, &sc.total[r][0], floatTile256*bytesPerFloat,
+				&sc.scale[0], n, min(emitted256, rows-r))
+		}
+	}
+}
+
+// transpose fills columns with those of n tokens' values from k.
+func (sc *floatScratch256) transpose(y []float32, K, k, n int) {
+	from, stride := &y[k], K
+	if k+floatCols256 > K {
+		cols := min(colsPerPass, K-k)
+		for t := range n {
+			copy(sc.last[t][:cols], y[t*K+k:])
+		}
+		from, stride = &sc.last[0][0], floatCols256
+	}
+	for t := range sc.offsets {
+		sc.offsets[t] = uintptr(min(t, n-1) * stride)
+	}
+	transposeFloats256(&sc.columns[0][0], from, &sc.offsets[0], floatCols256/floatBlock256)
+}
