@@ -38,5 +38,6 @@ func avx512Products(s *Set) {
 func avx2Products(s *Set) {
 	s.Tile = amd64.Tile256
 	s.MatMul, s.MatMulFloat = amd64.MatMul256, amd64.MatMulFloat256
+	s.Prepare, s.MatVec = amd64.Prepare256, amd64.MatVec256
 	s.OuterCodes, s.OuterFloat = amd64.OuterCodes256, amd64.OuterFloat256
 }

@@ -56,9 +56,7 @@ func MatMul512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, sca
 // multiplyFew is MatVec for each token, a superblock at a time, so that its words are read once from far away.
 func (sc *matMulScratch512) multiplyFew(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
 	size := pack.WordsPerRow(w.Cols) * preparedPerWord
-	if len(sc.prepared) < n*size {
-		sc.prepared = make([]int16, max(n*size, 1<<15)) // whole pages: aligned
-	}
+	sc.prepared = grown(sc.prepared, n*size)
 	for t := range n {
 		Prepare512(sc.prepared[t*size:][:size], x[t*w.Cols:][:w.Cols])
 	}
@@ -106,3 +104,11 @@ func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 
 // lowBits64 returns a mask of the lowest n ≤ 64 bits.
 func lowBits64(n int) uint64 { return 1<<n - 1 }
+
+// grown returns prepared, or a longer one of whole pages, hence aligned, when it has fewer than n entries.
+func grown(prepared []int16, n int) []int16 {
+	if len(prepared) >= n {
+		return prepared
+	}
+	return make([]int16, max(n, 1<<15))
+}

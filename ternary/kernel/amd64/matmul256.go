@@ -8,6 +8,8 @@ import "mmfree/ternary/pack"
 const Tile256 = 16
 
 const (
+	// So many tokens go through MatVec, one by one. 512×512: 4.9 µs a token, a tile takes 31 (BenchmarkKernels, Zen 4).
+	few256       = 5
 	floatTile256 = 8 // tokens
 	emitted256   = 8 // rows and tokens of one transposition
 	// Columns that a transposition reads, in whole blocks: of rows that end before, a filled-up copy is read.
@@ -18,12 +20,13 @@ const (
 )
 
 type matMulScratch256 struct {
-	tables  [groupsPerPass * codesPerRow][Tile256]int16
-	columns [codeCols256][Tile256]int8
-	sums    [rowsPerPass][Tile256]int16
-	wide    [rowsPerPass][Tile256]int32
-	offsets [Tile256]uintptr // of the tokens' codes; absent tokens read the last one's
-	last    [Tile256][codeCols256]int8
+	tables   [groupsPerPass * codesPerRow][Tile256]int16
+	columns  [codeCols256][Tile256]int8
+	sums     [rowsPerPass][Tile256]int16
+	wide     [rowsPerPass][Tile256]int32
+	offsets  [Tile256]uintptr // of the tokens' codes; absent tokens read the last one's
+	last     [Tile256][codeCols256]int8
+	prepared []int16 // of few tokens
 }
 
 var matMulShelf256 shelf[matMulScratch256]
@@ -36,9 +39,27 @@ func MatMul256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, sca
 	_, _, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], x[n*w.Cols-1], scale[n-1]
 	sc := matMulShelf256.take()
 	for t := 0; t < n; t += Tile256 {
-		sc.multiply(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], min(Tile256, n-t))
+		if m := min(Tile256, n-t); m <= few256 {
+			sc.multiplyFew(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
+		} else {
+			sc.multiply(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
+		}
 	}
 	matMulShelf256.put(sc)
+}
+
+// multiplyFew is MatVec for each token, a superblock at a time, so that its words are read once from far away.
+func (sc *matMulScratch256) multiplyFew(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
+	size := pack.WordsPerRow(w.Cols) * preparedPerWord
+	sc.prepared = grown(sc.prepared, n*size)
+	for t := range n {
+		Prepare256(sc.prepared[t*size:][:size], x[t*w.Cols:][:w.Cols])
+	}
+	for s := s0; s < s1; s++ {
+		for t := range n {
+			MatVec256(dst[t*ldd:], w, s, s+1, sc.prepared[t*size:][:size], scale[t])
+		}
+	}
 }
 
 func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {

@@ -7,20 +7,37 @@ import "mmfree/ternary/pack"
 const (
 	blockRows       = 32 // rows of one register of words
 	preparedPerWord = pack.GroupsPerWord * 32
+	preparedBias    = 3 * 128 // of Prepare256's sums, so that none is negative
 )
 
 // Prepare512 is kernel.Set.Prepare, in generic's form: 32 signed sums for each group of three columns.
 func Prepare512(prepared []int16, x []int8) {
-	whole := len(x) / pack.TritsPerWord
-	_ = prepared[pack.WordsPerRow(len(x))*preparedPerWord-1]
+	whole, rest := wholeWords(prepared, x)
 	if whole > 0 {
 		prepare512(&prepared[0], &x[0], whole)
 	}
-	if rest := x[whole*pack.TritsPerWord:]; len(rest) > 0 {
-		var word [pack.TritsPerWord]int8
-		copy(word[:], rest)
-		prepare512(&prepared[whole*preparedPerWord], &word[0], 1)
+	if len(x) > whole*pack.TritsPerWord {
+		prepare512(&prepared[whole*preparedPerWord], &rest[0], 1)
 	}
+}
+
+// Prepare256 is kernel.Set.Prepare: the low five bits of the sums as 32 bytes, then the rest of them.
+func Prepare256(prepared []int16, x []int8) {
+	whole, rest := wholeWords(prepared, x)
+	if whole > 0 {
+		prepare256(&prepared[0], &x[0], whole)
+	}
+	if len(x) > whole*pack.TritsPerWord {
+		prepare256(&prepared[whole*preparedPerWord], &rest[0], 1)
+	}
+}
+
+// wholeWords returns the number of words that x fills, and the rest of x filled up with zeros.
+func wholeWords(prepared []int16, x []int8) (whole int, rest [pack.TritsPerWord]int8) {
+	_ = prepared[pack.WordsPerRow(len(x))*preparedPerWord-1]
+	whole = len(x) / pack.TritsPerWord
+	copy(rest[:], x[whole*pack.TritsPerWord:])
+	return whole, rest
 }
 
 // MatVec512 is kernel.Set.MatVec.
@@ -40,6 +57,24 @@ func MatVec512(dst []float32, w *pack.Matrix, s0, s1 int, prepared []int16, scal
 		}
 		for r := 0; r < rows; r += blockRows {
 			matVec512x1(&dst[first+r], &words[r], uintptr(sr*bytesPerWord), &prepared[0], nw, scale, lowBits64(min(blockRows, rows-r)), 0)
+		}
+	}
+}
+
+// MatVec256 is kernel.Set.MatVec.
+func MatVec256(dst []float32, w *pack.Matrix, s0, s1 int, prepared []int16, scale float32) {
+	if s0 >= s1 {
+		return
+	}
+	nw := pack.WordsPerRow(w.Cols)
+	_, _ = prepared[nw*preparedPerWord-1], dst[min(s1*pack.SuperblockRows, w.Rows)-1]
+	var sums [blockRows]int32
+	start := int32(-preparedBias * pack.GroupsPerWord * nw)
+	for s := s0; s < s1; s++ {
+		first, sr, words := w.Superblock(s)
+		rows := min(sr, w.Rows-first)
+		for r := 0; r < rows; r += blockRows {
+			matVec256(&dst[first+r], &sums[0], &words[r], uintptr(sr*bytesPerWord), &prepared[0], nw, min(blockRows, rows-r), scale, start)
 		}
 	}
 }

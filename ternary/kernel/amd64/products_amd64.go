@@ -178,3 +178,17 @@ func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32,
 //
 //go:noescape
 func emitFloats256(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, rows int)
+
+// prepare256 writes, for each group of three codes of 9·n, the low five bits of 32 sums plus 384 as bytes, then the
+// rest of them. n ≥ 1. AVX2. Each code is added, subtracted or left out by the signs of its digits.
+//
+//go:noescape
+func prepare256(prepared *int16, x *int8, n int)
+
+// matVec256 writes the products of rows ≤ 32 rows with one token, prepared in tables, times scale. n word columns,
+// stride bytes apart; sums is scratch of 32, start is −1152·n, which takes the bias out. n, rows ≥ 1. AVX2. Twin: generic.MatVec.
+// A code's byte indexes tables of 16: plus 0x70, its top bit, which gives 0, is set from 16 on, and below 16 with that
+// bit turned. Even bytes are rows 0…15, odd ones 16…31. Registers: 2 sums of bytes, 4 of words, 2 words, 3 indexes.
+//
+//go:noescape
+func matVec256(dst *float32, sums *int32, words *uint16, stride uintptr, tables *int16, n int, rows int, scale float32, start int32)

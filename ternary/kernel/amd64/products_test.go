@@ -15,7 +15,7 @@ import (
 // products, and so all that sees a ternary weight, holds additions only.
 var multiplies = map[string]string{
 	"emitInts512": "VMULPS.BCST", "emitFloats512": "VMULPS.BCST",
-	"emitInts256": "VMULPS", "emitFloats256": "VMULPS",
+	"emitInts256": "VMULPS", "emitFloats256": "VMULPS", "matVec256": "VMULPS",
 	"matVec512x4": "VMULPS", "matVec512x1": "VMULPS",
 	"packLeft512": "VMULPS", "outerTile512": "VMULPS.BCST",
 	"packLeft256": "VMULPS", "outerTile256": "VMULPS",
@@ -72,8 +72,8 @@ func TestProductsNeedWhatIsDetected(t *testing.T) {
 	}
 	always := []string{"SSE2", "CMOV", "MMX+"} // of every amd64 (avo counts PREFETCHT0 as MMX+)
 	detected := map[string][]string{
-		"256": slices.Concat(always, []string{ "AVX", "AVX2", "BMI2"}),
-		"512": slices.Concat(always, []string{ "AVX", "AVX2", "BMI2", "AVX512F", "AVX512BW", "AVX512VL", "AVX512DQ"}),
+		"256": slices.Concat(always, []string{"AVX", "AVX2", "BMI2"}),
+		"512": slices.Concat(always, []string{"AVX", "AVX2", "BMI2", "AVX512F", "AVX512BW", "AVX512VL", "AVX512DQ"}),
 	}
 	routines := regexp.MustCompile(`// Requires: (.*)\nTEXT ·\w+?(256|512)`).FindAllStringSubmatch(string(text), -1)
 	if len(routines) != strings.Count(string(text), "\nTEXT ") {

@@ -56,7 +56,7 @@ func shapes() []shape {
 		list = append(list, shape{rowCounts[(i+3)%9], K, 1 + 5*i%someTokens})
 	}
 	// More than a thousand rows and several passes of columns: kernels that keep sums of a part of the rows start again.
-	return append(list, shape{1200, 60, 3}, shape{1100, 120, 14}, shape{1058, 110, 35})
+	return append(list, shape{1200, 60, 3}, shape{1100, 120, 14}, shape{1058, 110, 35}, shape{33, 4703, 2})
 }
 
 // out is an output buffer in two copies, for the set and for the oracle, with room around it. It starts at an odd offset,

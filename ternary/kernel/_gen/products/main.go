@@ -40,6 +40,8 @@ func main() {
 	fillTables("fillFloats256", ymm, floats)
 	addRows("addFloats256", ymm, floats)
 	emit256("emitFloats256", "float32", false, table)
+	prepare256()
+	matVec256(table)
 	Generate()
 }
 
