@@ -1,0 +1,23 @@
+// Instructions that Go's assembler does not know, as macros over register numbers. Operands stand as in Go's own
+// instructions: sources from the last to the first, then the destination.
+
+// d = n + m, n − m, n·m, n / m in four float32 lanes
+#define FADD4S(m, n, d) WORD $(0x4E20D400 | (m)<<16 | (n)<<5 | (d)) // FADD Vd.4S, Vn.4S, Vm.4S
+#define FSUB4S(m, n, d) WORD $(0x4EA0D400 | (m)<<16 | (n)<<5 | (d)) // FSUB Vd.4S, Vn.4S, Vm.4S
+#define FMUL4S(m, n, d) WORD $(0x6E20DC00 | (m)<<16 | (n)<<5 | (d)) // FMUL Vd.4S, Vn.4S, Vm.4S
+
+// d = n·m[i], i < 4
+#define FMUL4SE(m, i, n, d) WORD $(0x4F809000 | ((i)&1)<<21 | (m)<<16 | ((i)>>1)<<11 | (n)<<5 | (d)) // FMUL Vd.4S, Vn.4S, Vm.S[i]
+
+// d = n of int32 as float32, rounded to even
+#define SCVTF4S(n, d) WORD $(0x4E21D800 | (n)<<5 | (d)) // SCVTF Vd.4S, Vn.4S
+
+// d = the lower, the upper half of n with its sign
+#define SXTL8H(n, d) WORD $(0x0F08A400 | (n)<<5 | (d)) // SXTL Vd.8H, Vn.8B
+#define SXTL28H(n, d) WORD $(0x4F08A400 | (n)<<5 | (d)) // SXTL2 Vd.8H, Vn.16B
+#define SXTL4S(n, d) WORD $(0x0F10A400 | (n)<<5 | (d)) // SXTL Vd.4S, Vn.4H
+#define SXTL24S(n, d) WORD $(0x4F10A400 | (n)<<5 | (d)) // SXTL2 Vd.4S, Vn.8H
+
+// d = n + the lower, the upper half of m with its sign
+#define SADDW4S(m, n, d) WORD $(0x0E601000 | (m)<<16 | (n)<<5 | (d)) // SADDW Vd.4S, Vn.4S, Vm.4H
+#define SADDW24S(m, n, d) WORD $(0x4E601000 | (m)<<16 | (n)<<5 | (d)) // SADDW2 Vd.4S, Vn.4S, Vm.8H
