@@ -99,8 +99,7 @@ func (r *inspection) print(w io.Writer, config *spec.Config) error {
 		if t.Scale != nil {
 			scale = fmt.Sprintf("%.6g", *t.Scale)
 		}
-		shape := strings.ReplaceAll(strings.Trim(fmt.Sprint(t.Shape), "[]"), " ", "x")
-		rows = append(rows, []string{printable(t.Name), shape, t.DType, ui.Bytes(t.Bytes), zeros, scale})
+		rows = append(rows, []string{printable(t.Name), dimensions(t.Shape), t.DType, ui.Bytes(t.Bytes), zeros, scale})
 	}
 	return ui.Table(w, []string{"TENSOR", "SHAPE", "TYPE", "SIZE", "ZEROS", "SCALE"}, rows)
 }

@@ -77,7 +77,7 @@ func printLogits(c *cli.Context, r *train.LogitsResult) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, r)
 	}
-	rows := [][]string{{"logits", fmt.Sprintf("%s, %v", r.Path, r.Shape)}}
+	rows := [][]string{{"logits", fmt.Sprintf("%s, %s (batch, time, vocabulary)", r.Path, dimensions(r.Shape))}}
 	if !math.IsNaN(r.NLL) {
 		rows = append(rows, []string{"loss", fmt.Sprintf("%.6f nats a token", r.NLL)})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -65,4 +66,9 @@ func stopped(ctx context.Context, err error) error {
 		return errStopped
 	}
 	return err
+}
+
+// dimensions writes a shape for people: 256x96.
+func dimensions(shape []int) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(shape), "[]"), " ", "x")
 }
