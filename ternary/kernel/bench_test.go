@@ -79,6 +79,10 @@ func BenchmarkKernels(b *testing.B) {
 			if R > 1000 {
 				continue
 			}
+			rows, activations := randomFloats(rng, R*K), randomFloats(rng, n*K)
+			run("Dense", work*n, 0, func() { set.Dense(dst, R, rows, activations, K, n, 0, R) })
+			run("DenseOne", work, int64(4*R*K), func() { set.Dense(dst, R, rows, activations, K, 1, 0, R) })
+			run("DenseTransposed", work*n, 0, func() { set.DenseTransposed(dst, rows, y, R, K, n) })
 			const many = 1024 // tokens of one training step: a gradient sums over all of them
 			dw, dy, q, s := make([]float32, R*K), randomFloats(rng, many*R), randomCodes(rng, many*K), randomFloats(rng, many)
 			run("OuterCodes", work*many, 0, func() {

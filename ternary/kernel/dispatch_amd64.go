@@ -33,6 +33,7 @@ func avx512Products(s *Set) {
 	s.MatMul, s.MatMulFloat = amd64.MatMul512, amd64.MatMulFloat512
 	s.Prepare, s.MatVec = amd64.Prepare512, amd64.MatVec512
 	s.OuterCodes, s.OuterFloat = amd64.OuterCodes512, amd64.OuterFloat512
+	s.Dense, s.DenseTransposed = amd64.Dense512, amd64.DenseTransposed512
 }
 
 func avx2Products(s *Set) {
@@ -40,4 +41,5 @@ func avx2Products(s *Set) {
 	s.MatMul, s.MatMulFloat = amd64.MatMul256, amd64.MatMulFloat256
 	s.Prepare, s.MatVec = amd64.Prepare256, amd64.MatVec256
 	s.OuterCodes, s.OuterFloat = amd64.OuterCodes256, amd64.OuterFloat256
+	s.Dense, s.DenseTransposed = amd64.Dense256, amd64.DenseTransposed256
 }

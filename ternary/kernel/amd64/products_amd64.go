@@ -192,3 +192,48 @@ func prepare256(prepared *int16, x *int8, n int)
 //
 //go:noescape
 func matVec256(dst *float32, sums *int32, words *uint16, stride uintptr, tables *int16, n int, rows int, scale float32, start int32)
+
+// dense2x512 writes dst[t·ldd+r] = w[r·stride:]·x[t·stride:] for t < 2 and r < rows, a multiple of 2, in f32.Dot's order.
+// Columns: whole blocks of 64, then as many as rest says: by its lowest bits (AVX-512), or by its value (AVX2).
+// ldd and stride in bytes; rows ≥ 1. AVX512BW. Twin: generic.Dense.
+//
+//go:noescape
+func dense2x512(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
+
+// dense512 writes dst[t·ldd+r] = w[r·stride:]·x[t·stride:] for t < 1 and r < rows, a multiple of 1, in f32.Dot's order.
+// Columns: whole blocks of 64, then as many as rest says: by its lowest bits (AVX-512), or by its value (AVX2).
+// ldd and stride in bytes; rows ≥ 1. AVX512BW. Twin: generic.Dense.
+//
+//go:noescape
+func dense512(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
+
+// dense256 writes dst[t·ldd+r] = w[r·stride:]·x[t·stride:] for t < 1 and r < rows, a multiple of 1, in f32.Dot's order.
+// Columns: whole blocks of 64, then as many as rest says: by its lowest bits (AVX-512), or by its value (AVX2).
+// ldd and stride in bytes; rows ≥ 1. AVX2. Twin: generic.Dense.
+//
+//go:noescape
+func dense256(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
+
+// denseBack8x512 writes dst[t·stride+k] = Σ_r w[r·stride+k]·y[t·ldy+r] for t < 8 and k < cols ≤ 16, rows in order from 0.
+// stride and ldy in bytes; rows ≥ 1. AVX512BW. Twin: generic.DenseTransposed.
+//
+//go:noescape
+func denseBack8x512(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+
+// denseBack512 writes dst[t·stride+k] = Σ_r w[r·stride+k]·y[t·ldy+r] for t < 1 and k < cols ≤ 16, rows in order from 0.
+// stride and ldy in bytes; rows ≥ 1. AVX512BW. Twin: generic.DenseTransposed.
+//
+//go:noescape
+func denseBack512(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+
+// denseBack8x256 writes dst[t·stride+k] = Σ_r w[r·stride+k]·y[t·ldy+r] for t < 8 and k < cols ≤ 8, rows in order from 0.
+// stride and ldy in bytes; rows ≥ 1. AVX2. Twin: generic.DenseTransposed.
+//
+//go:noescape
+func denseBack8x256(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+
+// denseBack256 writes dst[t·stride+k] = Σ_r w[r·stride+k]·y[t·ldy+r] for t < 1 and k < cols ≤ 8, rows in order from 0.
+// stride and ldy in bytes; rows ≥ 1. AVX2. Twin: generic.DenseTransposed.
+//
+//go:noescape
+func denseBack256(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)

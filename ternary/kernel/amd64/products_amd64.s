@@ -1607,39 +1607,103 @@ DATA laneMasks256<>+112(SB)/4, $-1
 DATA laneMasks256<>+116(SB)/4, $-1
 DATA laneMasks256<>+120(SB)/4, $-1
 DATA laneMasks256<>+124(SB)/4, $-1
-DATA laneMasks256<>+128(SB)/4, $+0
-DATA laneMasks256<>+132(SB)/4, $+0
-DATA laneMasks256<>+136(SB)/4, $+0
-DATA laneMasks256<>+140(SB)/4, $+0
-DATA laneMasks256<>+144(SB)/4, $+0
-DATA laneMasks256<>+148(SB)/4, $+0
-DATA laneMasks256<>+152(SB)/4, $+0
-DATA laneMasks256<>+156(SB)/4, $+0
-DATA laneMasks256<>+160(SB)/4, $+0
-DATA laneMasks256<>+164(SB)/4, $+0
-DATA laneMasks256<>+168(SB)/4, $+0
-DATA laneMasks256<>+172(SB)/4, $+0
-DATA laneMasks256<>+176(SB)/4, $+0
-DATA laneMasks256<>+180(SB)/4, $+0
-DATA laneMasks256<>+184(SB)/4, $+0
-DATA laneMasks256<>+188(SB)/4, $+0
-DATA laneMasks256<>+192(SB)/4, $+0
-DATA laneMasks256<>+196(SB)/4, $+0
-DATA laneMasks256<>+200(SB)/4, $+0
-DATA laneMasks256<>+204(SB)/4, $+0
-DATA laneMasks256<>+208(SB)/4, $+0
-DATA laneMasks256<>+212(SB)/4, $+0
-DATA laneMasks256<>+216(SB)/4, $+0
-DATA laneMasks256<>+220(SB)/4, $+0
-DATA laneMasks256<>+224(SB)/4, $+0
-DATA laneMasks256<>+228(SB)/4, $+0
-DATA laneMasks256<>+232(SB)/4, $+0
-DATA laneMasks256<>+236(SB)/4, $+0
-DATA laneMasks256<>+240(SB)/4, $+0
-DATA laneMasks256<>+244(SB)/4, $+0
-DATA laneMasks256<>+248(SB)/4, $+0
-DATA laneMasks256<>+252(SB)/4, $+0
-GLOBL laneMasks256<>(SB), RODATA|NOPTR, $256
+DATA laneMasks256<>+128(SB)/4, $-1
+DATA laneMasks256<>+132(SB)/4, $-1
+DATA laneMasks256<>+136(SB)/4, $-1
+DATA laneMasks256<>+140(SB)/4, $-1
+DATA laneMasks256<>+144(SB)/4, $-1
+DATA laneMasks256<>+148(SB)/4, $-1
+DATA laneMasks256<>+152(SB)/4, $-1
+DATA laneMasks256<>+156(SB)/4, $-1
+DATA laneMasks256<>+160(SB)/4, $-1
+DATA laneMasks256<>+164(SB)/4, $-1
+DATA laneMasks256<>+168(SB)/4, $-1
+DATA laneMasks256<>+172(SB)/4, $-1
+DATA laneMasks256<>+176(SB)/4, $-1
+DATA laneMasks256<>+180(SB)/4, $-1
+DATA laneMasks256<>+184(SB)/4, $-1
+DATA laneMasks256<>+188(SB)/4, $-1
+DATA laneMasks256<>+192(SB)/4, $-1
+DATA laneMasks256<>+196(SB)/4, $-1
+DATA laneMasks256<>+200(SB)/4, $-1
+DATA laneMasks256<>+204(SB)/4, $-1
+DATA laneMasks256<>+208(SB)/4, $-1
+DATA laneMasks256<>+212(SB)/4, $-1
+DATA laneMasks256<>+216(SB)/4, $-1
+DATA laneMasks256<>+220(SB)/4, $-1
+DATA laneMasks256<>+224(SB)/4, $-1
+DATA laneMasks256<>+228(SB)/4, $-1
+DATA laneMasks256<>+232(SB)/4, $-1
+DATA laneMasks256<>+236(SB)/4, $-1
+DATA laneMasks256<>+240(SB)/4, $-1
+DATA laneMasks256<>+244(SB)/4, $-1
+DATA laneMasks256<>+248(SB)/4, $-1
+DATA laneMasks256<>+252(SB)/4, $-1
+DATA laneMasks256<>+256(SB)/4, $+0
+DATA laneMasks256<>+260(SB)/4, $+0
+DATA laneMasks256<>+264(SB)/4, $+0
+DATA laneMasks256<>+268(SB)/4, $+0
+DATA laneMasks256<>+272(SB)/4, $+0
+DATA laneMasks256<>+276(SB)/4, $+0
+DATA laneMasks256<>+280(SB)/4, $+0
+DATA laneMasks256<>+284(SB)/4, $+0
+DATA laneMasks256<>+288(SB)/4, $+0
+DATA laneMasks256<>+292(SB)/4, $+0
+DATA laneMasks256<>+296(SB)/4, $+0
+DATA laneMasks256<>+300(SB)/4, $+0
+DATA laneMasks256<>+304(SB)/4, $+0
+DATA laneMasks256<>+308(SB)/4, $+0
+DATA laneMasks256<>+312(SB)/4, $+0
+DATA laneMasks256<>+316(SB)/4, $+0
+DATA laneMasks256<>+320(SB)/4, $+0
+DATA laneMasks256<>+324(SB)/4, $+0
+DATA laneMasks256<>+328(SB)/4, $+0
+DATA laneMasks256<>+332(SB)/4, $+0
+DATA laneMasks256<>+336(SB)/4, $+0
+DATA laneMasks256<>+340(SB)/4, $+0
+DATA laneMasks256<>+344(SB)/4, $+0
+DATA laneMasks256<>+348(SB)/4, $+0
+DATA laneMasks256<>+352(SB)/4, $+0
+DATA laneMasks256<>+356(SB)/4, $+0
+DATA laneMasks256<>+360(SB)/4, $+0
+DATA laneMasks256<>+364(SB)/4, $+0
+DATA laneMasks256<>+368(SB)/4, $+0
+DATA laneMasks256<>+372(SB)/4, $+0
+DATA laneMasks256<>+376(SB)/4, $+0
+DATA laneMasks256<>+380(SB)/4, $+0
+DATA laneMasks256<>+384(SB)/4, $+0
+DATA laneMasks256<>+388(SB)/4, $+0
+DATA laneMasks256<>+392(SB)/4, $+0
+DATA laneMasks256<>+396(SB)/4, $+0
+DATA laneMasks256<>+400(SB)/4, $+0
+DATA laneMasks256<>+404(SB)/4, $+0
+DATA laneMasks256<>+408(SB)/4, $+0
+DATA laneMasks256<>+412(SB)/4, $+0
+DATA laneMasks256<>+416(SB)/4, $+0
+DATA laneMasks256<>+420(SB)/4, $+0
+DATA laneMasks256<>+424(SB)/4, $+0
+DATA laneMasks256<>+428(SB)/4, $+0
+DATA laneMasks256<>+432(SB)/4, $+0
+DATA laneMasks256<>+436(SB)/4, $+0
+DATA laneMasks256<>+440(SB)/4, $+0
+DATA laneMasks256<>+444(SB)/4, $+0
+DATA laneMasks256<>+448(SB)/4, $+0
+DATA laneMasks256<>+452(SB)/4, $+0
+DATA laneMasks256<>+456(SB)/4, $+0
+DATA laneMasks256<>+460(SB)/4, $+0
+DATA laneMasks256<>+464(SB)/4, $+0
+DATA laneMasks256<>+468(SB)/4, $+0
+DATA laneMasks256<>+472(SB)/4, $+0
+DATA laneMasks256<>+476(SB)/4, $+0
+DATA laneMasks256<>+480(SB)/4, $+0
+DATA laneMasks256<>+484(SB)/4, $+0
+DATA laneMasks256<>+488(SB)/4, $+0
+DATA laneMasks256<>+492(SB)/4, $+0
+DATA laneMasks256<>+496(SB)/4, $+0
+DATA laneMasks256<>+500(SB)/4, $+0
+DATA laneMasks256<>+504(SB)/4, $+0
+DATA laneMasks256<>+508(SB)/4, $+0
+GLOBL laneMasks256<>(SB), RODATA|NOPTR, $512
 
 // func packLeft256(dst *float32, a *float32, stride uintptr, inv *float32, n int, rows int)
 // Requires: AVX
@@ -1651,7 +1715,7 @@ TEXT ·packLeft256(SB), NOSPLIT, $0-48
 	MOVQ    n+32(FP), SI
 	MOVQ    rows+40(FP), DI
 	LEAQ    laneMasks256<>+0(SB), R8
-	MOVQ    $0x00000020, R9
+	MOVQ    $0x00000040, R9
 	SUBQ    DI, R9
 	VMOVDQU (R8)(R9*4), Y0
 	VMOVDQU 32(R8)(R9*4), Y1
@@ -1711,7 +1775,7 @@ token:
 TEXT ·packFloats256(SB), NOSPLIT, $0-40
 	MOVQ    cols+32(FP), AX
 	LEAQ    laneMasks256<>+0(SB), CX
-	MOVQ    $0x00000020, DX
+	MOVQ    $0x00000040, DX
 	SUBQ    AX, DX
 	VMOVDQU (CX)(DX*4), Y0
 	VMOVDQU 32(CX)(DX*4), Y1
@@ -1779,7 +1843,7 @@ token:
 	JNZ          token
 	MOVQ         cols+48(FP), DX
 	LEAQ         laneMasks256<>+0(SB), BX
-	MOVQ         $0x00000020, SI
+	MOVQ         $0x00000040, SI
 	SUBQ         DX, SI
 	VMOVDQU      (BX)(SI*4), Y8
 	VMOVDQU      32(BX)(SI*4), Y9
@@ -2086,7 +2150,7 @@ TEXT ·emitInts256(SB), NOSPLIT, $0-56
 	MOVQ         tokens+40(FP), DI
 	MOVQ         rows+48(FP), R8
 	LEAQ         laneMasks256<>+0(SB), R9
-	MOVQ         $0x00000020, R10
+	MOVQ         $0x00000040, R10
 	SUBQ         R8, R10
 	VMOVDQU      (R9)(R10*4), Y0
 	VMOVUPS      (DX), Y1
@@ -2424,7 +2488,7 @@ TEXT ·emitFloats256(SB), NOSPLIT, $0-56
 	MOVQ         tokens+40(FP), DI
 	MOVQ         rows+48(FP), R8
 	LEAQ         laneMasks256<>+0(SB), R9
-	MOVQ         $0x00000020, R10
+	MOVQ         $0x00000040, R10
 	SUBQ         R8, R10
 	VMOVDQU      (R9)(R10*4), Y0
 	VMOVUPS      (DX), Y1
@@ -3065,7 +3129,7 @@ spanned:
 	VBROADCASTSS scale+56(FP), Y0
 	MOVQ         rows+48(FP), DX
 	LEAQ         laneMasks256<>+0(SB), BX
-	MOVQ         $0x00000020, SI
+	MOVQ         $0x00000040, SI
 	SUBQ         DX, SI
 	VMOVDQU      (BX)(SI*4), Y1
 	VMOVDQU      32(BX)(SI*4), Y2
@@ -3083,5 +3147,640 @@ spanned:
 	VCVTDQ2PS    96(AX), Y1
 	VMULPS       Y0, Y1, Y1
 	VMASKMOVPS   Y1, Y4, 96(CX)
+	VZEROUPPER
+	RET
+
+// func dense2x512(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·dense2x512(SB), NOSPLIT, $0-64
+	MOVQ  dst+0(FP), AX
+	MOVQ  ldd+8(FP), CX
+	MOVQ  w+16(FP), DX
+	MOVQ  x+24(FP), BX
+	MOVQ  stride+32(FP), SI
+	MOVQ  rows+56(FP), DI
+	MOVQ  rest+48(FP), R8
+	MOVQ  R8, R9
+	KMOVW R9, K1
+	SHRQ  $0x10, R9
+	KMOVW R9, K2
+	SHRQ  $0x10, R9
+	KMOVW R9, K3
+	SHRQ  $0x10, R9
+	KMOVW R9, K4
+	SHRQ  $0x10, R9
+
+row:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	MOVQ   whole+40(FP), R11
+	MOVQ   DX, R9
+	MOVQ   BX, R10
+	TESTQ  R11, R11
+	JZ     rest
+
+block:
+	VMOVUPS (R9), Z16
+	VMOVUPS (R9)(SI*1), Z17
+	VMOVUPS (R10), Z18
+	VMULPS  Z16, Z18, Z19
+	VADDPS  Z19, Z0, Z0
+	VMULPS  Z17, Z18, Z18
+	VADDPS  Z18, Z8, Z8
+	VMOVUPS (R10)(SI*1), Z18
+	VMULPS  Z16, Z18, Z16
+	VADDPS  Z16, Z4, Z4
+	VMULPS  Z17, Z18, Z16
+	VADDPS  Z16, Z12, Z12
+	VMOVUPS 64(R9), Z16
+	VMOVUPS 64(R9)(SI*1), Z17
+	VMOVUPS 64(R10), Z18
+	VMULPS  Z16, Z18, Z19
+	VADDPS  Z19, Z1, Z1
+	VMULPS  Z17, Z18, Z18
+	VADDPS  Z18, Z9, Z9
+	VMOVUPS 64(R10)(SI*1), Z18
+	VMULPS  Z16, Z18, Z16
+	VADDPS  Z16, Z5, Z5
+	VMULPS  Z17, Z18, Z16
+	VADDPS  Z16, Z13, Z13
+	VMOVUPS 128(R9), Z16
+	VMOVUPS 128(R9)(SI*1), Z17
+	VMOVUPS 128(R10), Z18
+	VMULPS  Z16, Z18, Z19
+	VADDPS  Z19, Z2, Z2
+	VMULPS  Z17, Z18, Z18
+	VADDPS  Z18, Z10, Z10
+	VMOVUPS 128(R10)(SI*1), Z18
+	VMULPS  Z16, Z18, Z16
+	VADDPS  Z16, Z6, Z6
+	VMULPS  Z17, Z18, Z16
+	VADDPS  Z16, Z14, Z14
+	VMOVUPS 192(R9), Z16
+	VMOVUPS 192(R9)(SI*1), Z17
+	VMOVUPS 192(R10), Z18
+	VMULPS  Z16, Z18, Z19
+	VADDPS  Z19, Z3, Z3
+	VMULPS  Z17, Z18, Z18
+	VADDPS  Z18, Z11, Z11
+	VMOVUPS 192(R10)(SI*1), Z18
+	VMULPS  Z16, Z18, Z16
+	VADDPS  Z16, Z7, Z7
+	VMULPS  Z17, Z18, Z16
+	VADDPS  Z16, Z15, Z15
+	ADDQ    $0x00000100, R9
+	ADDQ    $0x00000100, R10
+	DECQ    R11
+	JNZ     block
+
+rest:
+	TESTQ     R8, R8
+	JZ        fold
+	VMOVUPS.Z (R9), K1, Z16
+	VMOVUPS.Z (R9)(SI*1), K1, Z17
+	VMOVUPS.Z (R10), K1, Z18
+	VMULPS    Z16, Z18, Z19
+	VADDPS    Z19, Z0, Z0
+	VMULPS    Z17, Z18, Z18
+	VADDPS    Z18, Z8, Z8
+	VMOVUPS.Z (R10)(SI*1), K1, Z18
+	VMULPS    Z16, Z18, Z16
+	VADDPS    Z16, Z4, Z4
+	VMULPS    Z17, Z18, Z16
+	VADDPS    Z16, Z12, Z12
+	VMOVUPS.Z 64(R9), K2, Z16
+	VMOVUPS.Z 64(R9)(SI*1), K2, Z17
+	VMOVUPS.Z 64(R10), K2, Z18
+	VMULPS    Z16, Z18, Z19
+	VADDPS    Z19, Z1, Z1
+	VMULPS    Z17, Z18, Z18
+	VADDPS    Z18, Z9, Z9
+	VMOVUPS.Z 64(R10)(SI*1), K2, Z18
+	VMULPS    Z16, Z18, Z16
+	VADDPS    Z16, Z5, Z5
+	VMULPS    Z17, Z18, Z16
+	VADDPS    Z16, Z13, Z13
+	VMOVUPS.Z 128(R9), K3, Z16
+	VMOVUPS.Z 128(R9)(SI*1), K3, Z17
+	VMOVUPS.Z 128(R10), K3, Z18
+	VMULPS    Z16, Z18, Z19
+	VADDPS    Z19, Z2, Z2
+	VMULPS    Z17, Z18, Z18
+	VADDPS    Z18, Z10, Z10
+	VMOVUPS.Z 128(R10)(SI*1), K3, Z18
+	VMULPS    Z16, Z18, Z16
+	VADDPS    Z16, Z6, Z6
+	VMULPS    Z17, Z18, Z16
+	VADDPS    Z16, Z14, Z14
+	VMOVUPS.Z 192(R9), K4, Z16
+	VMOVUPS.Z 192(R9)(SI*1), K4, Z17
+	VMOVUPS.Z 192(R10), K4, Z18
+	VMULPS    Z16, Z18, Z19
+	VADDPS    Z19, Z3, Z3
+	VMULPS    Z17, Z18, Z18
+	VADDPS    Z18, Z11, Z11
+	VMOVUPS.Z 192(R10)(SI*1), K4, Z18
+	VMULPS    Z16, Z18, Z16
+	VADDPS    Z16, Z7, Z7
+	VMULPS    Z17, Z18, Z16
+	VADDPS    Z16, Z15, Z15
+
+fold:
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y16
+	VADDPS        Y16, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X16
+	VADDPS        X16, X0, X0
+	VPERMILPS     $0x0e, X0, X16
+	VADDPS        X16, X0, X0
+	VPERMILPS     $0x01, X0, X16
+	VADDSS        X16, X0, X0
+	VMOVSS        X0, (AX)
+	VADDPS        Z6, Z4, Z4
+	VADDPS        Z7, Z5, Z5
+	VADDPS        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y16
+	VADDPS        Y16, Y4, Y4
+	VEXTRACTF32X4 $0x01, Y4, X16
+	VADDPS        X16, X4, X4
+	VPERMILPS     $0x0e, X4, X16
+	VADDPS        X16, X4, X4
+	VPERMILPS     $0x01, X4, X16
+	VADDSS        X16, X4, X4
+	VMOVSS        X4, (AX)(CX*1)
+	VADDPS        Z10, Z8, Z8
+	VADDPS        Z11, Z9, Z9
+	VADDPS        Z9, Z8, Z8
+	VEXTRACTF64X4 $0x01, Z8, Y16
+	VADDPS        Y16, Y8, Y8
+	VEXTRACTF32X4 $0x01, Y8, X16
+	VADDPS        X16, X8, X8
+	VPERMILPS     $0x0e, X8, X16
+	VADDPS        X16, X8, X8
+	VPERMILPS     $0x01, X8, X16
+	VADDSS        X16, X8, X8
+	VMOVSS        X8, 4(AX)
+	VADDPS        Z14, Z12, Z12
+	VADDPS        Z15, Z13, Z13
+	VADDPS        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y16
+	VADDPS        Y16, Y12, Y12
+	VEXTRACTF32X4 $0x01, Y12, X16
+	VADDPS        X16, X12, X12
+	VPERMILPS     $0x0e, X12, X16
+	VADDPS        X16, X12, X12
+	VPERMILPS     $0x01, X12, X16
+	VADDSS        X16, X12, X12
+	VMOVSS        X12, 4(AX)(CX*1)
+	LEAQ          (DX)(SI*2), DX
+	ADDQ          $0x08, AX
+	SUBQ          $0x02, DI
+	JNZ           row
+	VZEROUPPER
+	RET
+
+// func dense512(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·dense512(SB), NOSPLIT, $0-64
+	MOVQ  dst+0(FP), AX
+	MOVQ  ldd+8(FP), CX
+	MOVQ  w+16(FP), CX
+	MOVQ  x+24(FP), DX
+	MOVQ  stride+32(FP), BX
+	MOVQ  rows+56(FP), SI
+	MOVQ  rest+48(FP), DI
+	MOVQ  DI, R8
+	KMOVW R8, K1
+	SHRQ  $0x10, R8
+	KMOVW R8, K2
+	SHRQ  $0x10, R8
+	KMOVW R8, K3
+	SHRQ  $0x10, R8
+	KMOVW R8, K4
+	SHRQ  $0x10, R8
+
+row:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   whole+40(FP), R10
+	MOVQ   CX, R8
+	MOVQ   DX, R9
+	TESTQ  R10, R10
+	JZ     rest
+
+block:
+	VMOVUPS (R8), Z4
+	VMOVUPS (R9), Z5
+	VMULPS  Z4, Z5, Z4
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS 64(R8), Z4
+	VMOVUPS 64(R9), Z5
+	VMULPS  Z4, Z5, Z4
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS 128(R8), Z4
+	VMOVUPS 128(R9), Z5
+	VMULPS  Z4, Z5, Z4
+	VADDPS  Z4, Z2, Z2
+	VMOVUPS 192(R8), Z4
+	VMOVUPS 192(R9), Z5
+	VMULPS  Z4, Z5, Z4
+	VADDPS  Z4, Z3, Z3
+	ADDQ    $0x00000100, R8
+	ADDQ    $0x00000100, R9
+	DECQ    R10
+	JNZ     block
+
+rest:
+	TESTQ     DI, DI
+	JZ        fold
+	VMOVUPS.Z (R8), K1, Z4
+	VMOVUPS.Z (R9), K1, Z5
+	VMULPS    Z4, Z5, Z4
+	VADDPS    Z4, Z0, Z0
+	VMOVUPS.Z 64(R8), K2, Z4
+	VMOVUPS.Z 64(R9), K2, Z5
+	VMULPS    Z4, Z5, Z4
+	VADDPS    Z4, Z1, Z1
+	VMOVUPS.Z 128(R8), K3, Z4
+	VMOVUPS.Z 128(R9), K3, Z5
+	VMULPS    Z4, Z5, Z4
+	VADDPS    Z4, Z2, Z2
+	VMOVUPS.Z 192(R8), K4, Z4
+	VMOVUPS.Z 192(R9), K4, Z5
+	VMULPS    Z4, Z5, Z4
+	VADDPS    Z4, Z3, Z3
+
+fold:
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X4
+	VADDPS        X4, X0, X0
+	VPERMILPS     $0x0e, X0, X4
+	VADDPS        X4, X0, X0
+	VPERMILPS     $0x01, X0, X4
+	VADDSS        X4, X0, X0
+	VMOVSS        X0, (AX)
+	LEAQ          (CX)(BX*1), CX
+	ADDQ          $0x04, AX
+	SUBQ          $0x01, SI
+	JNZ           row
+	VZEROUPPER
+	RET
+
+// func dense256(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
+// Requires: AVX, AVX2
+TEXT ·dense256(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ ldd+8(FP), CX
+	MOVQ w+16(FP), CX
+	MOVQ x+24(FP), DX
+	MOVQ stride+32(FP), BX
+	MOVQ rows+56(FP), SI
+	MOVQ rest+48(FP), DI
+	LEAQ laneMasks256<>+0(SB), R8
+	MOVQ $0x00000040, R9
+	SUBQ DI, R9
+	LEAQ (R8)(R9*4), R8
+
+row:
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	MOVQ  whole+40(FP), R11
+	MOVQ  CX, R9
+	MOVQ  DX, R10
+	TESTQ R11, R11
+	JZ    rest
+
+block:
+	VMOVUPS (R9), Y8
+	VMOVUPS (R10), Y9
+	VMULPS  Y8, Y9, Y8
+	VADDPS  Y8, Y0, Y0
+	VMOVUPS 32(R9), Y8
+	VMOVUPS 32(R10), Y9
+	VMULPS  Y8, Y9, Y8
+	VADDPS  Y8, Y1, Y1
+	VMOVUPS 64(R9), Y8
+	VMOVUPS 64(R10), Y9
+	VMULPS  Y8, Y9, Y8
+	VADDPS  Y8, Y2, Y2
+	VMOVUPS 96(R9), Y8
+	VMOVUPS 96(R10), Y9
+	VMULPS  Y8, Y9, Y8
+	VADDPS  Y8, Y3, Y3
+	VMOVUPS 128(R9), Y8
+	VMOVUPS 128(R10), Y9
+	VMULPS  Y8, Y9, Y8
+	VADDPS  Y8, Y4, Y4
+	VMOVUPS 160(R9), Y8
+	VMOVUPS 160(R10), Y9
+	VMULPS  Y8, Y9, Y8
+	VADDPS  Y8, Y5, Y5
+	VMOVUPS 192(R9), Y8
+	VMOVUPS 192(R10), Y9
+	VMULPS  Y8, Y9, Y8
+	VADDPS  Y8, Y6, Y6
+	VMOVUPS 224(R9), Y8
+	VMOVUPS 224(R10), Y9
+	VMULPS  Y8, Y9, Y8
+	VADDPS  Y8, Y7, Y7
+	ADDQ    $0x00000100, R9
+	ADDQ    $0x00000100, R10
+	DECQ    R11
+	JNZ     block
+
+rest:
+	TESTQ      DI, DI
+	JZ         fold
+	VMOVDQU    (R8), Y8
+	VMASKMOVPS (R9), Y8, Y8
+	VMOVDQU    (R8), Y9
+	VMASKMOVPS (R10), Y9, Y9
+	VMULPS     Y8, Y9, Y8
+	VADDPS     Y8, Y0, Y0
+	VMOVDQU    32(R8), Y8
+	VMASKMOVPS 32(R9), Y8, Y8
+	VMOVDQU    32(R8), Y9
+	VMASKMOVPS 32(R10), Y9, Y9
+	VMULPS     Y8, Y9, Y8
+	VADDPS     Y8, Y1, Y1
+	VMOVDQU    64(R8), Y8
+	VMASKMOVPS 64(R9), Y8, Y8
+	VMOVDQU    64(R8), Y9
+	VMASKMOVPS 64(R10), Y9, Y9
+	VMULPS     Y8, Y9, Y8
+	VADDPS     Y8, Y2, Y2
+	VMOVDQU    96(R8), Y8
+	VMASKMOVPS 96(R9), Y8, Y8
+	VMOVDQU    96(R8), Y9
+	VMASKMOVPS 96(R10), Y9, Y9
+	VMULPS     Y8, Y9, Y8
+	VADDPS     Y8, Y3, Y3
+	VMOVDQU    128(R8), Y8
+	VMASKMOVPS 128(R9), Y8, Y8
+	VMOVDQU    128(R8), Y9
+	VMASKMOVPS 128(R10), Y9, Y9
+	VMULPS     Y8, Y9, Y8
+	VADDPS     Y8, Y4, Y4
+	VMOVDQU    160(R8), Y8
+	VMASKMOVPS 160(R9), Y8, Y8
+	VMOVDQU    160(R8), Y9
+	VMASKMOVPS 160(R10), Y9, Y9
+	VMULPS     Y8, Y9, Y8
+	VADDPS     Y8, Y5, Y5
+	VMOVDQU    192(R8), Y8
+	VMASKMOVPS 192(R9), Y8, Y8
+	VMOVDQU    192(R8), Y9
+	VMASKMOVPS 192(R10), Y9, Y9
+	VMULPS     Y8, Y9, Y8
+	VADDPS     Y8, Y6, Y6
+	VMOVDQU    224(R8), Y8
+	VMASKMOVPS 224(R9), Y8, Y8
+	VMOVDQU    224(R8), Y9
+	VMASKMOVPS 224(R10), Y9, Y9
+	VMULPS     Y8, Y9, Y8
+	VADDPS     Y8, Y7, Y7
+
+fold:
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0x0e, X0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPS    $0x01, X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	LEAQ         (CX)(BX*1), CX
+	ADDQ         $0x04, AX
+	SUBQ         $0x01, SI
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func denseBack8x512(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·denseBack8x512(SB), NOSPLIT, $0-56
+	MOVQ   w+8(FP), AX
+	MOVQ   stride+16(FP), CX
+	MOVQ   y+24(FP), DX
+	MOVQ   ldy+32(FP), BX
+	MOVQ   rows+40(FP), SI
+	MOVQ   cols+48(FP), DI
+	MOVQ   $-1, R8
+	BZHIQ  DI, R8, R8
+	KMOVW  R8, K1
+	LEAQ   (DX)(BX*4), DI
+	LEAQ   (BX)(BX*2), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+row:
+	VMOVUPS.Z   (AX), K1, Z8
+	VMULPS.BCST (DX), Z8, Z9
+	VADDPS      Z9, Z0, Z0
+	VMULPS.BCST (DX)(BX*1), Z8, Z9
+	VADDPS      Z9, Z1, Z1
+	VMULPS.BCST (DX)(BX*2), Z8, Z9
+	VADDPS      Z9, Z2, Z2
+	VMULPS.BCST (DX)(R8*1), Z8, Z9
+	VADDPS      Z9, Z3, Z3
+	VMULPS.BCST (DI), Z8, Z9
+	VADDPS      Z9, Z4, Z4
+	VMULPS.BCST (DI)(BX*1), Z8, Z9
+	VADDPS      Z9, Z5, Z5
+	VMULPS.BCST (DI)(BX*2), Z8, Z9
+	VADDPS      Z9, Z6, Z6
+	VMULPS.BCST (DI)(R8*1), Z8, Z8
+	VADDPS      Z8, Z7, Z7
+	ADDQ        CX, AX
+	ADDQ        $0x04, DX
+	ADDQ        $0x04, DI
+	DECQ        SI
+	JNZ         row
+	MOVQ        dst+0(FP), AX
+	VMOVUPS     Z0, K1, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z1, K1, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z2, K1, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z3, K1, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z4, K1, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z5, K1, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z6, K1, (AX)
+	ADDQ        CX, AX
+	VMOVUPS     Z7, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func denseBack512(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·denseBack512(SB), NOSPLIT, $0-56
+	MOVQ   w+8(FP), AX
+	MOVQ   stride+16(FP), CX
+	MOVQ   y+24(FP), DX
+	MOVQ   ldy+32(FP), BX
+	MOVQ   rows+40(FP), BX
+	MOVQ   cols+48(FP), SI
+	MOVQ   $-1, DI
+	BZHIQ  SI, DI, DI
+	KMOVW  DI, K1
+	VPXORD Z0, Z0, Z0
+
+row:
+	VMOVUPS.Z   (AX), K1, Z1
+	VMULPS.BCST (DX), Z1, Z1
+	VADDPS      Z1, Z0, Z0
+	ADDQ        CX, AX
+	ADDQ        $0x04, DX
+	DECQ        BX
+	JNZ         row
+	MOVQ        dst+0(FP), AX
+	VMOVUPS     Z0, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func denseBack8x256(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+// Requires: AVX, AVX2
+TEXT ·denseBack8x256(SB), NOSPLIT, $0-56
+	MOVQ    w+8(FP), AX
+	MOVQ    stride+16(FP), CX
+	MOVQ    y+24(FP), DX
+	MOVQ    ldy+32(FP), BX
+	MOVQ    rows+40(FP), SI
+	MOVQ    cols+48(FP), DI
+	LEAQ    laneMasks256<>+0(SB), R8
+	MOVQ    $0x00000040, R9
+	SUBQ    DI, R9
+	VMOVDQU (R8)(R9*4), Y0
+	LEAQ    (DX)(BX*4), DI
+	LEAQ    (BX)(BX*2), R8
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+
+row:
+	VMASKMOVPS   (AX), Y0, Y9
+	VBROADCASTSS (DX), Y10
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y1, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y2, Y2
+	VBROADCASTSS (DX)(BX*2), Y10
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y3, Y3
+	VBROADCASTSS (DX)(R8*1), Y10
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y4, Y4
+	VBROADCASTSS (DI), Y10
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y5, Y5
+	VBROADCASTSS (DI)(BX*1), Y10
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y6, Y6
+	VBROADCASTSS (DI)(BX*2), Y10
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y7, Y7
+	VBROADCASTSS (DI)(R8*1), Y10
+	VMULPS       Y9, Y10, Y10
+	VADDPS       Y10, Y8, Y8
+	ADDQ         CX, AX
+	ADDQ         $0x04, DX
+	ADDQ         $0x04, DI
+	DECQ         SI
+	JNZ          row
+	MOVQ         dst+0(FP), AX
+	VMASKMOVPS   Y1, Y0, (AX)
+	ADDQ         CX, AX
+	VMASKMOVPS   Y2, Y0, (AX)
+	ADDQ         CX, AX
+	VMASKMOVPS   Y3, Y0, (AX)
+	ADDQ         CX, AX
+	VMASKMOVPS   Y4, Y0, (AX)
+	ADDQ         CX, AX
+	VMASKMOVPS   Y5, Y0, (AX)
+	ADDQ         CX, AX
+	VMASKMOVPS   Y6, Y0, (AX)
+	ADDQ         CX, AX
+	VMASKMOVPS   Y7, Y0, (AX)
+	ADDQ         CX, AX
+	VMASKMOVPS   Y8, Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func denseBack256(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+// Requires: AVX, AVX2
+TEXT ·denseBack256(SB), NOSPLIT, $0-56
+	MOVQ    w+8(FP), AX
+	MOVQ    stride+16(FP), CX
+	MOVQ    y+24(FP), DX
+	MOVQ    ldy+32(FP), BX
+	MOVQ    rows+40(FP), BX
+	MOVQ    cols+48(FP), SI
+	LEAQ    laneMasks256<>+0(SB), DI
+	MOVQ    $0x00000040, R8
+	SUBQ    SI, R8
+	VMOVDQU (DI)(R8*4), Y0
+	VPXOR   Y1, Y1, Y1
+
+row:
+	VMASKMOVPS   (AX), Y0, Y2
+	VBROADCASTSS (DX), Y3
+	VMULPS       Y2, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	ADDQ         CX, AX
+	ADDQ         $0x04, DX
+	DECQ         BX
+	JNZ          row
+	MOVQ         dst+0(FP), AX
+	VMASKMOVPS   Y1, Y0, (AX)
 	VZEROUPPER
 	RET

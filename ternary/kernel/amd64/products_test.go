@@ -17,6 +17,8 @@ var multiplies = map[string]string{
 	"emitInts512": "VMULPS.BCST", "emitFloats512": "VMULPS.BCST",
 	"emitInts256": "VMULPS", "emitFloats256": "VMULPS", "matVec256": "VMULPS",
 	"matVec512x4": "VMULPS", "matVec512x1": "VMULPS",
+	"dense2x512": "VMULPS", "dense512": "VMULPS", "dense256": "VMULPS",
+	"denseBack8x512": "VMULPS.BCST", "denseBack512": "VMULPS.BCST", "denseBack8x256": "VMULPS", "denseBack256": "VMULPS",
 	"packLeft512": "VMULPS", "outerTile512": "VMULPS.BCST",
 	"packLeft256": "VMULPS", "outerTile256": "VMULPS",
 }

@@ -42,6 +42,13 @@ func main() {
 	emit256("emitFloats256", "float32", false, table)
 	prepare256()
 	matVec256(table)
+	dense("dense2x512", zmm, 2, 2, table)
+	dense("dense512", zmm, 1, 1, table)
+	dense("dense256", ymm, 1, 1, table)
+	denseBack("denseBack8x512", zmm, 8, table)
+	denseBack("denseBack512", zmm, 1, table)
+	denseBack("denseBack8x256", ymm, 8, table)
+	denseBack("denseBack256", ymm, 1, table)
 	Generate()
 }
 

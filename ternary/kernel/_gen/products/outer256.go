@@ -14,7 +14,7 @@ const (
 	outerCols256  = 16
 	outerStrip    = 32
 	panelBytes256 = outerBlock * outerRows256 * 4
-	maskLanes     = 32 // of the table of masks
+	maskLanes     = 64 // of the table of masks
 )
 
 // laneMasks is a table of so many lanes of ones, then as many of zeros.
