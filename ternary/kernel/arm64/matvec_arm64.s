@@ -200,7 +200,9 @@ word:
 	SUBS	$1, R7, R7
 	BNE	block
 
-	MADD	R5, R1, R6, R1 // on by R6 word columns
+	// The last block has left R10 behind the pass, at its own 64 of the column's R5 bytes.
+	SUB	R5, R10, R1
+	ADD	$64, R1
 	MOVD	R11, R2
 	SUBS	R6, R4, R4
 	BNE	pass

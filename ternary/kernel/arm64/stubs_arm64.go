@@ -19,3 +19,70 @@ func addCodes(sums *int32, words *uint16, tables *int16, rows int, n int)
 //
 //go:noescape
 func scaleInts(dst *float32, sums *int32, n int, scale float32)
+
+// transposeCodes writes x[offsets[t]+k], t < 16, k < 16·blocks, to columns[k][t]. blocks ≥ 1.
+//
+//go:noescape
+func transposeCodes(columns *int8, x *int8, offsets *uintptr, blocks int)
+
+// fillWords writes, for each group of three columns (16 bytes apart, tokens side by side), the signed sums of all codes
+// 0…26, 32 bytes each, a group's tables end to end. groups ≥ 1. Twin: generic.fillTables.
+//
+//go:noescape
+func fillWords(tables *int16, columns *int8, groups int)
+
+// addWords adds to the sums of 16 tokens, for each row, the entries that its n words name; the words of a row are stride
+// bytes apart. rows is a multiple of 4, n ≥ 1. Twin: generic.addBlock.
+//
+//go:noescape
+func addWords(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
+
+// widen adds the sums of so many rows, 16 tokens each, to the wide ones and clears them. rows ≥ 1. Twin: generic.flush.
+//
+//go:noescape
+func widen(wide *int32, sums *int16, rows int)
+
+// emitInts writes float32(wide[16·r+t])·scale[t] to dst[t·ldd+r] for r < rows and t < tokens ≤ 4. wide and scale have all
+// four tokens. ldd in bytes, rows a positive multiple of 4, tokens ≥ 1.
+//
+//go:noescape
+func emitInts(dst *float32, ldd uintptr, wide *int32, scale *float32, tokens int, rows int)
+
+// emitFloats writes total[8·r+t]·scale to dst[t·ldd+r] for r < rows and t < tokens ≤ 4. total has all four tokens. ldd in
+// bytes, rows a positive multiple of 4, tokens ≥ 1.
+//
+//go:noescape
+func emitFloats(dst *float32, ldd uintptr, total *float32, scale float32, tokens int, rows int)
+
+// transposeFloats writes y[offsets[t]+k], t < 8, k < 4·blocks, to columns[k][t]; offsets in bytes. blocks ≥ 1.
+//
+//go:noescape
+func transposeFloats(columns *float32, y *float32, offsets *uintptr, blocks int)
+
+// fillFloats writes, for each group of three columns v0 v1 v2 (32 bytes apart, tokens side by side), the sums 0±v0±v1±v2
+// of all codes 0…26, 32 bytes each, a group's tables end to end. groups ≥ 1. Twin: generic.fillFloatGroup.
+//
+//go:noescape
+func fillFloats(tables *float32, columns *float32, groups int)
+
+// addFloats adds to the totals of 8 tokens, for each row, (a+b)+c of the three chains of entries that its n words name;
+// the words of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. Twin: generic.addFloatBlock.
+//
+//go:noescape
+func addFloats(total *float32, words *uint16, stride uintptr, tables *float32, rows int, n int)
+
+// packCodes writes float32(q[t·stride+c]), c < 8, to dst[t][c]. n ≥ 1. Twin: generic.packRight.
+//
+//go:noescape
+func packCodes(dst *float32, q *int8, stride uintptr, n int)
+
+// packFloats writes x[t·stride+c], c < 8, to dst[t][c]. stride in bytes; n ≥ 1. Twin: generic.packRight.
+//
+//go:noescape
+func packFloats(dst *float32, x *float32, stride uintptr, n int)
+
+// outerTile adds Σ_t left[t][i]·right[t][c], summed from 0 in order and no product fused, to dst[i·stride+c] for eight
+// outputs i and eight columns c. stride in bytes; n ≥ 1. Twin: generic.outerTile.
+//
+//go:noescape
+func outerTile(dst *float32, stride uintptr, left *float32, right *float32, n int)
