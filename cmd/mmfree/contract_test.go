@@ -26,6 +26,8 @@ func contractKeys() map[string]string {
 			"tensors.0.dtype tensors.0.bytes tensors.0.zero_fraction tensors.0.scale",
 		"export": "format arch parameters tensors bytes bits_per_weight scale_convention warnings",
 		"import": "format arch parameters tensors bytes bits_per_weight scale_convention warnings",
+		"bench": "machine.cpu machine.isa machine.cores machine.memory_read_gb_s machine.f32_gflops results.0.name results.0.shape " +
+			"results.0.isa results.0.threads results.0.value results.0.unit results.0.of_limit",
 	}
 }
 
@@ -45,6 +47,7 @@ func TestContractKeys(t *testing.T) {
 		"inspect":  {"run"},
 		"export":   {"run", "--format", "hf", "--out", "hf"},
 		"import":   {"hf", "--out", "again"},
+		"bench":    {"train", "--recipe", "tiny.yaml", "--seconds", "0.01"},
 	}
 	for _, verb := range verbs() {
 		if len(verb.Subcommands) > 0 || !hasFlag(verb, "json") {

@@ -24,6 +24,7 @@ import (
 	"mmfree/ternary/pack"
 	"mmfree/ternary/spec"
 	"mmfree/train"
+	"mmfree/train/bench"
 	"mmfree/train/metrics"
 	"mmfree/train/verify"
 )
@@ -74,6 +75,7 @@ func outcomes() []outcome {
 		{infer.ErrInput, exitRequest, request},
 		{autograd.ErrInput, exitRequest, request},
 		{kernel.ErrISA, exitRequest, "choose another MMFREE_ISA, or unset it"},
+		{bench.ErrMemory, exitRequest, "choose a smaller shape or recipe, or free memory"},
 		// What already stands at the target is the request's fault; every other failed write is the run's.
 		{fs.ErrExist, exitRequest, "choose another name, or replace it with --force"},
 		{train.ErrDiverged, exitFailed, "resume from a checkpoint before it with a lower train.lr, or a smaller train.clip"},

@@ -1,0 +1,219 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"mmfree/ternary/infer"
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/par"
+	"mmfree/ternary/spec"
+	"mmfree/train/optim"
+)
+
+func tinyShape() Shape {
+	c := spec.Default()
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.IntermediateSize = 19, 24, 2, 40
+	return Shape{Name: "tiny", Model: c}
+}
+
+func setting(t *testing.T) Setting {
+	t.Helper()
+	pool := par.New(2)
+	t.Cleanup(pool.Close)
+	set, err := kernel.Choose()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Setting{Set: set, Pool: pool, Budget: time.Millisecond}
+}
+
+func check(t *testing.T, r *Report, want ...string) {
+	t.Helper()
+	m := r.Machine
+	for name, v := range map[string]float64{
+		"memory": m.MemoryReadGBs, "cache": m.CacheReadGBs, "f32": m.F32GFLOPS, "cores": float64(m.Cores), "threads": float64(m.Threads),
+	} {
+		if !(v > 0) || math.IsInf(v, 0) {
+			t.Errorf("machine: %s is %v", name, v)
+		}
+	}
+	if m.CPU == "" || m.ISA == "" || m.Probe == "" {
+		t.Errorf("machine: %+v", m)
+	}
+	var names []string
+	for _, x := range r.Results {
+		names = append(names, x.Name)
+		estimate := strings.HasPrefix(x.Name, "time/") || strings.HasPrefix(x.Name, "fused/")
+		if math.IsNaN(x.Value) || math.IsInf(x.Value, 0) || x.Value <= 0 && !estimate || x.Unit == "" || x.Threads != 2 || x.ISA != m.ISA {
+			t.Errorf("%+v", x)
+		}
+		if (x.Limit == "") != math.IsNaN(x.OfLimit) || x.Limit != "" && !(x.OfLimit >= 0) {
+			t.Errorf("%s is %v of limit %q", x.Name, x.OfLimit, x.Limit)
+		}
+	}
+	all := " " + strings.Join(names, "  ") + " "
+	for _, name := range want {
+		if !strings.Contains(all, " "+name+" ") {
+			t.Errorf("%s is missing from %q", name, names)
+		}
+	}
+}
+
+func TestKernels(t *testing.T) {
+	s := setting(t)
+	large := tinyShape()
+	large.Model.HiddenSize = 512
+	r, err := Kernels(t.Context(), s, []Shape{large, tinyShape()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, r, "MatMul", "MatVec/cache", "MatVec/memory", "MatMulFloat", "OuterCodes", "Dense", "DenseTransposed",
+		"RMSNorm", "RMSNormBackward", "RecurrenceBackward", "OutputGateBackward", "SoftmaxGradient", "AdamW")
+}
+
+func tinyRecipe() Recipe {
+	return Recipe{
+		Name: "tiny", Model: tinyShape().Model, B: 2, T: 12, LR: 1e-3,
+		Hyper: optim.Hyper{Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, WeightDecay: 0.1, Clip: 1},
+	}
+}
+
+func TestTrain(t *testing.T) {
+	r, err := Train(t.Context(), setting(t), tinyRecipe())
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, r, "step", "step/unfused", "activations", "activations/unfused", "fused/faster", "fused/smaller",
+		"time/MatMul", "time/MatMulFloat", "time/OuterCodes", "time/AdamW", "time/ternarize and pack", "time/rest")
+	shares := 0.0
+	for _, x := range r.Results {
+		if strings.HasPrefix(x.Name, "time/") {
+			shares += x.Value
+		}
+	}
+	if math.Abs(shares-1) > 1e-9 {
+		t.Errorf("the shares of a step sum to %v", shares)
+	}
+}
+
+func TestInfer(t *testing.T) {
+	r, err := Infer(t.Context(), setting(t), tinyShape())
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, r, "decode", "decode/weights read", "decode of 8 sequences", "decode of 8 sequences/one", "peak resident memory",
+		"state of a sequence", "packed weights", "packed weight", "time/MatVec", "time/rest")
+}
+
+func TestStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := setting(t)
+	_, kernels := Kernels(ctx, s, []Shape{tinyShape()})
+	_, train := Train(ctx, s, tinyRecipe())
+	_, inference := Infer(ctx, s, tinyShape())
+	for name, err := range map[string]error{"kernels": kernels, "train": train, "infer": inference} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	if freeMemory() == 0 {
+		t.Skip("the system does not say how much memory is free")
+	}
+	s, huge := setting(t), tinyShape()
+	huge.Model.HiddenSize, huge.Model.NumHiddenLayers = 65536, 4096
+	if _, err := Infer(t.Context(), s, huge); !errors.Is(err, ErrMemory) {
+		t.Errorf("infer: error %v", err)
+	}
+	if _, err := Train(t.Context(), s, Recipe{Name: "huge", Model: huge.Model, B: 1, T: 1}); !errors.Is(err, ErrMemory) {
+		t.Errorf("train: error %v", err)
+	}
+}
+
+func TestPublished(t *testing.T) {
+	for name, want := range map[string]int64{"370m": 374_108_160, "1.3b": 1_364_779_008, "2.7b": 2_702_357_504, "13b": 13_017_856_000} {
+		shape, ok := Published(name)
+		if got, _ := spec.Parameters(shape.Model); !ok || got != want {
+			t.Errorf("%s has %d parameters, want %d", name, got, want)
+		}
+	}
+	if _, ok := Published("14b"); ok {
+		t.Error("14b is a published shape")
+	}
+}
+
+// TestStopwatch: a timed set computes the same, counts each call, and decoding under it allocates nothing.
+func TestStopwatch(t *testing.T) {
+	s := setting(t)
+	p, err := randomModel(&s, tinyShape().Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := &stopwatch{}
+	watch.reset()
+	V := p.Config.VocabSize
+	plain, timed := make([]float32, V), make([]float32, V)
+	ids := []int32{1, 2, 3, 4}
+	for _, c := range []struct {
+		set    *kernel.Set
+		logits []float32
+	}{{s.Set, plain}, {watch.wrap(s.Set), timed}} {
+		m := infer.New(p, c.set, s.Pool, 8)
+		state := m.NewState(1)
+		for _, n := range [][]int32{ids, ids[:1]} {
+			if err := m.Forward(state, infer.Call{IDs: n, Logits: c.logits, Which: infer.Last}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		call := infer.Call{IDs: ids[:1], Logits: make([]float32, V), Which: infer.Last}
+		if n := testing.AllocsPerRun(10, func() {
+			if err := m.Forward(state, call); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%v allocations a token", n)
+		}
+	}
+	for i := range plain {
+		if plain[i] != timed[i] {
+			t.Fatalf("logit %d: %v under the stopwatch, %v without", i, timed[i], plain[i])
+		}
+	}
+	// One pass of 4 tokens, 12 of one: 6 products in each of 2 layers and the head, at one superblock each.
+	if got := watch.clocks[swiGLU].calls.Load(); got != 2*(4+12) {
+		t.Errorf("%d calls of SwiGLU, want %d", got, 2*(4+12))
+	}
+	if got := watch.clocks[matVec].calls.Load(); got < 13*12 {
+		t.Errorf("%d calls of MatVec, want at least %d", got, 13*12)
+	}
+}
+
+func TestParseCPU(t *testing.T) {
+	for text, want := range map[string]string{
+		"processor : 0\nmodel name\t: AMD  EPYC \ncpu family : 25\nmodel\t\t: 17\n\nmodel name : other\n": "AMD EPYC (family 25, model 17)",
+		"model name : Some CPU\n":           "Some CPU",
+		"processor : 0\nBogoMIPS : 50.00\n": "fallback",
+		"":                                  "fallback",
+	} {
+		if got := parseCPU([]byte(text), "fallback"); got != want {
+			t.Errorf("%q is called %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestTypical(t *testing.T) {
+	if got := typical([]float64{5, 1, 9, 2, 8, 3, 7, 4, 6, 10}); got != 10 {
+		t.Errorf("of 1 to 10: %v", got)
+	}
+	if got := typical([]float64{3}); got != 3 || !math.IsNaN(typical(nil)) {
+		t.Errorf("of one: %v", got)
+	}
+}

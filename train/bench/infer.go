@@ -1,0 +1,288 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mmfree/ternary/infer"
+	"mmfree/ternary/pack"
+	"mmfree/ternary/spec"
+	"mmfree/train/metrics"
+)
+
+const (
+	tokensUsed   = 1024 // of the vocabulary: only these tokens' embeddings are touched, as by a short text
+	promptTokens = 512
+	leastPrompt  = 32
+	batchSize    = 8
+	prefillShare = 0.25 // of the budget, at most, in one prefill
+	decodeShare  = 0.8  // of the budget is over when the profile begins
+)
+
+// Published returns a published shape by name, or false. 13b was published as speed and memory only.
+func Published(name string) (Shape, bool) {
+	for _, p := range []struct {
+		name          string
+		width, layers int
+	}{{"370m", 1024, 24}, {"1.3b", 2048, 24}, {"2.7b", 2560, 32}, {"13b", 5120, 40}} {
+		if p.name == name {
+			c := spec.Default()
+			c.VocabSize, c.HiddenSize, c.NumHiddenLayers = 32000, p.width, p.layers
+			return Shape{Name: name, Model: c}, true
+		}
+	}
+	return Shape{}, false
+}
+
+// runner holds a model under measurement.
+type runner struct {
+	s      *Setting
+	l      *limits
+	p      *pack.Model
+	shape  string
+	one    *infer.Model
+	states [2]*infer.State // of one sequence, and of a batch
+	logits []float32
+	ids    []int32
+	next   int
+
+	body, head int64 // ternary weights of a token's layers, and of the head
+	bytes      int64 // packed
+	chunk      *pack.Matrix
+	decode     []float64 // tokens/s
+	batch      []float64
+	prefill    []float64
+	matMul     []float64 // Gmac/s
+	best       time.Duration
+	prompt     int
+}
+
+// Infer measures a model of a shape with random trits: one token at a time, eight sequences at a time, and prompts. The
+// limit's reading goes through the model's own weights.
+func Infer(ctx context.Context, s Setting, shape Shape) (*Report, error) {
+	start := time.Now()
+	_, ternary := spec.Parameters(shape.Model)
+	if need, free := ternary/4, freeMemory(); free > 0 && need > free {
+		return nil, fmt.Errorf("%w: %s takes about %d MB, %d MB are free", ErrMemory, shape.Name, need>>20, free>>20)
+	}
+	p, err := randomModel(&s, shape.Model)
+	if err != nil {
+		return nil, err
+	}
+	r := newRunner(&s, p, shape)
+	if err := r.warm(); err != nil {
+		return nil, err
+	}
+	measured := start.Add(time.Duration(decodeShare * float64(s.Budget)))
+	for first := true; first || time.Now().Before(measured); first = false {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := r.round(first, measured); err != nil {
+			return nil, err
+		}
+	}
+	results := r.results(shape)
+	rows, err := r.profile(ctx, start.Add(s.Budget))
+	if err != nil {
+		return nil, err
+	}
+	return &Report{Machine: r.l.machine(&s), Results: append(results, rows...)}, nil
+}
+
+// randomModel makes a packed model whose trits are random. Full-precision values but gains are left 0, so that no page
+// of theirs is in memory before it is used; of the embeddings, tokensUsed rows are filled.
+func randomModel(s *Setting, c spec.Config) (*pack.Model, error) {
+	dense, matrices := map[string][]float32{}, map[string]*pack.Matrix{}
+	for i, t := range spec.PackedTensors(c) {
+		if t.Kind == spec.Ternary {
+			rows, cols := t.Shape[0], t.Shape[1]
+			m := &pack.Matrix{Rows: rows, Cols: cols, Scale: 0.02, Words: make([]uint16, pack.Words(rows, cols))}
+			randomize(s, m, uint64(i+1))
+			matrices[t.Name] = m
+			continue
+		}
+		v := make([]float32, t.Elements())
+		switch t.Kind {
+		case spec.Gain:
+			for j := range v {
+				v[j] = 1
+			}
+		case spec.Embedding:
+			for j := range v[:min(len(v), tokensUsed*c.HiddenSize)] {
+				v[j] = float32(int32(uint32(j)*2654435761)) / (1 << 31)
+			}
+		}
+		dense[t.Name] = v
+	}
+	return pack.NewModel(c, dense, matrices)
+}
+
+func newRunner(s *Setting, p *pack.Model, shape Shape) *runner {
+	r := &runner{s: s, p: p, shape: shape.Name, one: infer.New(p, s.Set, s.Pool, infer.DefaultChunk)}
+	var memory [][]byte
+	for _, t := range p.Tensors {
+		m := p.Matrix(t.Name)
+		if m == nil {
+			continue
+		}
+		memory = append(memory, wordBytes(m.Words))
+		r.bytes += m.Bytes()
+		n := int64(t.Elements())
+		if t.Name == spec.HeadName {
+			r.head = n
+			continue
+		}
+		r.body += n
+		if r.chunk == nil || m.Rows > r.chunk.Rows {
+			r.chunk = m
+		}
+	}
+	r.l = newLimits(s, memory)
+	V := shape.Model.VocabSize
+	r.states = [2]*infer.State{r.one.NewState(1), r.one.NewState(batchSize)}
+	r.logits = make([]float32, batchSize*V)
+	r.ids = make([]int32, promptTokens)
+	for i := range r.ids {
+		r.ids[i] = int32(i * 389 % min(V, tokensUsed))
+	}
+	return r
+}
+
+// tokens returns the next n ids.
+func (r *runner) tokens(n int) []int32 {
+	if r.next+n > len(r.ids) {
+		r.next = 0
+	}
+	r.next += n
+	return r.ids[r.next-n : r.next]
+}
+
+// forward runs n tokens of a state and returns how long it took.
+func (r *runner) forward(m *infer.Model, state *infer.State, n int) (time.Duration, error) {
+	ids, logits := r.tokens(n), r.logits[:state.Batch*r.p.Config.VocabSize]
+	start := time.Now()
+	err := m.Forward(state, infer.Call{IDs: ids, Logits: logits, Which: infer.Last})
+	return time.Since(start), err
+}
+
+// warm runs everything once and chooses how long a prompt the budget allows.
+func (r *runner) warm() error {
+	if _, err := r.forward(r.one, r.states[0], 1); err != nil {
+		return err
+	}
+	if _, err := r.forward(r.one, r.states[1], batchSize); err != nil {
+		return err
+	}
+	took, err := r.forward(r.one, r.states[0], leastPrompt)
+	for r.prompt = promptTokens; r.prompt > leastPrompt && float64(took)*float64(r.prompt)/leastPrompt > prefillShare*float64(r.s.Budget); {
+		r.prompt /= 2
+	}
+	r.l.all()
+	return err
+}
+
+// round measures each thing once, decoding often, and the prompt where the time is left for it.
+func (r *runner) round(first bool, until time.Time) error {
+	const decodes = 4
+	for range decodes {
+		r.l.read(r.bytes)
+		took, err := r.forward(r.one, r.states[0], 1)
+		if err != nil {
+			return err
+		}
+		r.decode = append(r.decode, 1/took.Seconds())
+		if r.best == 0 || took < r.best {
+			r.best = took
+		}
+	}
+	took, err := r.forward(r.one, r.states[1], batchSize)
+	if err != nil {
+		return err
+	}
+	r.batch = append(r.batch, batchSize/took.Seconds())
+	r.l.cache()
+	r.l.fused()
+	if !first && len(r.prefill) > 0 && time.Until(until).Seconds() < float64(r.prompt)/r.prefill[len(r.prefill)-1] {
+		return nil
+	}
+	r.matMul = append(r.matMul, r.product())
+	if took, err = r.forward(r.one, r.states[0], r.prompt); err != nil {
+		return err
+	}
+	r.prefill = append(r.prefill, float64(r.prompt)/took.Seconds())
+	return nil
+}
+
+// product measures the set's MatMul on the model's widest matrix, in Gmac/s: what prefill is held against.
+func (r *runner) product() float64 {
+	set, w := r.s.Set, r.chunk
+	n, K := set.Tile, w.Cols
+	threads := r.s.Pool.Threads()
+	supers := min(w.Superblocks(), hotRows/pack.SuperblockRows)
+	rows := min(w.Rows, supers*pack.SuperblockRows)
+	k := newBed(r.s, r.p.Config)
+	j := k.each("", "", "", "", 1, float64(rows)*float64(K)*float64(n), func() func() {
+		x, scale, dst := make([]int8, n*K), make([]float32, n), make([]float32, n*w.Rows)
+		return func() { set.MatMul(dst, w.Rows, w, 0, supers, x, scale, n) }
+	})
+	j.run()
+	var rates []float64
+	for range 2 * threads {
+		start := time.Now()
+		units := j.run()
+		rates = append(rates, units/time.Since(start).Seconds()/giga)
+	}
+	return typical(rates)
+}
+
+func (r *runner) results(shape Shape) []Result {
+	s := r.s
+	memory, matMul := r.l.value(limitMemory), typical(r.matMul)
+	decode, batch, prefill := typical(r.decode), typical(r.batch), typical(r.prefill)
+	read := decode * float64(r.bytes) / giga
+	macs := float64(r.body) + float64(r.head)/float64(r.prompt) // of a prompt's token: only the last one's logits are made
+	_, ternary := spec.Parameters(shape.Model)
+	state := int64(0)
+	for _, layer := range r.states[0].Layers {
+		state += 4 * int64(len(layer))
+	}
+	return []Result{
+		s.result("decode", r.shape, "tok/s", decode).of(limitMemory, read/memory),
+		s.result("decode/weights read", r.shape, "GB/s", read).of(limitMemory, read/memory),
+		s.result(fmt.Sprintf("prefill of %d tokens", r.prompt), r.shape, "tok/s", prefill).of(limitMatMul, prefill*macs/giga/matMul),
+		s.result("MatMul", r.shape, "Gmac/s", matMul).of(limitFused, matMul/r.l.macs()),
+		s.result(fmt.Sprintf("decode of %d sequences", batchSize), r.shape, "tok/s", batch),
+		s.result(fmt.Sprintf("decode of %d sequences/one", batchSize), r.shape, "times", batch/decode),
+		s.result("peak resident memory", r.shape, "bytes", float64(metrics.PeakRSS())),
+		s.result("state of a sequence", r.shape, "bytes", float64(state)),
+		s.result("packed weights", r.shape, "bytes", float64(r.bytes)),
+		s.result("packed weight", r.shape, "bits", float64(8*r.bytes)/float64(ternary)),
+	}
+}
+
+// profile returns where a decoded token's time goes; the fastest token under the stopwatch is held against the fastest
+// without.
+func (r *runner) profile(ctx context.Context, until time.Time) ([]Result, error) {
+	watch := &stopwatch{}
+	timed := infer.New(r.p, watch.wrap(r.s.Set), r.s.Pool, 1)
+	var rows []Result
+	var rest float64
+	var fastest time.Duration
+	for first := true; first || time.Now().Before(until); first = false {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		watch.reset()
+		took, err := r.forward(timed, r.states[0], 1)
+		if err != nil {
+			return nil, err
+		}
+		if first || took < fastest {
+			fastest = took
+			rows, rest = watch.profile(r.s, r.l, r.shape, r.best)
+		}
+	}
+	return append(rows, r.s.result("time/rest", r.shape, "share", rest)), nil
+}

@@ -1,0 +1,81 @@
+package bench
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/par"
+)
+
+// Report is what a benchmark found.
+type Report struct {
+	Machine Machine  `json:"machine"`
+	Results []Result `json:"results"`
+}
+
+// Machine is what the figures were taken on: all of its limits are those of the threads that were used, together.
+type Machine struct {
+	CPU             string  `json:"cpu"`
+	ISA             string  `json:"isa"`   // of the kernels
+	Cores           int     `json:"cores"` // that the process may use
+	Threads         int     `json:"threads"`
+	MemoryReadGBs   float64 `json:"memory_read_gb_s"`
+	MemoryReadBytes int64   `json:"memory_read_bytes"` // how much memory the reading went through
+	CacheReadGBs    float64 `json:"cache_read_gb_s"`   // from second-level caches
+	F32GFLOPS       float64 `json:"f32_gflops"`        // of fused multiply-adds
+	Probe           string  `json:"probe"`             // instructions that the limits were measured with
+}
+
+// Result is one figure.
+type Result struct {
+	Name    string  `json:"name"`
+	Shape   string  `json:"shape"`
+	ISA     string  `json:"isa"`
+	Threads int     `json:"threads"`
+	Value   float64 `json:"value"`
+	Unit    string  `json:"unit"`
+	OfLimit float64 `json:"of_limit"` // value as a share of the limit; NaN where there is none
+	Limit   string  `json:"limit"`    // which limit; "" where there is none
+}
+
+// Setting is what a benchmark runs with.
+type Setting struct {
+	Set    *kernel.Set
+	Pool   *par.Pool
+	Budget time.Duration // about how long it may take
+}
+
+// Limits that results are held against.
+const (
+	limitMemory = "memory read"
+	limitCache  = "cache read"
+	limitFused  = "fma peak"
+	limitMatMul = "MatMul"
+	limitGEMMs  = "three GEMMs at fma peak"
+)
+
+// ErrMemory is the class of benchmarks that need more memory than is free.
+var ErrMemory = errors.New("not enough memory")
+
+func (s *Setting) result(name, shape, unit string, value float64) Result {
+	return Result{Name: name, Shape: shape, ISA: s.Set.Name, Threads: s.Pool.Threads(), Value: value, Unit: unit, OfLimit: math.NaN()}
+}
+
+// of returns the result with its share of a limit.
+func (r Result) of(limit string, share float64) Result {
+	r.Limit, r.OfLimit = limit, share
+	return r
+}
+
+// typical returns the rate that the best tenth of the rounds reached or passed: on a shared machine slower ones tell of
+// the neighbours, and the very fastest of a lucky moment. NaN without rounds.
+func typical(rates []float64) float64 {
+	if len(rates) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(rates))
+	return sorted[len(sorted)*9/10]
+}
