@@ -24,6 +24,10 @@ type Pool struct {
 	_      [56]byte
 	blocks int
 	work   func(worker, block int)
+
+	waiting atomic.Bool   // the caller sleeps until the last helper leaves
+	left    chan struct{} // that helper's signal
+
 	closed atomic.Bool
 	failed atomic.Pointer[any] // first panic of a helper, re-raised in Run's caller
 }
@@ -38,8 +42,9 @@ type helper struct {
 }
 
 const (
-	// spinTime is how long a helper waits awake. Between two products of a training step lie up to some 50 µs of serial
-	// work; longer waits are for whoever else needs the core.
+	// spinTime is how long a helper waits awake for work, and the caller for helpers. Between two products of a training
+	// step lie up to some 50 µs of serial work; longer waits are for whoever else needs the core, which may be the very
+	// helper that is waited for.
 	spinTime = 100 * time.Microsecond
 	// spinsPerLook is the number of loads between looks at the clock, about a microsecond.
 	spinsPerLook = 512
@@ -51,7 +56,7 @@ func New(threads int) *Pool {
 	if threads < 1 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{threads: threads}
+	p := &Pool{threads: threads, left: make(chan struct{}, 1)}
 	for i := 1; i < threads; i++ {
 		h := &helper{pool: p, index: i, spins: threads <= runtime.GOMAXPROCS(0), wake: make(chan struct{}, 1)}
 		p.helpers = append(p.helpers, h)
@@ -86,14 +91,38 @@ func (p *Pool) Run(blocks int, work func(worker, block int)) {
 // finish closes the run, waits for the helpers inside it, and passes on a panic of theirs.
 func (p *Pool) finish() {
 	p.run.Add(1) // closed: who comes now turns back
-	for spins := 1; p.inside.Load() > 0; spins++ {
-		if spins%spinsPerLook == 0 {
-			runtime.Gosched() // the helper may need this very thread to go on
-		}
-	}
+	p.await()
 	p.work = nil
 	if r := p.failed.Swap(nil); r != nil {
 		panic(*r)
+	}
+}
+
+// await returns when no helper is inside the run, which is closed.
+func (p *Pool) await() {
+	var start time.Time
+	for spins := 1; p.inside.Load() > 0; spins++ {
+		if spins%spinsPerLook != 0 {
+			continue
+		}
+		runtime.Gosched() // the helper may need this very thread to go on
+		if start.IsZero() {
+			start = time.Now()
+		} else if time.Since(start) > spinTime {
+			p.waiting.Store(true)
+			// The last helper may have left before it could see that; then the flag is still ours to take back.
+			if p.inside.Load() > 0 || !p.waiting.CompareAndSwap(true, false) {
+				<-p.left
+			}
+			return
+		}
+	}
+}
+
+// leave is called by a helper that is done with a run.
+func (p *Pool) leave() {
+	if p.inside.Add(-1) == 0 && p.waiting.CompareAndSwap(true, false) {
+		p.left <- struct{}{}
 	}
 }
 
@@ -151,7 +180,7 @@ func (h *helper) wait(done uint64) uint64 {
 func (h *helper) join(run uint64) {
 	p := h.pool
 	p.inside.Add(1)
-	defer p.inside.Add(-1)
+	defer p.leave()
 	if p.run.Load() != run {
 		return
 	}

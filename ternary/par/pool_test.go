@@ -125,3 +125,27 @@ func TestHelpersSleepWhenIdleAndWake(t *testing.T) {
 		})
 	}
 }
+
+// TestCallerSleepsForASlowHelper: a helper that takes its time is waited for, however long, and nobody is lost.
+func TestCallerSleepsForASlowHelper(t *testing.T) {
+	p := New(3)
+	defer p.Close()
+	for range 200 {
+		var inside, finished atomic.Int32
+		p.Run(3, func(worker, _ int) {
+			inside.Add(1)
+			for inside.Load() < 2 && worker == 0 { // leave the other blocks to helpers
+				runtime.Gosched()
+			}
+			if worker != 0 {
+				for start := time.Now(); time.Since(start) < 3*spinTime; {
+					runtime.Gosched()
+				}
+			}
+			finished.Add(1)
+		})
+		if n := finished.Load(); n != 3 {
+			t.Fatalf("Run returned with %d of 3 blocks done", n)
+		}
+	}
+}
