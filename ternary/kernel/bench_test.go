@@ -90,6 +90,11 @@ func BenchmarkKernels(b *testing.B) {
 					set.OuterCodes(dw, dy, R, s, q, K, many, o, min(o+32, R))
 				}
 			})
+			run("OuterInts", work*many, 0, func() {
+				for o := 0; o < R; o += 56 {
+					set.OuterInts(dw, dy, R, s, q, K, many, o, min(o+56, R))
+				}
+			})
 		}
 	}
 }

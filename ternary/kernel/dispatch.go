@@ -34,7 +34,7 @@ func Generic() *Set {
 	return &Set{
 		Name: "generic", Tile: generic.Tile,
 		MatMul: generic.MatMul, Prepare: generic.Prepare, MatVec: generic.MatVec, MatMulFloat: generic.MatMulFloat,
-		OuterCodes: generic.Outer[int8], OuterFloat: generic.Outer[float32],
+		OuterCodes: generic.Outer[int8], OuterFloat: generic.Outer[float32], OuterInts: generic.OuterInts,
 		Dense: generic.Dense, DenseTransposed: generic.DenseTransposed,
 		RMSNorm: generic.RMSNorm, NormQuantize: generic.NormQuantize, RMSNormBackward: generic.RMSNormBackward,
 		Recurrence: generic.Recurrence, RecurrenceBackward: generic.RecurrenceBackward,

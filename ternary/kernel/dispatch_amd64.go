@@ -16,6 +16,7 @@ func Available() []*Set {
 		s.Name = "avx512"
 		avx512Products(s)
 		avx512Rows(s)
+		avx512Ints(s)
 		sets = append(sets, s)
 	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasBMI2 {
@@ -23,6 +24,7 @@ func Available() []*Set {
 		s.Name = "avx2"
 		avx2Products(s)
 		avx2Rows(s)
+		avx2Ints(s)
 		sets = append(sets, s)
 	}
 	return append(sets, Generic())

@@ -29,6 +29,13 @@ type Set struct {
 	OuterCodes func(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int)
 	// OuterFloat is OuterCodes with float32 activations: (a·(1/s))·q with q stored as float32. A nil s means all ones.
 	OuterFloat func(dst, a []float32, lda int, s []float32, x []float32, K, n, o0, o1 int)
+	// OuterInts is OuterCodes by 16-bit integers, with n > 0 scales: no fewer bits of the largest gradient than 15, but the
+	// small ones of a column lose theirs. Order: tokens in blocks of IntBlock, in order. In a block and for one output o,
+	// g_t = a[t·lda+o]·(1/s[t]), two rounded operations; up, down = quant.GradientScale of the largest bit pattern of |g_t|;
+	// G_t = round(g_t·up), the product rounded to float32, then halves to even; S = Σ_t G_t·q[t·K+k] as an integer, which
+	// fits 32 bits and has no order; dst[o·K+k] += float32(S)·down, each operation rounded, no two fused. So a block of
+	// which no |g_t| exceeds 2^-100 adds 0, and one with a NaN or an infinity makes dst NaN for every k.
+	OuterInts func(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int)
 	// Dense: dst[t·ldd+r] = Σ_k w[r·K+k]·x[t·K+k], a full-precision product in f32.Dot's order, rows [r0, r1).
 	Dense func(dst []float32, ldd int, w, x []float32, K, n, r0, r1 int)
 	// DenseTransposed: dst[t·K+k] = Σ_r w[r·K+k]·y[t·R+r], rows in order from 0.
@@ -83,6 +90,10 @@ type AdamStep struct {
 
 // OuterBlock is the number of tokens whose products OuterCodes sums before it adds to the gradient; part of the order.
 const OuterBlock = 256
+
+// IntBlock is the number of tokens whose products OuterInts sums as integers: the most for which 32 bits hold a sum
+// whatever the values are, see quant.MaxGradient.
+const IntBlock = 512
 
 // PreparedLen returns the length of the buffer that Prepare fills for K columns: 32 entries for each group of three.
 func PreparedLen(K int) int { return pack.WordsPerRow(K) * pack.GroupsPerWord * 32 }

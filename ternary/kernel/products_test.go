@@ -28,6 +28,7 @@ func productCall(set *kernel.Set) func() []float32 {
 		clear(dw)
 		set.OuterCodes(dw, dy, R, s, x, K, n, 0, R)
 		set.OuterFloat(dw, dy, R, nil, y, K, n, 0, R)
+		set.OuterInts(dw, dy, R, s, x, K, n, 0, R)
 		return dst
 	}
 }

@@ -1,0 +1,124 @@
+//go:build amd64 && !noasm
+
+package amd64
+
+//go:generate sh -c "cd ../_gen && go run ./ints -out ../amd64/ints_amd64.s -stubs ../amd64/ints_amd64.go -pkg amd64"
+
+import "mmfree/ternary/quant"
+
+// Ints says which instructions the weight gradients from integers use. Its method chooses at each call of an assembly
+// routine, by a branch, as Rows do.
+type Ints uint8
+
+// The choices.
+const (
+	Ints256     Ints = iota // AVX2
+	Ints512                 // AVX-512 F, BW and VL, BMI2
+	Ints512VNNI             // the same and AVX-512 VNNI
+)
+
+const (
+	intBlock   = 512 // kernel.IntBlock; tokens whose integers are summed exactly
+	intRows    = 14  // of a panel and of a tile
+	intCols    = 32
+	intHalf    = intCols / 2 // of a tile on AVX2
+	intPanels  = 8           // that share one widening of the codes
+	intStrip   = intRows * intPanels
+	intLanes   = 16 // that the routines for a panel's statistics write
+	intBetween = 4  // integers behind a panel, which the next pair's place takes in
+	intPairLen = 2 * intRows
+)
+
+type intScratch struct {
+	codes    [intBlock / 2][intCols][2]int16
+	left     [intPanels][intBlock/2*intPairLen + intBetween]int16
+	up, down [intPanels][intLanes]float32
+	inv      [intBlock]float32
+	top      [intLanes]uint32
+	last     [intBlock][intCols]int8 // the last columns, filled up for AVX2
+}
+
+var intShelf shelf[intScratch]
+
+// OuterInts is kernel.Set.OuterInts.
+func (w Ints) OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int) {
+	if n < 1 || K < 1 || o0 >= o1 {
+		return
+	}
+	_, _, _ = dst[o1*K-1], a[(n-1)*lda+o1-1], q[n*K-1]
+	sc := intShelf.take()
+	for o := o0; o < o1; o += intStrip {
+		rows := min(intStrip, o1-o)
+		for t0 := 0; t0 < n; t0 += intBlock {
+			nt := min(intBlock, n-t0)
+			inverses(sc.inv[:nt], s, t0)
+			for i := 0; i < rows; i += intRows {
+				w.left(sc, i/intRows, a[t0*lda+o+i:], uintptr(lda)*bytesPerFloat, nt, min(intRows, rows-i))
+			}
+			for k := 0; k < K; k += intCols {
+				cols := min(intCols, K-k)
+				w.codes(sc, q[t0*K+k:], K, nt, cols)
+				for i := 0; i < rows; i += intRows {
+					w.tile(sc, i/intRows, dst[(o+i)*K+k:], uintptr(K)*bytesPerFloat, (nt+1)/2, min(intRows, rows-i), cols)
+				}
+			}
+		}
+	}
+	intShelf.put(sc)
+}
+
+// left quantises panel p.
+func (w Ints) left(sc *intScratch, p int, a []float32, stride uintptr, n, rows int) {
+	if w == Ints256 {
+		intTop256(&sc.top[0], &a[0], stride, &sc.inv[0], n, rows)
+	} else {
+		intTop512(&sc.top[0], &a[0], stride, &sc.inv[0], n, rows)
+	}
+	for i, top := range sc.top {
+		sc.up[p][i], sc.down[p][i] = quant.GradientScale(top)
+	}
+	if w == Ints256 {
+		intLeft256(&sc.left[p][0], &a[0], stride, &sc.inv[0], &sc.up[p][0], n, rows)
+	} else {
+		intLeft512(&sc.left[p][0], &a[0], stride, &sc.inv[0], &sc.up[p][0], n, rows)
+	}
+}
+
+// codes widens columns; AVX2, which cannot leave out bytes, reads the last ones from a copy that is filled up.
+func (w Ints) codes(sc *intScratch, q []int8, K, n, cols int) {
+	to := &sc.codes[0][0][0]
+	switch {
+	case w != Ints256:
+		intCodes512(to, &q[0], uintptr(K), n, lowBits(cols))
+	case cols == intCols:
+		intCodes256(to, &q[0], uintptr(K), n)
+	default:
+		for t := range n {
+			copy(sc.last[t][:], q[t*K:][:cols])
+		}
+		intCodes256(to, &sc.last[0][0], intCols, n)
+	}
+}
+
+// tile adds panel p's products with the codes.
+func (w Ints) tile(sc *intScratch, p int, dst []float32, stride uintptr, pairs, rows, cols int) {
+	left, codes, down := &sc.left[p], &sc.codes[0], &sc.down[p]
+	switch w {
+	case Ints512VNNI:
+		intTile512(&dst[0], stride, &left[0], &codes[0][0], &down[0], pairs, rows, lowBits(cols))
+	case Ints512:
+		intTile512Madd(&dst[0], stride, &left[0], &codes[0][0], &down[0], pairs, rows, lowBits(cols))
+	default:
+		K := int(stride / bytesPerFloat)
+		for c := 0; c < cols; c += intHalf {
+			n := min(intHalf, cols-c)
+			intTile256x5(&dst[c], stride, &left[0], &codes[c][0], &down[0], pairs, min(5, rows), n)
+			if rows > 5 {
+				intTile256x5(&dst[5*K+c], stride, &left[10], &codes[c][0], &down[5], pairs, min(5, rows-5), n)
+			}
+			if rows > 10 {
+				intTile256x4(&dst[10*K+c], stride, &left[20], &codes[c][0], &down[10], pairs, rows-10, n)
+			}
+		}
+	}
+}
