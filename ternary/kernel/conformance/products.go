@@ -57,7 +57,7 @@ func matMulExtremes(t *testing.T, set *kernel.Set) {
 	for i, K := range []int{3, 54, 126, 252, 255, 256, 257, 270, 504, 756, 765, 1021, 2600, 4608, 4700, 9500} {
 		for j, weight := range []int8{1, -1, 0} {
 			for l, code := range []int8{127, -127, -128} {
-				R, n := 130, tokens[(i+j+l)%len(tokens)]
+				R, n := 128, tokens[(i+j+l)%len(tokens)]
 				if K > 4000 { // sums of words that are widened late, if at all
 					R, n = 33, min(n, 17)
 				}
