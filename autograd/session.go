@@ -22,12 +22,24 @@ var ErrNotFinite = op.ErrNotFinite
 // ErrInput is the class of batches that do not fit the model.
 var ErrInput = errors.New("batch")
 
-// Options says how a Session computes; no choice here changes a bit of the loss or, Unfused included, of a gradient.
+// Options says how a Session computes; no choice here changes a bit of the loss, and only WeightGradient one of a
+// gradient.
 type Options struct {
 	Set     *kernel.Set
 	Pool    *par.Pool
 	Unfused bool // keep float activations for the backward pass instead of int8 codes: more memory, for comparison
+	// WeightGradient is the arithmetic of ternary tensors' weight gradients. Unfused, which has no codes, keeps Float32.
+	WeightGradient WeightGradient
 }
+
+// WeightGradient names an arithmetic.
+type WeightGradient uint8
+
+// The arithmetics.
+const (
+	Float32 WeightGradient = iota // kernel.Set.OuterCodes
+	Int16                         // kernel.Set.OuterInts: about twice as fast, with relative errors around 1e-4
+)
 
 // Session holds the graphs over one model's weights: a training graph and evaluation graphs, compiled when a batch shape
 // is first seen and kept until Close. Each holds the activations of its shape, so callers cut text into few shapes. All
@@ -183,6 +195,7 @@ func (s *Session) program(programs map[[2]int]*program, training bool, ids []int
 
 func (s *Session) compile(B, T int, training bool) (*program, error) {
 	w := op.NewWorkspace(s.env, s.quantiser, s.packed.Config, B, T, training, s.options.Unfused)
+	w.IntegerGradients = s.options.WeightGradient == Int16
 	b := &binder{session: s, graph: G.NewGraph(), training: training}
 	loss, err := model.MatMulFree(w, s.layers, b)
 	if err != nil {

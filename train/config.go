@@ -22,6 +22,12 @@ const (
 	schedulePaper    = "paper"
 )
 
+// Words of train.weight_gradient.
+const (
+	gradientFloat32 = "float32"
+	gradientInt16   = "int16"
+)
+
 // Words of data.tokenizer.
 const (
 	TokenizerBytes = "bytes" // one token a byte, 256 of them
@@ -59,26 +65,27 @@ type DataConfig struct {
 // TrainConfig says how long a run lasts, how the optimiser (AdamW) moves, and what is saved when. Exactly one of Steps
 // and Minutes is above zero.
 type TrainConfig struct {
-	Steps         int     `yaml:"steps" help:"optimiser steps; excludes minutes"`
-	Minutes       float64 `yaml:"minutes" help:"wall-clock budget that the schedule follows; excludes steps; such a run need not repeat bit for bit"`
-	LR            float64 `yaml:"lr" help:"largest learning rate"`
-	Schedule      string  `yaml:"schedule" help:"constant, cosine, linear, wsd (stable, then decay) or paper (cosine, halved midway)"`
-	WarmupSteps   int     `yaml:"warmup_steps" help:"steps over which the rate rises linearly from 0; 0 = none"`
-	MinLRRatio    float64 `yaml:"min_lr_ratio" help:"rate at the end as a share of lr"`
-	DecayFraction float64 `yaml:"decay_fraction" help:"wsd: share of the run, at its end, that decays"`
-	WeightDecay   float64 `yaml:"weight_decay" help:"decoupled weight decay of matrices; 0 = none"`
-	Clip          float64 `yaml:"clip" help:"largest norm of the whole gradient; 0 = no clipping"`
-	Beta1         float64 `yaml:"beta1" help:"AdamW: decay of the gradient's mean"`
-	Beta2         float64 `yaml:"beta2" help:"AdamW: decay of the squared gradient's mean"`
-	Eps           float64 `yaml:"eps" help:"AdamW: added to the root of the squared mean"`
-	Accumulate    int     `yaml:"accumulate" help:"micro-batches summed into one step"`
-	Fused         bool    `yaml:"fused" help:"true keeps int8 codes for the backward pass; false keeps floats, for comparison"`
-	LogEvery      int     `yaml:"log_every" help:"steps between lines of metrics.jsonl"`
-	EvalEvery     int     `yaml:"eval_every" help:"steps between evaluations; 0 = only at the end"`
-	EvalTokens    int     `yaml:"eval_tokens" help:"tokens of an evaluation; 0 = the whole validation text"`
-	SaveEvery     int     `yaml:"save_every" help:"steps between checkpoints; 0 = only at the end"`
-	KeepLast      int     `yaml:"keep_last" help:"newest checkpoints that are kept"`
-	Seed          uint64  `yaml:"seed" help:"first weights, order of data and sample all follow from it"`
+	Steps          int     `yaml:"steps" help:"optimiser steps; excludes minutes"`
+	Minutes        float64 `yaml:"minutes" help:"wall-clock budget that the schedule follows; excludes steps; such a run need not repeat bit for bit"`
+	LR             float64 `yaml:"lr" help:"largest learning rate"`
+	Schedule       string  `yaml:"schedule" help:"constant, cosine, linear, wsd (stable, then decay) or paper (cosine, halved midway)"`
+	WarmupSteps    int     `yaml:"warmup_steps" help:"steps over which the rate rises linearly from 0; 0 = none"`
+	MinLRRatio     float64 `yaml:"min_lr_ratio" help:"rate at the end as a share of lr"`
+	DecayFraction  float64 `yaml:"decay_fraction" help:"wsd: share of the run, at its end, that decays"`
+	WeightDecay    float64 `yaml:"weight_decay" help:"decoupled weight decay of matrices; 0 = none"`
+	Clip           float64 `yaml:"clip" help:"largest norm of the whole gradient; 0 = no clipping"`
+	Beta1          float64 `yaml:"beta1" help:"AdamW: decay of the gradient's mean"`
+	Beta2          float64 `yaml:"beta2" help:"AdamW: decay of the squared gradient's mean"`
+	Eps            float64 `yaml:"eps" help:"AdamW: added to the root of the squared mean"`
+	Accumulate     int     `yaml:"accumulate" help:"micro-batches summed into one step"`
+	Fused          bool    `yaml:"fused" help:"true keeps int8 codes for the backward pass; false keeps floats, for comparison"`
+	WeightGradient string  `yaml:"weight_gradient" help:"ternary tensors' gradients: float32, or int16 (exact sums of 16-bit integers, faster; with fused only)"`
+	LogEvery       int     `yaml:"log_every" help:"steps between lines of metrics.jsonl"`
+	EvalEvery      int     `yaml:"eval_every" help:"steps between evaluations; 0 = only at the end"`
+	EvalTokens     int     `yaml:"eval_tokens" help:"tokens of an evaluation; 0 = the whole validation text"`
+	SaveEvery      int     `yaml:"save_every" help:"steps between checkpoints; 0 = only at the end"`
+	KeepLast       int     `yaml:"keep_last" help:"newest checkpoints that are kept"`
+	Seed           uint64  `yaml:"seed" help:"first weights, order of data and sample all follow from it"`
 }
 
 // SampleConfig says what the finished model writes.
@@ -103,7 +110,7 @@ func Default() Config {
 			// Betas and clipping are those of the sister papers from the same training code; the paper names none. Ternary
 			// models want rates an order above a float model's: the sign of a code flips only when its shadow crosses 0.5 m.
 			Steps: 1000, LR: 4e-3, Schedule: schedulePaper, WarmupSteps: 50, DecayFraction: 0.2, WeightDecay: 0.01,
-			Clip: 1, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Accumulate: 1, Fused: true, LogEvery: 10, EvalEvery: 200,
+			Clip: 1, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Accumulate: 1, Fused: true, WeightGradient: gradientFloat32, LogEvery: 10, EvalEvery: 200,
 			EvalTokens: 32768, SaveEvery: 200, KeepLast: 2, Seed: 1,
 		},
 		Sample: SampleConfig{Prompt: "The ", Tokens: 200, Temperature: 0.8, TopK: 40},
@@ -232,6 +239,9 @@ func (v *validator) train(t *TrainConfig) {
 	v.between("train.beta2", t.Beta2, 0, 0.999999)
 	v.above0("train.eps", t.Eps, 1)
 	v.whole("train.accumulate", t.Accumulate, 1, maxBatch)
+	if t.WeightGradient != gradientFloat32 && t.WeightGradient != gradientInt16 {
+		v.bad("train.weight_gradient", "choose float32 or int16", "%q is not known", t.WeightGradient)
+	}
 	v.whole("train.log_every", t.LogEvery, 1, maxSteps)
 	v.whole("train.eval_every", t.EvalEvery, 0, maxSteps)
 	v.whole("train.eval_tokens", t.EvalTokens, 0, maxSteps)

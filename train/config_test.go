@@ -284,6 +284,7 @@ func TestValidate(t *testing.T) {
 		"train.eval_tokens=-1":      "train.eval_tokens: is -1",
 		"train.save_every=-1":       "train.save_every: is -1",
 		"train.keep_last=0":         "train.keep_last: is 0",
+		"train.weight_gradient=":    `train.weight_gradient: "" is not known`,
 		"sample.prompt=\xff":        "sample.prompt: is not UTF-8",
 		"sample.tokens=-1":          "sample.tokens: is -1",
 		"sample.temperature=-1":     "sample.temperature: is -1",
@@ -332,6 +333,7 @@ func TestYAMLRoundTrip(t *testing.T) {
 		want.Train.Minutes = rapid.Float64().Draw(t, "minutes")
 		want.Train.Seed = rapid.Uint64().Draw(t, "seed")
 		want.Train.Fused = rapid.Bool().Draw(t, "fused")
+		want.Train.WeightGradient = rapid.SampledFrom([]string{"float32", "int16"}).Draw(t, "weight gradient")
 		id := rapid.Int().Draw(t, "id")
 		want.Model.BOSTokenID = &id
 		text := want.YAML()

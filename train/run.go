@@ -180,11 +180,17 @@ func prepare(r Request) (*run, error) {
 	if t.weights, err = spec.NewWeights(t.Config.Model); err != nil {
 		return nil, err
 	}
-	t.session, err = autograd.NewSession(t.weights, autograd.Options{Set: r.Machine.Set, Pool: r.Machine.Pool, Unfused: !t.Config.Train.Fused})
-	if err != nil {
+	h := t.Config.Train
+	o := autograd.Options{Set: r.Machine.Set, Pool: r.Machine.Pool, Unfused: !h.Fused}
+	if h.WeightGradient == gradientInt16 {
+		o.WeightGradient = autograd.Int16
+		if !h.Fused {
+			t.notice("train.fused is false: weight gradients are float32, train.weight_gradient counts for nothing")
+		}
+	}
+	if t.session, err = autograd.NewSession(t.weights, o); err != nil {
 		return nil, err
 	}
-	h := t.Config.Train
 	t.optimizer = optim.New(optim.Hyper{
 		Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Eps, WeightDecay: h.WeightDecay, Clip: h.Clip,
 	}, t.weights, t.session.Grads(), r.Machine.Set, r.Machine.Pool)

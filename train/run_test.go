@@ -104,34 +104,51 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestBits: threads, keeping floats, and how often is looked and saved change no bit of the model.
+// TestBits: under either arithmetic of weight gradients, threads and how often is looked and saved change no bit of the
+// model; nor does keeping floats, which has one arithmetic only and says so.
 func TestBits(t *testing.T) {
-	reference := tiny(t)
-	mustStart(t, reference)
-	want := model(t, reference, "step-12")
-	for name, changes := range map[string][]string{
-		"unfused": {"train.fused=false"}, "never evaluated": {"train.eval_every=0"}, "saved at the end": {"train.save_every=0"},
-	} {
-		r := tiny(t, changes...)
-		mustStart(t, r)
-		if model(t, r, "step-12") != want {
-			t.Errorf("%s: another model", name)
+	models := map[string]string{}
+	for _, arithmetic := range []string{gradientFloat32, gradientInt16} {
+		set := "train.weight_gradient=" + arithmetic
+		reference := tiny(t, set)
+		mustStart(t, reference)
+		want := model(t, reference, "step-12")
+		models[arithmetic] = want
+		for name, change := range map[string]string{"never evaluated": "train.eval_every=0", "saved at the end": "train.save_every=0"} {
+			r := tiny(t, set, change)
+			mustStart(t, r)
+			if model(t, r, "step-12") != want {
+				t.Errorf("%s, %s: another model", arithmetic, name)
+			}
+		}
+		for _, threads := range []int{1, 3} {
+			r := tiny(t, set)
+			pool := par.New(threads)
+			r.Machine.Pool = pool
+			mustStart(t, r)
+			pool.Close()
+			if model(t, r, "step-12") != want {
+				t.Errorf("%s, %d threads: another model", arithmetic, threads)
+			}
+		}
+		unfused := tiny(t, set, "train.fused=false")
+		said := false
+		unfused.Hooks.Notice = func(text string) { said = said || strings.Contains(text, "weight gradients are float32") }
+		mustStart(t, unfused)
+		if model(t, unfused, "step-12") != models[gradientFloat32] {
+			t.Errorf("%s, unfused: another model than float32's", arithmetic)
+		}
+		if said != (arithmetic == gradientInt16) {
+			t.Errorf("%s, unfused: a notice that the arithmetic counts for nothing: %v", arithmetic, said)
+		}
+		other := tiny(t, set, "train.seed=2")
+		mustStart(t, other)
+		if model(t, other, "step-12") == want {
+			t.Error("another seed made the same model")
 		}
 	}
-	for _, threads := range []int{1, 3} {
-		r := tiny(t)
-		pool := par.New(threads)
-		r.Machine.Pool = pool
-		mustStart(t, r)
-		pool.Close()
-		if model(t, r, "step-12") != want {
-			t.Errorf("%d threads: another model", threads)
-		}
-	}
-	other := tiny(t, "train.seed=2")
-	mustStart(t, other)
-	if model(t, other, "step-12") == want {
-		t.Error("another seed made the same model")
+	if models[gradientFloat32] == models[gradientInt16] {
+		t.Error("both arithmetics made the same model")
 	}
 }
 

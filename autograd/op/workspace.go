@@ -20,6 +20,8 @@ type Workspace struct {
 	Training  bool
 	Unfused   bool // keep float activations for the backward pass
 
+	IntegerGradients bool // of ternary tensors, where their codes are kept
+
 	// The batch of the run in flight.
 	IDs       []int32   // [N]
 	Labels    []int32   // [N]; a negative label is ignored
