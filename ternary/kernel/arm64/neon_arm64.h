@@ -1,7 +1,7 @@
 // Instructions that Go's assembler does not know, as macros over register numbers. Operands stand as in Go's own
 // instructions: sources from the last to the first, then the destination.
 
-// d = n + m, n − m, n·m, n / m in four float32 lanes
+// d = n + m, n − m, n·m in four float32 lanes
 #define FADD4S(m, n, d) WORD $(0x4E20D400 | (m)<<16 | (n)<<5 | (d)) // FADD Vd.4S, Vn.4S, Vm.4S
 #define FSUB4S(m, n, d) WORD $(0x4EA0D400 | (m)<<16 | (n)<<5 | (d)) // FSUB Vd.4S, Vn.4S, Vm.4S
 #define FMUL4S(m, n, d) WORD $(0x6E20DC00 | (m)<<16 | (n)<<5 | (d)) // FMUL Vd.4S, Vn.4S, Vm.4S
@@ -21,3 +21,17 @@
 // d = n + the lower, the upper half of m with its sign
 #define SADDW4S(m, n, d) WORD $(0x0E601000 | (m)<<16 | (n)<<5 | (d)) // SADDW Vd.4S, Vn.4S, Vm.4H
 #define SADDW24S(m, n, d) WORD $(0x4E601000 | (m)<<16 | (n)<<5 | (d)) // SADDW2 Vd.4S, Vn.4S, Vm.8H
+
+// d = n / m, √n, |n| of four float32 lanes, rounded to even
+#define FDIV4S(m, n, d) WORD $(0x6E20FC00 | (m)<<16 | (n)<<5 | (d)) // FDIV Vd.4S, Vn.4S, Vm.4S
+#define FSQRT4S(n, d) WORD $(0x6EA1F800 | (n)<<5 | (d)) // FSQRT Vd.4S, Vn.4S
+#define FABS4S(n, d) WORD $(0x4EA0F800 | (n)<<5 | (d)) // FABS Vd.4S, Vn.4S
+
+// d = all ones where n > m, else zeros, of NaN too
+#define FCMGT4S(m, n, d) WORD $(0x6EA0E400 | (m)<<16 | (n)<<5 | (d)) // FCMGT Vd.4S, Vn.4S, Vm.4S
+
+// d = n rounded to int32, halves away from zero
+#define FCVTAS4S(n, d) WORD $(0x4E21C800 | (n)<<5 | (d)) // FCVTAS Vd.4S, Vn.4S
+
+// d = n shifted right by k with its sign
+#define SSHR4S(k, n, d) WORD $(0x4F000400 | (64-(k))<<16 | (n)<<5 | (d)) // SSHR Vd.4S, Vn.4S, #k
