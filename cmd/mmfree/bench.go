@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mmfree/autograd"
 	"mmfree/train/bench"
 	"mmfree/train/optim"
 	"mmfree/train/recipes"
@@ -121,8 +122,12 @@ func benchRecipe(name string) (bench.Recipe, error) {
 		config.Model.VocabSize = 256
 	}
 	h := config.Train
-	return bench.Recipe{
+	r := bench.Recipe{
 		Name: name, Model: config.Model, B: config.Data.BatchSize, T: config.Data.SeqLen, LR: h.LR,
 		Hyper: optim.Hyper{Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Eps, WeightDecay: h.WeightDecay, Clip: h.Clip},
-	}, config.Validate()
+	}
+	if h.WeightGradient == "int16" {
+		r.WeightGradient = autograd.Int16
+	}
+	return r, config.Validate()
 }

@@ -17,7 +17,8 @@ func printBench(w io.Writer, r *bench.Report) error {
 		m.CPU, m.Cores, m.ISA, m.Threads, m.MemoryReadGBs, m.CacheReadGBs, m.F32GFLOPS)
 	var rows [][]string
 	for _, x := range r.Results {
-		row := []string{x.Name, x.Shape, benchValue(x), x.Unit}
+		value, unit := benchValue(x)
+		row := []string{x.Name, x.Shape, value, unit}
 		if x.Limit != "" && !math.IsNaN(x.OfLimit) {
 			row = append(row, fmt.Sprintf("%.0f%%", 100*x.OfLimit), "of "+x.Limit)
 		}
@@ -27,14 +28,17 @@ func printBench(w io.Writer, r *bench.Report) error {
 }
 
 // benchValue writes a figure with as many digits as it is worth.
-func benchValue(r bench.Result) string {
-	switch {
-	case r.Value >= 1000:
-		return ui.Count(r.Value)
-	case r.Value >= 100:
-		return fmt.Sprintf("%.0f", r.Value)
-	case r.Value >= 10:
-		return fmt.Sprintf("%.1f", r.Value)
+func benchValue(r bench.Result) (value, unit string) {
+	switch v := r.Value; {
+	case r.Unit == "bytes":
+		value, unit, _ = strings.Cut(ui.Bytes(int64(v)), " ")
+		return value, unit
+	case r.Unit == "share":
+		return fmt.Sprintf("%.1f", 100*v), "%"
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v), r.Unit
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v), r.Unit
 	}
-	return fmt.Sprintf("%.3f", r.Value)
+	return fmt.Sprintf("%.3f", r.Value), r.Unit
 }

@@ -72,7 +72,7 @@ func TestKernels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(t, r, "MatMul", "MatVec/cache", "MatVec/memory", "MatMulFloat", "OuterCodes", "Dense", "DenseTransposed",
+	check(t, r, "MatMul", "MatVec/cache", "MatVec/memory", "MatMulFloat", "OuterCodes", "OuterInts", "Dense", "DenseTransposed",
 		"RMSNorm", "RMSNormBackward", "RecurrenceBackward", "OutputGateBackward", "SoftmaxGradient", "AdamW")
 }
 
@@ -88,7 +88,7 @@ func TestTrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(t, r, "step", "step/unfused", "activations", "activations/unfused", "fused/faster", "fused/smaller",
+	check(t, r, "step", "step/float32 gradients", "step/int16 gradients", "step/unfused", "activations", "activations/unfused", "fused/faster", "fused/smaller",
 		"time/MatMul", "time/MatMulFloat", "time/OuterCodes", "time/AdamW", "time/ternarize and pack", "time/rest")
 	shares := 0.0
 	for _, x := range r.Results {

@@ -54,7 +54,6 @@ type runner struct {
 	batch      []float64
 	prefill    []float64
 	matMul     []float64 // Gmac/s
-	best       time.Duration
 	prompt     int
 }
 
@@ -193,9 +192,6 @@ func (r *runner) round(first bool, until time.Time) error {
 			return err
 		}
 		r.decode = append(r.decode, 1/took.Seconds())
-		if r.best == 0 || took < r.best {
-			r.best = took
-		}
 	}
 	took, err := r.forward(r.one, r.states[1], batchSize)
 	if err != nil {
@@ -262,8 +258,7 @@ func (r *runner) results(shape Shape) []Result {
 	}
 }
 
-// profile returns where a decoded token's time goes; the fastest token under the stopwatch is held against the fastest
-// without.
+// profile returns where a decoded token's time goes: that of the fastest token under the stopwatch.
 func (r *runner) profile(ctx context.Context, until time.Time) ([]Result, error) {
 	watch := &stopwatch{}
 	timed := infer.New(r.p, watch.wrap(r.s.Set), r.s.Pool, 1)
@@ -281,7 +276,7 @@ func (r *runner) profile(ctx context.Context, until time.Time) ([]Result, error)
 		}
 		if first || took < fastest {
 			fastest = took
-			rows, rest = watch.profile(r.s, r.l, r.shape, r.best)
+			rows, _, rest = watch.profile(r.s, r.l, r.shape, took)
 		}
 	}
 	return append(rows, r.s.result("time/rest", r.shape, "share", rest)), nil

@@ -25,6 +25,7 @@ const (
 	hotRows      = 1024     // rows of a product that is hot: eight superblocks, what shares tables
 	outerTokens  = 1024     // tokens of one gradient
 	outerRows    = 32       // its rows, as the backward pass cuts them
+	intRows      = 56       // of one from integers
 	denseRows    = 64       // rows of a full-precision product
 	streamBytes  = 32 << 20 // of one matrix that is read from memory
 	streamWidth  = 512      // models below it never leave the caches
@@ -144,6 +145,14 @@ func (k *bed) products() []job {
 	mac := func(name string, rows int, units float64, maker func() func()) job {
 		return k.each(name, shape(rows), "Gmac/s", limitFused, 0.5, units, maker)
 	}
+	type gradient func(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int)
+	outer := func(f gradient, rows int) func() func() {
+		return func() func() {
+			dst, a, q := make([]float32, rows*K), k.floats(outerTokens*rows), k.codes(outerTokens*K)
+			scale := k.floats(outerTokens)
+			return func() { f(dst, a, rows, scale, q, K, outerTokens, 0, rows) }
+		}
+	}
 	return []job{
 		mac("MatMul", R, work*float64(n), func() func() {
 			x, scale, dst := k.codes(n*K), k.floats(n), make([]float32, n*R)
@@ -158,11 +167,8 @@ func (k *bed) products() []job {
 			y, dst := k.floats(n*K), make([]float32, n*R)
 			return func() { set.MatMulFloat(dst, R, w, 0, all, y, n, 1) }
 		}),
-		mac("OuterCodes", outerRows, float64(outerRows*outerTokens)*float64(K), func() func() {
-			dst, a, q := make([]float32, outerRows*K), k.floats(outerTokens*outerRows), k.codes(outerTokens*K)
-			scale := k.floats(outerTokens)
-			return func() { set.OuterCodes(dst, a, outerRows, scale, q, K, outerTokens, 0, outerRows) }
-		}),
+		mac("OuterCodes", outerRows, float64(outerRows*outerTokens)*float64(K), outer(set.OuterCodes, outerRows)),
+		mac("OuterInts", intRows, float64(intRows*outerTokens)*float64(K), outer(set.OuterInts, intRows)),
 		mac("Dense", denseRows, float64(denseRows*n)*float64(K), func() func() {
 			m, x, dst := k.floats(denseRows*K), k.floats(n*K), make([]float32, n*denseRows)
 			return func() { set.Dense(dst, denseRows, m, x, K, n, 0, denseRows) }

@@ -11,8 +11,8 @@ import (
 // stopwatch sums up where a Set's time goes, over all threads.
 type stopwatch struct {
 	clocks [kernels]clock
-	// overhead is what reading the clock twice adds to each call's time.
-	overhead time.Duration
+	// overhead is what reading the clock adds to each call's time, cost what timing adds to whoever calls.
+	overhead, cost time.Duration
 }
 
 // clock is one kernel's time, calls and work, on cache lines of its own.
@@ -29,6 +29,7 @@ const (
 	matMulFloat
 	outerCodes
 	outerFloat
+	outerInts
 	dense
 	denseTransposed
 	rmsNorm
@@ -64,6 +65,7 @@ var kernelTable = [kernels]kernelRow{
 	matMulFloat:        {"MatMulFloat", limitFused, 0},
 	outerCodes:         {"OuterCodes", limitFused, 0},
 	outerFloat:         {"OuterFloat", limitFused, 0},
+	outerInts:          {"OuterInts", limitFused, 0},
 	dense:              {"Dense", limitFused, 0},
 	denseTransposed:    {"DenseTransposed", limitFused, 0},
 	rmsNorm:            {"RMSNorm", limitCache, 8},
@@ -98,10 +100,11 @@ func (w *stopwatch) reset() {
 	const calls = 20000
 	c := &w.clocks[0]
 	c.ns.Store(0)
+	start := time.Now()
 	for range calls {
 		c.ended(time.Now(), 0)
 	}
-	w.overhead = time.Duration(c.ns.Load() / calls)
+	w.cost, w.overhead = time.Since(start)/calls, time.Duration(c.ns.Load()/calls)
 	for i := range w.clocks {
 		c := &w.clocks[i]
 		c.ns.Store(0)
@@ -151,6 +154,11 @@ func (w *stopwatch) wrap(set *kernel.Set) *kernel.Set {
 		start := time.Now()
 		set.OuterFloat(dst, a, lda, sc, x, K, n, o0, o1)
 		w.clocks[outerFloat].ended(start, K*n*(o1-o0))
+	}
+	s.OuterInts = func(dst, a []float32, lda int, sc []float32, q []int8, K, n, o0, o1 int) {
+		start := time.Now()
+		set.OuterInts(dst, a, lda, sc, q, K, n, o0, o1)
+		w.clocks[outerInts].ended(start, K*n*(o1-o0))
 	}
 	s.Dense = func(dst []float32, ldd int, m, x []float32, K, n, r0, r1 int) {
 		start := time.Now()
@@ -240,9 +248,15 @@ func (w *stopwatch) wrapRows(s, set *kernel.Set) {
 }
 
 // profile returns the shares of times whole that the kernels took, each with its rate as a share of its limit a thread.
-// Time in no kernel is not among them: rest is its share.
-func (w *stopwatch) profile(s *Setting, l *limits, shape string, whole time.Duration) (rows []Result, rest float64) {
+// took is the time, by the wall, of what was timed; whole is it without the timing. Time in no kernel is not among the
+// rows: rest is its share.
+func (w *stopwatch) profile(s *Setting, l *limits, shape string, took time.Duration) (rows []Result, whole time.Duration, rest float64) {
 	threads := s.Pool.Threads()
+	calls := int64(0)
+	for k := range w.clocks {
+		calls += w.clocks[k].calls.Load()
+	}
+	whole = max(took/2, took-time.Duration(calls)*w.cost/time.Duration(threads))
 	rest = 1
 	for k := range w.clocks {
 		spent := w.time(k)
@@ -259,5 +273,5 @@ func (w *stopwatch) profile(s *Setting, l *limits, shape string, whole time.Dura
 		rate := float64(w.clocks[k].work.Load()) / float64(max(1, spent)) // 10⁹ a second
 		rows = append(rows, s.result("time/"+row.name, shape, "share", share).of(row.limit, rate/(limit/float64(threads))))
 	}
-	return rows, rest
+	return rows, whole, rest
 }

@@ -2,14 +2,12 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"time"
 
 	"mmfree/autograd"
-	"mmfree/ternary/kernel"
 	"mmfree/ternary/spec"
 	"mmfree/train/optim"
 )
@@ -21,12 +19,14 @@ type Recipe struct {
 	B, T  int
 	Hyper optim.Hyper
 	LR    float64
+	// WeightGradient is the arithmetic of the step that is taken apart; the other's rate stands beside it.
+	WeightGradient autograd.WeightGradient
 }
 
 // Shares of the budget.
 const (
 	trainShare    = 0.6 // of full steps; the rest is warm-up and profile
-	bytesPerValue = 24  // of a parameter: weight, moments, gradient, the unfused one, and codes
+	bytesPerValue = 32  // of a parameter: weight, moments, the gradients of three sessions, and codes
 )
 
 // stepTime is where one training step's time goes, as its caller sees it.
@@ -44,8 +44,8 @@ type trainer struct {
 	rates       []float64
 }
 
-// Train measures full training steps on random tokens: forward, backward, clipping, AdamW. Fused and unfused steps take
-// turns on the same weights; then steps under a stopwatch tell where the time goes.
+// Train measures full training steps on random tokens: forward, backward, clipping, AdamW. Fused and unfused steps,
+// and those with gradients from integers, take turns on the same weights; then steps under a stopwatch tell where the time goes.
 func Train(ctx context.Context, s Setting, r Recipe) (*Report, error) {
 	start := time.Now()
 	all, ternary := spec.Parameters(r.Model)
@@ -58,64 +58,74 @@ func Train(ctx context.Context, s Setting, r Recipe) (*Report, error) {
 	}
 	w.Init(1)
 	l := newLimits(&s, [][]byte{wordBytes(randomWords(&s, smallestRead))})
-	fused, err := newTrainer(&s, &r, w, s.Set, false, nil)
+	floats, err := newTrainer(&s, &r, w, autograd.Options{Set: s.Set}, nil)
 	if err != nil {
 		return nil, err
 	}
-	unfused, err := newTrainer(&s, &r, w, s.Set, true, fused.optimizer)
+	unfused, err := newTrainer(&s, &r, w, autograd.Options{Set: s.Set, Unfused: true}, floats.optimizer)
 	if err != nil {
 		return nil, err
 	}
-	var best stepTime
+	integers, err := newTrainer(&s, &r, w, autograd.Options{Set: s.Set, WeightGradient: autograd.Int16}, floats.optimizer)
+	if err != nil {
+		return nil, err
+	}
+	own := floats
+	if r.WeightGradient == autograd.Int16 {
+		own = integers
+	}
 	l.all()
-	for until := start.Add(time.Duration(trainShare * float64(s.Budget))); len(fused.rates) == 0 || time.Now().Before(until); {
+	for until := start.Add(time.Duration(trainShare * float64(s.Budget))); len(own.rates) == 0 || time.Now().Before(until); {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		l.all()
-		t, err := fused.step(true)
-		if err != nil {
-			return nil, err
-		}
-		if best.backward == 0 || t.whole() < best.whole() {
-			best = t
-		}
-		if _, err := unfused.step(true); err != nil {
-			return nil, err
+		for _, t := range []*trainer{floats, unfused, integers} {
+			if _, err := t.step(true); err != nil {
+				return nil, err
+			}
 		}
 	}
 	tokens := float64(r.B * r.T)
 	gemms := 6 * float64(ternary) * tokens / (l.value(limitFused) * giga) // seconds of three products of 2·weights·tokens
-	one, two := typical(fused.rates), typical(unfused.rates)
 	shape := fmt.Sprintf("%s %dx%d", r.Name, r.B, r.T)
+	step := func(name string, t *trainer) Result {
+		rate := typical(t.rates)
+		return s.result(name, shape, "tok/s", rate).of(limitGEMMs, gemms*rate/tokens)
+	}
 	results := []Result{
-		s.result("step", shape, "tok/s", one).of(limitGEMMs, gemms*one/tokens),
-		s.result("step/unfused", shape, "tok/s", two).of(limitGEMMs, gemms*two/tokens),
-		s.result("activations", shape, "bytes", float64(fused.activations)),
+		step("step", own), step("step/float32 gradients", floats), step("step/int16 gradients", integers), step("step/unfused", unfused),
+		s.result("activations", shape, "bytes", float64(floats.activations)),
 		s.result("activations/unfused", shape, "bytes", float64(unfused.activations)),
-		s.result("fused/faster", shape, "share", 1-two/one),
-		s.result("fused/smaller", shape, "share", 1-float64(fused.activations)/float64(unfused.activations)),
+		s.result("fused/faster", shape, "share", 1-typical(unfused.rates)/typical(floats.rates)),
+		s.result("fused/smaller", shape, "share", 1-float64(floats.activations)/float64(unfused.activations)),
 	}
-	if err := errors.Join(unfused.session.Close(), ctx.Err()); err != nil {
-		return nil, err
+	for _, t := range []*trainer{floats, unfused, integers} {
+		if t == own {
+			continue
+		}
+		if err := t.session.Close(); err != nil {
+			return nil, err
+		}
+		*t = trainer{}
 	}
-	*unfused = trainer{}
 	runtime.GC()
-	rows, err := fused.profile(ctx, &s, l, w, shape, best, start.Add(s.Budget))
+	rows, err := own.profile(ctx, &s, l, w, shape, start.Add(s.Budget))
 	if err != nil {
 		return nil, err
 	}
-	return &Report{Machine: l.machine(&s), Results: append(results, rows...)}, fused.session.Close()
+	return &Report{Machine: l.machine(&s), Results: append(results, rows...)}, own.session.Close()
 }
 
 // newTrainer makes a trainer over w, compiles its graph, and runs one step to warm up. moments of another trainer are
 // shared, where given.
-func newTrainer(s *Setting, r *Recipe, w *spec.Weights, set *kernel.Set, unfused bool, moments *optim.AdamW) (*trainer, error) {
-	session, err := autograd.NewSession(w, autograd.Options{Set: set, Pool: s.Pool, Unfused: unfused})
+func newTrainer(s *Setting, r *Recipe, w *spec.Weights, o autograd.Options, moments *optim.AdamW) (*trainer, error) {
+	o.Pool = s.Pool
+	session, err := autograd.NewSession(w, o)
 	if err != nil {
 		return nil, err
 	}
-	t := &trainer{recipe: r, session: session, optimizer: optim.New(r.Hyper, w, session.Grads(), set, s.Pool)}
+	t := &trainer{recipe: r, session: session, optimizer: optim.New(r.Hyper, w, session.Grads(), o.Set, s.Pool)}
 	if moments != nil {
 		t.optimizer.M, t.optimizer.V = moments.M, moments.V
 	}
@@ -169,52 +179,55 @@ func (t *trainer) step(counts bool) (s stepTime, err error) {
 	return s, nil
 }
 
-// profile returns where a step's time goes. best is the fastest step seen, which the others are held against: t's own
-// forward and backward with the codes of the step before tell what ternarizing and packing takes, and a session of its own
-// is timed kernel by kernel, its fastest step counts.
-func (t *trainer) profile(ctx context.Context, s *Setting, l *limits, w *spec.Weights, shape string, best stepTime, until time.Time) ([]Result, error) {
+// profile returns where a step's time goes: a session of its own is timed kernel by kernel, and its fastest step counts.
+// What ternarizing and packing takes is the difference of t's own steps with new codes and with those of the step before.
+func (t *trainer) profile(ctx context.Context, s *Setting, l *limits, w *spec.Weights, shape string, until time.Time) ([]Result, error) {
 	watch := &stopwatch{}
-	timed, err := newTrainer(s, t.recipe, w, watch.wrap(s.Set), false, t.optimizer)
+	timed, err := newTrainer(s, t.recipe, w, autograd.Options{Set: watch.wrap(s.Set), WeightGradient: t.recipe.WeightGradient}, t.optimizer)
 	if err != nil {
 		return nil, err
 	}
-	same := best.backward
 	var rows []Result
 	var rest float64
-	var fastest time.Duration
+	var whole, same time.Duration
+	var fresh, fastest stepTime
 	for first := true; first || time.Now().Before(until); first = false {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if _, err := t.step(false); err != nil { // the codes of the moment
+		full, err := t.step(false)
+		if err != nil {
 			return nil, err
 		}
-		t.session.ZeroGrads()
-		if _, err := t.session.Backward(t.ids, t.labels, t.recipe.B, 1); err != nil {
+		if first || full.backward < fresh.backward {
+			fresh = full
+		}
+		if _, err := t.session.Backward(t.ids, t.labels, t.recipe.B, 1); err != nil { // makes the codes of the moment
 			return nil, err
 		}
 		again := time.Now()
 		if _, err := t.session.Backward(t.ids, t.labels, t.recipe.B, 1); err != nil {
 			return nil, err
 		}
-		same = min(same, time.Since(again))
+		if took := time.Since(again); first || took < same {
+			same = took
+		}
 		watch.reset()
 		took, err := timed.step(false)
 		if err != nil {
 			return nil, err
 		}
-		if first || took.whole() < fastest {
-			fastest = took.whole()
-			rows, rest = watch.profile(s, l, shape, best.whole())
+		if first || took.whole() < fastest.whole() {
+			fastest = took
+			rows, whole, rest = watch.profile(s, l, shape, took.whole())
 		}
 	}
-	part := func(name string, d time.Duration) Result {
-		share := float64(d) / float64(best.whole())
+	part := func(name string, share float64) {
 		rest -= share
-		return s.result("time/"+name, shape, "share", share)
+		rows = append(rows, s.result("time/"+name, shape, "share", share))
 	}
-	rows = append(
-		rows, part("ternarize and pack", best.backward-same),
-		part("clear gradients", best.clear), part("gradient norm", best.norm))
+	part("ternarize and pack", float64(max(0, fresh.backward-same))/float64(fresh.whole()))
+	part("clear gradients", float64(fastest.clear)/float64(whole))
+	part("gradient norm", float64(fastest.norm)/float64(whole))
 	return append(rows, s.result("time/rest", shape, "share", rest)), timed.session.Close()
 }
