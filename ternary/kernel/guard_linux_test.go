@@ -62,6 +62,7 @@ func TestProductsStayInside(t *testing.T) {
 					set.MatMulFloat(dst, R, w, 0, last, y, n, 1)
 					set.OuterCodes(dw, dy, R, s, x, K, n, 0, R)
 					set.OuterFloat(dw, dy, R, nil, y, K, n, i%R, R)
+					set.OuterInts(dw, dy, R, s, x, K, n, i%R, R)
 					set.Dense(dst, R, dw, y, K, n, 0, R)
 					set.DenseTransposed(back, dw, dy, R, K, n)
 				})
