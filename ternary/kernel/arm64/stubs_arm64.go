@@ -86,3 +86,14 @@ func packFloats(dst *float32, x *float32, stride uintptr, n int)
 //
 //go:noescape
 func outerTile(dst *float32, stride uintptr, left *float32, right *float32, n int)
+
+// dots writes the products of so many rows of w, K values each, with x to dst, in f32.Dot's order. K, rows ≥ 1. Twin:
+// generic.Dense.
+//
+//go:noescape
+func dots(dst *float32, w *float32, x *float32, K int, rows int)
+
+// denseBack adds w[r·stride+k]·y[t·ldy+r], rows in order, to dst[t·stride+k] for 16 columns k and t < tokens ≤ 4. stride and ldy in bytes; rows, tokens ≥ 1. Twin: generic.DenseTransposed.
+//
+//go:noescape
+func denseBack(dst *float32, stride uintptr, w *float32, y *float32, ldy uintptr, rows int, tokens int)
