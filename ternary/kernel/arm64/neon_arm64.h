@@ -35,3 +35,10 @@
 
 // d = n shifted right by k with its sign
 #define SSHR4S(k, n, d) WORD $(0x4F000400 | (64-(k))<<16 | (n)<<5 | (d)) // SSHR Vd.4S, Vn.4S, #k
+
+// d = n rounded to int32, halves to even; NaN is 0
+#define FCVTNS4S(n, d) WORD $(0x4E21A800 | (n)<<5 | (d)) // FCVTNS Vd.4S, Vn.4S
+
+// d += n·m[i] of the lower, the upper four int16 of n, in int32; i < 8, m < 16
+#define SMLAL4S(m, i, n, d) WORD $(0x0F402000 | (((i)>>1)&1)<<21 | ((i)&1)<<20 | (m)<<16 | ((i)>>2)<<11 | (n)<<5 | (d)) // SMLAL Vd.4S, Vn.4H, Vm.H[i]
+#define SMLAL24S(m, i, n, d) WORD $(0x4F402000 | (((i)>>1)&1)<<21 | ((i)&1)<<20 | (m)<<16 | ((i)>>2)<<11 | (n)<<5 | (d)) // SMLAL2 Vd.4S, Vn.8H, Vm.H[i]

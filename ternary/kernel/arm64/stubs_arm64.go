@@ -97,3 +97,26 @@ func dots(dst *float32, w *float32, x *float32, K int, rows int)
 //
 //go:noescape
 func denseBack(dst *float32, stride uintptr, w *float32, y *float32, ldy uintptr, rows int, tokens int)
+
+// intTop writes the largest bit patterns of |a[t·stride+i]·inv[t]| to top, i < 8. stride in bytes; n ≥ 1. Twin:
+// generic.gradientInts.
+//
+//go:noescape
+func intTop(top *uint32, a *float32, stride uintptr, inv *float32, n int)
+
+// intLeft writes round(a[t·stride+i]·inv[t]·up[i]), halves to even, to left[t][i], i < 8. stride in bytes; n ≥ 1. Twin:
+// generic.gradientInts.
+//
+//go:noescape
+func intLeft(left *int16, a *float32, stride uintptr, inv *float32, up *float32, n int)
+
+// intCodes writes q[t·stride+c], c < 8, to dst[t][c]. n ≥ 1. Twin: generic.codePairs.
+//
+//go:noescape
+func intCodes(dst *int16, q *int8, stride uintptr, n int)
+
+// intTile adds float32(Σ_t left[t][i]·codes[t][c])·down[i] to dst[i·stride+c] for eight outputs i and eight columns c.
+// stride in bytes; the sums fit 32 bits; n ≥ 1. Twin: generic.intTile.
+//
+//go:noescape
+func intTile(dst *float32, stride uintptr, left *int16, codes *int16, down *float32, n int)
