@@ -79,7 +79,7 @@ type TrainConfig struct {
 	Eps            float64 `yaml:"eps" help:"AdamW: added to the root of the squared mean"`
 	Accumulate     int     `yaml:"accumulate" help:"micro-batches summed into one step"`
 	Fused          bool    `yaml:"fused" help:"true keeps int8 codes for the backward pass; false keeps floats, for comparison"`
-	WeightGradient string  `yaml:"weight_gradient" help:"ternary tensors' gradients: float32, or int16 (exact sums of 16-bit integers, faster; with fused only)"`
+	WeightGradient string  `yaml:"weight_gradient" help:"ternary tensors' gradients: int16 (exact sums of 16-bit integers, twice as fast; with fused only) or float32"`
 	LogEvery       int     `yaml:"log_every" help:"steps between lines of metrics.jsonl"`
 	EvalEvery      int     `yaml:"eval_every" help:"steps between evaluations; 0 = only at the end"`
 	EvalTokens     int     `yaml:"eval_tokens" help:"tokens of an evaluation; 0 = the whole validation text"`
@@ -103,6 +103,7 @@ func Default() Config {
 	model.VocabSize = 0
 	model.HiddenSize = 256
 	model.NumHiddenLayers = 6
+	// Loss curves under int16 cannot be told from float32's: docs/PERFORMANCE.md.
 	return Config{
 		Model: model,
 		Data:  DataConfig{Tokenizer: TokenizerBytes, SeqLen: 256, BatchSize: 8, ValFraction: 0.1},
@@ -110,7 +111,7 @@ func Default() Config {
 			// Betas and clipping are those of the sister papers from the same training code; the paper names none. Ternary
 			// models want rates an order above a float model's: the sign of a code flips only when its shadow crosses 0.5 m.
 			Steps: 1000, LR: 4e-3, Schedule: schedulePaper, WarmupSteps: 50, DecayFraction: 0.2, WeightDecay: 0.01,
-			Clip: 1, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Accumulate: 1, Fused: true, WeightGradient: gradientFloat32, LogEvery: 10, EvalEvery: 200,
+			Clip: 1, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Accumulate: 1, Fused: true, WeightGradient: gradientInt16, LogEvery: 10, EvalEvery: 200,
 			EvalTokens: 32768, SaveEvery: 200, KeepLast: 2, Seed: 1,
 		},
 		Sample: SampleConfig{Prompt: "The ", Tokens: 200, Temperature: 0.8, TopK: 40},
