@@ -4,7 +4,10 @@ package amd64
 
 //go:generate sh -c "cd ../_gen && go run ./ints -out ../amd64/ints_amd64.s -stubs ../amd64/ints_amd64.go -pkg amd64"
 
-import "mmfree/ternary/quant"
+import (
+	"mmfree/ternary/par"
+	"mmfree/ternary/quant"
+)
 
 // Ints says which instructions the weight gradients from integers use. Its method chooses at each call of an assembly
 // routine, by a branch, as Rows do.
@@ -38,7 +41,7 @@ type intScratch struct {
 	last     [intBlock][intCols]int8 // the last columns, filled up for AVX2
 }
 
-var intShelf shelf[intScratch]
+var intShelf par.Shelf[intScratch]
 
 // OuterInts is kernel.Set.OuterInts.
 func (w Ints) OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int) {
@@ -46,7 +49,7 @@ func (w Ints) OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, 
 		return
 	}
 	_, _, _ = dst[o1*K-1], a[(n-1)*lda+o1-1], q[n*K-1]
-	sc := intShelf.take()
+	sc := intShelf.Take()
 	for o := o0; o < o1; o += intStrip {
 		rows := min(intStrip, o1-o)
 		for t0 := 0; t0 < n; t0 += intBlock {
@@ -64,7 +67,7 @@ func (w Ints) OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, 
 			}
 		}
 	}
-	intShelf.put(sc)
+	intShelf.Put(sc)
 }
 
 // left quantises panel p.

@@ -2,7 +2,10 @@
 
 package amd64
 
-import "mmfree/ternary/pack"
+import (
+	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
+)
 
 // Tile512 is the number of tokens whose 16-bit sums fill a register.
 const Tile512 = 32
@@ -34,7 +37,7 @@ type matMulScratch512 struct {
 	prepared []int16          // of few tokens
 }
 
-var matMulShelf512 shelf[matMulScratch512]
+var matMulShelf512 par.Shelf[matMulScratch512]
 
 // MatMul512 is kernel.Set.MatMul.
 func MatMul512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
@@ -42,7 +45,7 @@ func MatMul512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, sca
 		return
 	}
 	_, _, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], x[n*w.Cols-1], scale[n-1]
-	sc := matMulShelf512.take()
+	sc := matMulShelf512.Take()
 	for t := 0; t < n; t += Tile512 {
 		if m := min(Tile512, n-t); m <= few512 {
 			sc.multiplyFew(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
@@ -50,7 +53,7 @@ func MatMul512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, sca
 			sc.multiply(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
 		}
 	}
-	matMulShelf512.put(sc)
+	matMulShelf512.Put(sc)
 }
 
 // multiplyFew is MatVec for each token, a superblock at a time, so that its words are read once from far away.

@@ -2,7 +2,10 @@
 
 package amd64
 
-import "mmfree/ternary/pack"
+import (
+	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
+)
 
 // Tile256 is the number of tokens whose 16-bit sums fill a register.
 const Tile256 = 16
@@ -29,7 +32,7 @@ type matMulScratch256 struct {
 	prepared []int16 // of few tokens
 }
 
-var matMulShelf256 shelf[matMulScratch256]
+var matMulShelf256 par.Shelf[matMulScratch256]
 
 // MatMul256 is kernel.Set.MatMul.
 func MatMul256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
@@ -37,7 +40,7 @@ func MatMul256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, sca
 		return
 	}
 	_, _, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], x[n*w.Cols-1], scale[n-1]
-	sc := matMulShelf256.take()
+	sc := matMulShelf256.Take()
 	for t := 0; t < n; t += Tile256 {
 		if m := min(Tile256, n-t); m <= few256 {
 			sc.multiplyFew(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
@@ -45,7 +48,7 @@ func MatMul256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, sca
 			sc.multiply(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
 		}
 	}
-	matMulShelf256.put(sc)
+	matMulShelf256.Put(sc)
 }
 
 // multiplyFew is MatVec for each token, a superblock at a time, so that its words are read once from far away.
@@ -117,7 +120,7 @@ type floatScratch256 struct {
 	last    [floatTile256][floatCols256]float32
 }
 
-var floatShelf256 shelf[floatScratch256]
+var floatShelf256 par.Shelf[floatScratch256]
 
 // MatMulFloat256 is kernel.Set.MatMulFloat. A pass of words is its block of 54 columns.
 func MatMulFloat256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int, scale float32) {
@@ -125,14 +128,14 @@ func MatMulFloat256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []floa
 		return
 	}
 	_, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], y[n*w.Cols-1]
-	sc := floatShelf256.take()
+	sc := floatShelf256.Take()
 	for t := range sc.scale {
 		sc.scale[t] = scale
 	}
 	for t := 0; t < n; t += floatTile256 {
 		sc.multiply(dst[t*ldd:], ldd, w, s0, s1, y[t*w.Cols:], min(floatTile256, n-t))
 	}
-	floatShelf256.put(sc)
+	floatShelf256.Put(sc)
 }
 
 func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int) {

@@ -2,7 +2,10 @@
 
 package amd64
 
-import "mmfree/ternary/pack"
+import (
+	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
+)
 
 const floatTile512 = 16 // tokens
 
@@ -14,7 +17,7 @@ type floatScratch512 struct {
 	offsets [floatTile512]uintptr // of the tokens' values; absent tokens read the last one's
 }
 
-var floatShelf512 shelf[floatScratch512]
+var floatShelf512 par.Shelf[floatScratch512]
 
 // MatMulFloat512 is kernel.Set.MatMulFloat. A pass of words is its block of 54 columns.
 func MatMulFloat512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int, scale float32) {
@@ -22,14 +25,14 @@ func MatMulFloat512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []floa
 		return
 	}
 	_, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], y[n*w.Cols-1]
-	sc := floatShelf512.take()
+	sc := floatShelf512.Take()
 	for t := range sc.scale {
 		sc.scale[t] = scale
 	}
 	for t := 0; t < n; t += floatTile512 {
 		sc.multiply(dst[t*ldd:], ldd, w, s0, s1, y[t*w.Cols:], min(floatTile512, n-t))
 	}
-	floatShelf512.put(sc)
+	floatShelf512.Put(sc)
 }
 
 func (sc *floatScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int) {

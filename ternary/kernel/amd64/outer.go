@@ -2,6 +2,8 @@
 
 package amd64
 
+import "mmfree/ternary/par"
+
 const (
 	outerBlock    = 256 // kernel.OuterBlock; tokens summed before they are added to the gradient
 	outerStrip    = 32  // outputs that share one conversion of the activations
@@ -16,7 +18,7 @@ type outerScratch512 struct {
 	inv   [outerBlock]float32
 }
 
-var outerShelf512 shelf[outerScratch512]
+var outerShelf512 par.Shelf[outerScratch512]
 
 // OuterCodes512 is kernel.Set.OuterCodes.
 func OuterCodes512(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int) {
@@ -40,7 +42,7 @@ func outer512[T int8 | float32](dst, a []float32, lda int, s []float32, q []T,
 	if _, codes := any(t).(int8); codes {
 		size = 1
 	}
-	sc := outerShelf512.take()
+	sc := outerShelf512.Take()
 	for o := o0; o < o1; o += outerStrip {
 		rows := min(outerStrip, o1-o)
 		for t0 := 0; t0 < n; t0 += outerBlock {
@@ -57,7 +59,7 @@ func outer512[T int8 | float32](dst, a []float32, lda int, s []float32, q []T,
 			}
 		}
 	}
-	outerShelf512.put(sc)
+	outerShelf512.Put(sc)
 }
 
 // inverses fills inv with 1/s from token t0, or with ones.

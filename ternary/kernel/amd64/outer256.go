@@ -2,6 +2,8 @@
 
 package amd64
 
+import "mmfree/ternary/par"
+
 const (
 	outerRows256 = 4
 	outerCols256 = 16
@@ -14,7 +16,7 @@ type outerScratch256 struct {
 	codes [outerBlock][outerCols256]int8 // the last columns, filled up
 }
 
-var outerShelf256 shelf[outerScratch256]
+var outerShelf256 par.Shelf[outerScratch256]
 
 // OuterCodes256 is kernel.Set.OuterCodes.
 func OuterCodes256(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int) {
@@ -33,7 +35,7 @@ func outer256[T int8 | float32](dst, a []float32, lda int, s []float32, q []T, K
 		return
 	}
 	_, _, _ = dst[o1*K-1], a[(n-1)*lda+o1-1], q[n*K-1]
-	sc := outerShelf256.take()
+	sc := outerShelf256.Take()
 	for o := o0; o < o1; o += outerStrip {
 		rows := min(outerStrip, o1-o)
 		for t0 := 0; t0 < n; t0 += outerBlock {
@@ -50,7 +52,7 @@ func outer256[T int8 | float32](dst, a []float32, lda int, s []float32, q []T, K
 			}
 		}
 	}
-	outerShelf256.put(sc)
+	outerShelf256.Put(sc)
 }
 
 func (sc *outerScratch256) packFloats(x []float32, K, n, cols int) {

@@ -2,7 +2,10 @@
 
 package arm64
 
-import "mmfree/ternary/quant"
+import (
+	"mmfree/ternary/par"
+	"mmfree/ternary/quant"
+)
 
 const (
 	intBlock = 512 // kernel.IntBlock; tokens whose integers are summed exactly
@@ -21,7 +24,7 @@ type intScratch struct {
 	dst   [intRows][intCols]float32
 }
 
-var intShelf shelf[intScratch]
+var intShelf par.Shelf[intScratch]
 
 // OuterInts is kernel.Set.OuterInts.
 func OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int) {
@@ -29,7 +32,7 @@ func OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 in
 		return
 	}
 	_, _, _ = dst[o1*K-1], a[(n-1)*lda+o1-1], q[n*K-1]
-	sc := intShelf.take()
+	sc := intShelf.Take()
 	for o := o0; o < o1; o += intStrip {
 		rows := min(intStrip, o1-o)
 		for t0 := 0; t0 < n; t0 += intBlock {
@@ -49,7 +52,7 @@ func OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 in
 			}
 		}
 	}
-	intShelf.put(sc)
+	intShelf.Put(sc)
 }
 
 // quantise makes a panel's integers and factors. Outputs that are lacking keep old values: their sums go nowhere.

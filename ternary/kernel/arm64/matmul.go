@@ -2,7 +2,10 @@
 
 package arm64
 
-import "mmfree/ternary/pack"
+import (
+	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
+)
 
 // Tile is the number of tokens whose 16-bit sums fill two registers. One register's would need as many instructions to
 // find an entry as two do.
@@ -38,7 +41,7 @@ type matMulScratch struct {
 	prepared []int16 // of few tokens
 }
 
-var matMulShelf shelf[matMulScratch]
+var matMulShelf par.Shelf[matMulScratch]
 
 // MatMul is kernel.Set.MatMul.
 func MatMul(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
@@ -46,7 +49,7 @@ func MatMul(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale 
 		return
 	}
 	_, _, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], x[n*w.Cols-1], scale[n-1]
-	sc := matMulShelf.take()
+	sc := matMulShelf.Take()
 	for t := 0; t < n; t += Tile {
 		if m := min(Tile, n-t); m <= few {
 			sc.multiplyFew(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
@@ -54,7 +57,7 @@ func MatMul(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale 
 			sc.multiply(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
 		}
 	}
-	matMulShelf.put(sc)
+	matMulShelf.Put(sc)
 }
 
 // multiplyFew is MatVec for each token, a superblock at a time, so that its words are read once from far away.

@@ -2,7 +2,10 @@
 
 package arm64
 
-import "mmfree/ternary/pack"
+import (
+	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
+)
 
 const (
 	floatTile  = 8  // tokens: the chains of four rows fill 24 registers
@@ -19,7 +22,7 @@ type floatScratch struct {
 	inRest  [floatTile]uintptr             // of the tokens' values in rest
 }
 
-var floatShelf shelf[floatScratch]
+var floatShelf par.Shelf[floatScratch]
 
 // MatMulFloat is kernel.Set.MatMulFloat. A pass of words is its block of 54 columns.
 func MatMulFloat(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int, scale float32) {
@@ -27,11 +30,11 @@ func MatMulFloat(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32
 		return
 	}
 	_, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], y[n*w.Cols-1]
-	sc := floatShelf.take()
+	sc := floatShelf.Take()
 	for t := 0; t < n; t += floatTile {
 		sc.multiply(dst[t*ldd:], ldd, w, s0, s1, y[t*w.Cols:], min(floatTile, n-t), scale)
 	}
-	floatShelf.put(sc)
+	floatShelf.Put(sc)
 }
 
 func (sc *floatScratch) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int, scale float32) {

@@ -2,6 +2,8 @@
 
 package arm64
 
+import "mmfree/ternary/par"
+
 const (
 	outerBlock = 256 // kernel.OuterBlock; tokens summed before they are added to the gradient
 	outerStrip = 32  // outputs that share one conversion of the activations
@@ -16,7 +18,7 @@ type outerScratch struct {
 	dst   [outerRows][outerCols]float32
 }
 
-var outerShelf shelf[outerScratch]
+var outerShelf par.Shelf[outerScratch]
 
 // OuterCodes is kernel.Set.OuterCodes.
 func OuterCodes(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int) {
@@ -35,7 +37,7 @@ func outer[T int8 | float32](dst, a []float32, lda int, s []float32, q []T, K, n
 		return
 	}
 	_, _, _ = dst[o1*K-1], a[(n-1)*lda+o1-1], q[n*K-1]
-	sc := outerShelf.take()
+	sc := outerShelf.Take()
 	for o := o0; o < o1; o += outerStrip {
 		rows := min(outerStrip, o1-o)
 		for t0 := 0; t0 < n; t0 += outerBlock {
@@ -50,7 +52,7 @@ func outer[T int8 | float32](dst, a []float32, lda int, s []float32, q []T, K, n
 			}
 		}
 	}
-	outerShelf.put(sc)
+	outerShelf.Put(sc)
 }
 
 // packLeft gathers the gradients of rows outputs from o, divided by the tokens' scales, in panels. The last panel's
