@@ -64,18 +64,12 @@ func (t *run) steps(ctx context.Context) error {
 	tokens := int64(batch.B * batch.T * c.Accumulate)
 	clock := stopwatch{since: time.Now()}
 	for ctx.Err() == nil {
-		share := float64(t.state.Step) / float64(max(c.Steps, 1))
-		if c.Minutes > 0 {
-			share = t.state.Seconds / (60 * c.Minutes)
-		}
+		share := t.share()
 		if share >= 1 {
 			break
 		}
 		t.state.Step++
-		lr := schedule.LR(int(t.state.Step))
-		if c.Minutes > 0 {
-			lr = schedule.LRAt(share, int(t.state.Step))
-		}
+		lr := schedule.LRAt(share, int(t.state.Step))
 		loss, norm, err := t.step(batch, lr)
 		if err != nil {
 			return err
@@ -91,18 +85,22 @@ func (t *run) steps(ctx context.Context) error {
 			return err
 		}
 		if t.Hooks.Step != nil {
-			done := float64(t.state.Step) / float64(max(c.Steps, 1))
-			if c.Minutes > 0 {
-				done = t.state.Seconds / (60 * c.Minutes)
-			}
 			line.RSSBytes = metrics.CurrentRSS()
-			t.Hooks.Step(Progress{Line: line, Steps: int64(c.Steps), Share: min(1, done)})
+			t.Hooks.Step(Progress{Line: line, Steps: int64(c.Steps), Share: min(1, t.share())})
 		}
 		if t.state.SkippedInARow >= patience {
 			return fmt.Errorf("%w: loss or gradient was NaN or infinite for %d steps in a row, up to step %d", ErrDiverged, patience, t.state.Step)
 		}
 	}
 	return t.save()
+}
+
+// share returns how much of the run lies behind: of its steps, or of its minutes; 1 and above is the end.
+func (t *run) share() float64 {
+	if c := t.Config.Train; c.Minutes > 0 {
+		return t.state.Seconds / (60 * c.Minutes)
+	}
+	return float64(t.state.Step) / float64(t.Config.Train.Steps)
 }
 
 // step makes one optimiser step from as many micro-batches as the configuration asks for, and returns the mean loss in
