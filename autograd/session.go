@@ -120,20 +120,36 @@ func (s *Session) WeightsChanged() { s.quantiser.Generation++ }
 // Backward runs forward and backward over one batch of B sequences, T = len(ids)/B tokens each, and adds the gradients of
 // Σ loss·scale to Grads. labels[t] is the token to predict at t; negative ones are ignored. It returns Σ loss in nats.
 func (s *Session) Backward(ids, labels []int32, B int, scale float64) (lossSum float64, err error) {
+	return s.BackwardDocuments(ids, labels, nil, B, scale)
+}
+
+// BackwardDocuments is Backward for sequences that hold several documents: the recurrent state is zero before each token
+// at which starts [B·T] is true, and no gradient crosses it. A nil starts is one document a sequence.
+func (s *Session) BackwardDocuments(ids, labels []int32, starts []bool, B int, scale float64) (lossSum float64, err error) {
 	if s.grads == nil {
 		return 0, fmt.Errorf("%w: a model without shadow weights cannot be trained", ErrInput)
 	}
-	return s.run(s.training, true, ids, labels, B, scale)
+	return s.run(s.training, true, ids, labels, starts, B, scale)
 }
 
 // Evaluate runs the evaluation graph over one batch and returns Σ loss in nats.
 func (s *Session) Evaluate(ids, labels []int32, B int) (lossSum float64, err error) {
-	return s.run(s.evaluation, false, ids, labels, B, 1)
+	return s.EvaluateDocuments(ids, labels, nil, B)
+}
+
+// EvaluateDocuments is Evaluate for sequences that hold several documents, see BackwardDocuments.
+func (s *Session) EvaluateDocuments(ids, labels []int32, starts []bool, B int) (lossSum float64, err error) {
+	return s.run(s.evaluation, false, ids, labels, starts, B, 1)
 }
 
 // Forward runs the evaluation graph over one batch, from the state before the first token, and writes all logits
 // [B, T, V]. tap, where it is not nil, sees the residual stream [B·T, d] behind every part.
 func (s *Session) Forward(ids []int32, B int, logits []float32, tap func(name string, rows []float32)) error {
+	return s.ForwardDocuments(ids, nil, B, logits, tap)
+}
+
+// ForwardDocuments is Forward for sequences that hold several documents, see BackwardDocuments.
+func (s *Session) ForwardDocuments(ids []int32, starts []bool, B int, logits []float32, tap func(name string, rows []float32)) error {
 	if want := len(ids) * s.packed.Config.VocabSize; len(logits) != want {
 		return fmt.Errorf("%w: room for %d logits, needed are %d", ErrInput, len(logits), want)
 	}
@@ -146,10 +162,10 @@ func (s *Session) Forward(ids []int32, B int, logits []float32, tap func(name st
 	for t := range p.work.Labels {
 		p.work.Labels[t] = -1
 	}
-	return s.execute(p, ids, 0)
+	return s.execute(p, ids, starts, 0)
 }
 
-func (s *Session) run(programs map[[2]int]*program, training bool, ids, labels []int32, B int, scale float64) (float64, error) {
+func (s *Session) run(programs map[[2]int]*program, training bool, ids, labels []int32, starts []bool, B int, scale float64) (float64, error) {
 	if len(labels) != len(ids) {
 		return 0, fmt.Errorf("%w: %d labels for %d ids", ErrInput, len(labels), len(ids))
 	}
@@ -164,7 +180,7 @@ func (s *Session) run(programs map[[2]int]*program, training bool, ids, labels [
 		return 0, err
 	}
 	copy(p.work.Labels, labels)
-	if err := s.execute(p, ids, scale); err != nil {
+	if err := s.execute(p, ids, starts, scale); err != nil {
 		return 0, err
 	}
 	return p.work.LossSum, nil
@@ -225,12 +241,16 @@ func distinct(g *G.ExprGraph) error {
 	return nil
 }
 
-func (s *Session) execute(p *program, ids []int32, scale float64) error {
+func (s *Session) execute(p *program, ids []int32, starts []bool, scale float64) error {
+	if starts != nil && len(starts) != len(ids) {
+		return fmt.Errorf("%w: %d document marks for %d ids", ErrInput, len(starts), len(ids))
+	}
 	if s.boundsOf != s.quantiser.Generation {
 		s.layers.UpdateBounds()
 		s.boundsOf = s.quantiser.Generation
 	}
 	copy(p.work.IDs, ids)
+	p.work.Starts = starts // read until the run ends, and not kept
 	p.work.LossScale = float32(scale)
 	p.vm.Reset() // without it RunAll returns nil and runs nothing
 	if err := p.vm.RunAll(); err != nil {

@@ -56,7 +56,7 @@ func (x *mixer) forward(in []G.Value) error {
 		}
 	}
 	clear(x.state)
-	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.B, x.w.T, x.state, nil, x.buf)
+	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.B, x.w.T, x.state, nil, x.w.Starts, x.buf)
 	x.w.tap("attn", x.l, x.out)
 	return nil
 }
@@ -119,9 +119,13 @@ func (x *mixer) recurBackward(_, b int) {
 	perSequence := layer.Blocks(D, recurChannels)
 	seq := b / perSequence
 	c0, c1 := layer.Span(b%perSequence, recurChannels, D)
-	at := seq * T * D
-	w.Env.Set.RecurrenceBackward(s.dI[at:], s.dZ[at:], s.dBound[seq*D:][:D], s.dS[at:], buf.S[at:], s.zero[seq*D:][:D],
-		buf.I[at:], buf.Z[at:], x.m.Bound, nil, T, D, c0, c1)
+	// From the last document to the first, as the kernel goes from the last token; no gradient crosses a start.
+	for from, to := 0, (seq+1)*T; to > seq*T; to = from {
+		from = layer.DocumentStart(w.Starts, seq*T, to)
+		at := from * D
+		w.Env.Set.RecurrenceBackward(s.dI[at:], s.dZ[at:], s.dBound[seq*D:][:D], s.dS[at:], buf.S[at:], s.zero[seq*D:][:D],
+			buf.I[at:], buf.Z[at:], x.m.Bound, nil, to-from, D, c0, c1)
+	}
 }
 
 // boundsBackward adds this layer's share of dΛ. The share of one layer's dlb alone is, with p the softmax and lb this

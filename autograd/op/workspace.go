@@ -25,6 +25,7 @@ type Workspace struct {
 	// The batch of the run in flight.
 	IDs       []int32   // [N]
 	Labels    []int32   // [N]; a negative label is ignored
+	Starts    []bool    // [N]: true where a document starts; nil: nowhere
 	LossScale float32   // what the summed loss is multiplied by: 1/labels
 	LossSum   float64   // Σ of the tokens' losses in nats, before LossScale; an output
 	Logits    []float32 // [N, V], where they are wanted; else nil

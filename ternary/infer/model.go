@@ -27,6 +27,7 @@ type Model struct {
 	head         *layer.HeadBuffers
 	ids          []int32
 	mask         []float32
+	starts       []bool
 }
 
 // New makes a Model that runs at most chunk tokens together (of all sequences of a batch). It uses p in place. No later
@@ -37,7 +38,7 @@ func New(p *pack.Model, set *kernel.Set, pool *par.Pool, chunk int) *Model {
 	m := &Model{
 		layers: layers, env: layer.NewEnv(set, pool, p.Config), chunk: chunk,
 		h: make([]float32, chunk*d), out: make([]float32, chunk*d), last: make([]float32, chunk*d),
-		ids: make([]int32, chunk), mask: make([]float32, chunk),
+		ids: make([]int32, chunk), mask: make([]float32, chunk), starts: make([]bool, chunk),
 		head: layers.Head.NewHeadBuffers(chunk, false),
 	}
 	m.mixer = layers.Mixers[0].NewMixerBuffers(chunk, m.out, false)
@@ -78,11 +79,13 @@ const (
 )
 
 // Call is one forward pass. IDs [B, T] are the next T tokens of each of the state's B sequences. Mask [B, T], where it
-// is not nil, multiplies what enters the recurrence: 0 for left padding. Logits receives what Which says. Tap, where it
+// is not nil, multiplies what enters the recurrence: 0 for left padding. Starts [B, T], where it is not nil, is true where
+// a document starts: the state before that token is the one before the first token. Logits receives what Which says. Tap, where it
 // is not nil, sees the residual stream behind each half of each layer, rows [B, n] for the tokens [t0, t0+n).
 type Call struct {
 	IDs    []int32
 	Mask   []float32
+	Starts []bool
 	Logits []float32
 	Which  Which
 	Tap    func(name string, t0, n int, rows []float32)
@@ -104,6 +107,9 @@ func (m *Model) Forward(s *State, c Call) error {
 	if c.Mask != nil && len(c.Mask) != len(c.IDs) {
 		return fmt.Errorf("%w: %d mask values for %d ids", ErrInput, len(c.Mask), len(c.IDs))
 	}
+	if c.Starts != nil && len(c.Starts) != len(c.IDs) {
+		return fmt.Errorf("%w: %d document marks for %d ids", ErrInput, len(c.Starts), len(c.IDs))
+	}
 	for i, id := range c.IDs {
 		if id < 0 || int(id) >= V {
 			return fmt.Errorf("%w: id %d at position %d is not below the vocabulary's %d", ErrInput, id, i, V)
@@ -123,7 +129,7 @@ func (m *Model) Forward(s *State, c Call) error {
 func (m *Model) run(s *State, c *Call, T, t0, n int) {
 	B, d, V := s.Batch, m.layers.Config.HiddenSize, m.layers.Config.VocabSize
 	N := B * n
-	ids, mask := m.ids[:N], []float32(nil)
+	ids, mask, starts := m.ids[:N], []float32(nil), []bool(nil)
 	for b := range B {
 		copy(ids[b*n:][:n], c.IDs[b*T+t0:])
 	}
@@ -133,11 +139,17 @@ func (m *Model) run(s *State, c *Call, T, t0, n int) {
 			copy(mask[b*n:][:n], c.Mask[b*T+t0:])
 		}
 	}
+	if c.Starts != nil {
+		starts = m.starts[:N]
+		for b := range B {
+			copy(starts[b*n:][:n], c.Starts[b*T+t0:])
+		}
+	}
 	h := m.h[:N*d]
 	m.layers.Embed(h, ids)
 	m.tap(c, "embeddings", -1, t0, n, h)
 	for l := range m.layers.Mixers {
-		m.layers.Mixers[l].Forward(m.env, h, h, B, n, s.Layers[l], mask, m.mixer)
+		m.layers.Mixers[l].Forward(m.env, h, h, B, n, s.Layers[l], mask, starts, m.mixer)
 		m.tap(c, "attn", l, t0, n, h)
 		m.layers.MLPs[l].Forward(m.env, h, h, N, m.mlp)
 		m.tap(c, "mlp", l, t0, n, h)

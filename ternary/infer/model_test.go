@@ -260,6 +260,7 @@ func TestForwardRefusesBadCalls(t *testing.T) {
 		{"negative id", 1, infer.Call{IDs: []int32{1, -1}}},
 		{"id of the vocabulary's size", 1, infer.Call{IDs: []int32{int32(V)}}},
 		{"short mask", 1, infer.Call{IDs: []int32{1, 2}, Mask: []float32{1}}},
+		{"short document marks", 1, infer.Call{IDs: []int32{1, 2}, Starts: []bool{true}}},
 		{"room for one too many", 1, infer.Call{IDs: []int32{1, 2}, Logits: make([]float32, V+1), Which: infer.Last}},
 		{"no room", 2, infer.Call{IDs: []int32{1, 2}, Which: infer.All}},
 		{"unwanted room", 1, infer.Call{IDs: []int32{1}, Logits: make([]float32, V)}},

@@ -39,7 +39,7 @@ func TestCodesGoldens(t *testing.T) {
 				for l := range m.Mixers {
 					prefix := spec.Layer(l)
 					mb := m.Mixers[l].NewMixerBuffers(N, scratch, floats)
-					m.Mixers[l].Forward(e, h, h, B, T, make([]float32, B*c.RecurrenceWidth()), nil, mb)
+					m.Mixers[l].Forward(e, h, h, B, T, make([]float32, B*c.RecurrenceWidth()), nil, nil, mb)
 					check(prefix+"attn.i_proj", mb.CodesI)
 					check(prefix+"attn.f_proj", mb.CodesF)
 					check(prefix+"attn.g_proj", mb.CodesG)

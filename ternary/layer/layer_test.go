@@ -74,7 +74,7 @@ func TestBuffersAndThreadsChangeNoBit(t *testing.T) {
 				scratch, out, state := make([]float32, len(h)), make([]float32, len(h)), slices.Clone(before)
 				mixer, mlp := &m.Mixers[1], &m.MLPs[1]
 				mb := mixer.NewMixerBuffers(N, scratch, floats)
-				mixer.Forward(e, out, h, B, T, state, nil, mb)
+				mixer.Forward(e, out, h, B, T, state, nil, nil, mb)
 				seen := map[string][]float32{
 					"state": state, "i": mb.I, "z": mb.Z, "g": mb.G, "s": mb.S, "norm inv": mb.Normed.Inv, "gate inv": mb.GateInv,
 					"mixed": slices.Clone(out),
@@ -125,7 +125,7 @@ func TestDamageStaysInItsSequence(t *testing.T) {
 	}
 	h[2*c.HiddenSize+5] = float32(math.NaN()) // token 2 of sequence 0
 	mb := m.Mixers[0].NewMixerBuffers(B*T, make([]float32, len(h)), false)
-	m.Mixers[0].Forward(e, h, h, B, T, make([]float32, B*c.RecurrenceWidth()), nil, mb)
+	m.Mixers[0].Forward(e, h, h, B, T, make([]float32, B*c.RecurrenceWidth()), nil, nil, mb)
 	for n := range B * T {
 		bad := n >= 2 && n < T // the state carries it on
 		for j, v := range h[n*c.HiddenSize:][:c.HiddenSize] {

@@ -40,11 +40,12 @@ func (m *TokenMixer) NewMixerBuffers(n int, scratch []float32, floats bool) *Mix
 }
 
 // Forward writes h + mixed to dst [N, d], N = B·T; dst may be h. state [B, D] is the recurrent state before the first
-// token and becomes the one behind the last. mask [N] multiplies what enters the recurrence; nil is all ones.
-func (m *TokenMixer) Forward(e *Env, dst, h []float32, B, T int, state, mask []float32, buf *MixerBuffers) {
+// token and becomes the one behind the last. mask [N] multiplies what enters the recurrence; nil is all ones. The state
+// is zero again before each token at which starts [N] is true, where a document starts; nil is nowhere.
+func (m *TokenMixer) Forward(e *Env, dst, h []float32, B, T int, state, mask []float32, starts []bool, buf *MixerBuffers) {
 	N, d, D := B*T, len(m.Norm.Gain), len(m.GateNorm)
 	j := &buf.job
-	j.env, j.m, j.buf, j.h, j.state, j.mask, j.n, j.T = e, m, buf, h, state, mask, N, T
+	j.env, j.m, j.buf, j.h, j.state, j.mask, j.starts, j.n, j.T = e, m, buf, h, state, mask, starts, N, T
 
 	e.Pool.Run(Blocks(N, TokenBlock), j.quantize)
 	e.MatMul(buf.I, m.I.W, &buf.CodesI, N)
@@ -64,6 +65,7 @@ type mixerJob struct {
 	m              *TokenMixer
 	buf            *MixerBuffers
 	h, state, mask []float32
+	starts         []bool
 	n, T           int
 }
 
@@ -82,12 +84,20 @@ func (j *mixerJob) recurBlock(_, b int) {
 	perSequence := Blocks(D, channelBlock)
 	seq := b / perSequence
 	c0, c1 := Span(b%perSequence, channelBlock, D)
-	at := seq * T * D
-	var mask []float32
-	if j.mask != nil {
-		mask = j.mask[seq*T:][:T]
+	state := j.state[seq*D:][:D]
+	// A document is a call of its own: the kernel's bits do not depend on how tokens are split between calls.
+	for from, to := seq*T, 0; from < (seq+1)*T; from = to {
+		to = DocumentEnd(j.starts, from, (seq+1)*T)
+		if j.starts != nil && j.starts[from] {
+			clear(state[c0:c1])
+		}
+		var mask []float32
+		if j.mask != nil {
+			mask = j.mask[from:to]
+		}
+		at := from * D
+		j.env.Set.Recurrence(j.buf.S[at:], state, j.buf.I[at:], j.buf.Z[at:], j.m.Bound, mask, to-from, D, c0, c1)
 	}
-	j.env.Set.Recurrence(j.buf.S[at:], j.state[seq*D:][:D], j.buf.I[at:], j.buf.Z[at:], j.m.Bound, mask, T, D, c0, c1)
 }
 
 func (j *mixerJob) gateBlock(worker, b int) {
