@@ -61,7 +61,7 @@ func doors() map[string]string {
 
 // testDoors are third parties that any test, and no program, may import.
 func testDoors() []string {
-	return []string{"pgregory.net/rapid", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal"}
+	return []string{"pgregory.net/rapid", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "github.com/dlclark/regexp2"}
 }
 
 // goPackage is what go list says about one package.
