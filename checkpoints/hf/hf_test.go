@@ -230,8 +230,8 @@ func TestRefusals(t *testing.T) {
 		{"no config", 1, func(dir string) { must(t, os.Remove(filepath.Join(dir, "config.json"))) }, hf.ErrFolder, []string{"config.json", "no such file"}},
 		{"config not JSON", 1, func(dir string) { must(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte("{"), 0o644)) }, hf.ErrFolder, []string{"not JSON"}},
 		{"config of another model", 1, func(dir string) {
-			must(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"model_type":"llama"}`), 0o644))
-		}, spec.ErrConfig, []string{"config.json", "llama"}},
+			must(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"model_type":"gpt2"}`), 0o644))
+		}, spec.ErrConfig, []string{"config.json", "gpt2"}},
 		{"config of a giant", 1, func(dir string) {
 			must(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"model_type":"hgrn_bit","vocab_size":16777216,"hidden_size":131072,"intermediate_size":131072,"num_hidden_layers":4096}`), 0o644))
 		}, hf.ErrFolder, []string{"missing", "and"}},

@@ -171,7 +171,7 @@ func TestRefusals(t *testing.T) {
 		{"newer version", func(p *parts) { p.metadata["version"] = "2" }, `version "2"`},
 		{"other layout", func(p *parts) { p.metadata["layout"] = "T4" }, `layout "T4"`},
 		{"no config", func(p *parts) { delete(p.metadata, "config") }, "not JSON"},
-		{"config of another model", func(p *parts) { p.metadata["config"] = `{"model_type":"llama"}` }, "llama"},
+		{"config of another model", func(p *parts) { p.metadata["config"] = `{"model_type":"gpt2"}` }, "gpt2"},
 		{"config of a giant", func(p *parts) {
 			p.metadata["config"] = `{"model_type":"hgrn_bit","vocab_size":16777216,"hidden_size":131072,"intermediate_size":131072,"num_hidden_layers":4096}`
 		}, "ternary_scales: has shape"},

@@ -4,69 +4,69 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 )
 
-const (
-	hgrnBitType  = "hgrn_bit"
-	hgrnBitClass = "HGRNBitForCausalLM"
-)
+// jsonField is one key of config.json and the field of a Config that it stands for.
+type jsonField struct {
+	key  string
+	at   any  // *int, *float64, *bool, *string, or **int: an id, for which null means none
+	null bool // null stands for 0 and is written for it; elsewhere null means the default
+}
 
-// UnmarshalJSON reads a config.json of the reference implementation (model_type "hgrn_bit"). Absent fields take the
-// reference's defaults; absent bitlinear_eps and activation_rounding mean the fused profile, which is what the
-// reference runs (spec §3.3). Fields without a meaning here are kept in Extra. Options that the reference cannot run
-// are refused. The result is validated.
+// commonFields lists the keys of every architecture.
+func (c *Config) commonFields() []jsonField {
+	return []jsonField{
+		{key: "vocab_size", at: &c.VocabSize},
+		{key: "hidden_size", at: &c.HiddenSize},
+		{key: "num_hidden_layers", at: &c.NumHiddenLayers},
+		{key: "intermediate_size", at: &c.IntermediateSize, null: true},
+		{key: "rms_norm_eps", at: &c.RMSNormEps},
+		{key: "initializer_range", at: &c.InitializerRange},
+		{key: "pad_token_id", at: &c.PadTokenID},
+		{key: "bos_token_id", at: &c.BOSTokenID},
+		{key: "eos_token_id", at: &c.EOSTokenID},
+		{key: "tie_word_embeddings", at: &c.TieWordEmbeddings},
+	}
+}
+
+// UnmarshalJSON reads a config.json, of the architecture that its model_type names. Absent fields take the defaults of
+// that model type's own code: for "hgrn_bit" also the fused profile, which is what the reference runs (spec §3.3). Fields
+// without a meaning here are kept in Extra. Options that are not defined are refused. The result is validated.
 func (c *Config) UnmarshalJSON(data []byte) error {
 	fields := map[string]json.RawMessage{}
 	if err := json.Unmarshal(data, &fields); err != nil {
 		return &ConfigError{Key: "json", Problem: err.Error(), Fix: "the file must be one JSON object, as transformers writes it"}
 	}
-	*c = Default()
-	c.BitLinearEps, c.ActivationRounding = BitLinearEpsFused, HalfAway
-	c.BOSTokenID, c.EOSTokenID = ptr(1), ptr(2)
-
 	var modelType string
 	r := fieldReader{fields: fields}
 	r.take("model_type", &modelType)
-	if r.err == nil && modelType != hgrnBitType {
-		return &ConfigError{
-			Key: "model_type", Problem: fmt.Sprintf("%q is not a MatMul-free model", modelType),
-			Fix: "this build reads model_type " + hgrnBitType,
+	var a *architecture
+	for _, row := range architectures() {
+		if row.modelType == modelType {
+			a = row
 		}
 	}
-	delete(fields, "architectures")
-	r.take("vocab_size", &c.VocabSize)
-	r.take("hidden_size", &c.HiddenSize)
-	r.take("num_hidden_layers", &c.NumHiddenLayers)
-	r.take("hidden_ratio", &c.HiddenRatio)
-	r.take("intermediate_size", &c.IntermediateSize)
-	r.take("num_heads", &c.NumHeads)
-	r.take("expand_ratio", &c.ExpandRatio)
-	r.take("use_lower_bound", &c.UseLowerBound)
-	r.take("rms_norm_eps", &c.RMSNormEps)
-	r.take("initializer_range", &c.InitializerRange)
-	r.takeID("pad_token_id", &c.PadTokenID)
-	r.takeID("bos_token_id", &c.BOSTokenID)
-	r.takeID("eos_token_id", &c.EOSTokenID)
-	r.take("tie_word_embeddings", &c.TieWordEmbeddings)
-	r.take("bitlinear_eps", &c.BitLinearEps)
-	r.take("activation_rounding", &c.ActivationRounding)
-	r.take("down_proj", &c.DownProj)
-
-	var shortConv bool
-	attnMode := "fused_recurrent"
-	r.peek("use_short_conv", &shortConv)
-	r.peek("attn_mode", &attnMode)
-	switch {
-	case r.err != nil:
-		return r.err
-	case shortConv:
+	if r.err == nil && a == nil {
 		return &ConfigError{
-			Key: "use_short_conv", Problem: "is true, which the reference implementation itself cannot run",
-			Fix: "only models with use_short_conv false exist",
+			Key: "model_type", Problem: fmt.Sprintf("%.60q is not a model that this build knows", modelType),
+			Fix: "this build reads model_type " + listed(func(a *architecture) string { return a.modelType }),
 		}
-	case attnMode != "fused_recurrent":
-		return &ConfigError{Key: "attn_mode", Problem: fmt.Sprintf("is %q", attnMode), Fix: "only fused_recurrent is defined"}
+	}
+	if r.err != nil {
+		return r.err
+	}
+	delete(fields, "architectures")
+	*c = Default()
+	c.Arch = a.name
+	a.read(c)
+	for _, f := range append(c.commonFields(), a.fields(c)...) {
+		r.field(f)
+	}
+	if r.err != nil {
+		return r.err
+	}
+	if err := a.refuse(c, &r); err != nil {
+		return err
 	}
 	if len(fields) > 0 {
 		c.Extra = fields
@@ -74,30 +74,27 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 	return c.Validate()
 }
 
-// MarshalJSON writes config.json: the reference's fields, this project's three, and Extra, with sorted keys, so that
-// equal configurations give equal bytes.
+// MarshalJSON writes config.json: the architecture's fields, this project's among them, and Extra, with sorted keys, so
+// that equal configurations give equal bytes.
 func (c Config) MarshalJSON() ([]byte, error) {
+	a := c.architecture()
+	if a == nil {
+		return nil, c.Validate()
+	}
 	out := map[string]any{}
 	for k, v := range c.Extra {
 		out[k] = v
 	}
-	var intermediate any // null lets the reader compute it, as the reference does
-	if c.IntermediateSize > 0 {
-		intermediate = c.IntermediateSize
+	if a.resolve != nil {
+		a.resolve(&c)
 	}
-	var expand any = c.ExpandRatio
-	if whole := int(c.ExpandRatio); float64(whole) == c.ExpandRatio {
-		expand = whole
+	out["model_type"], out["architectures"] = a.modelType, []string{a.class}
+	for _, f := range append(c.commonFields(), a.fields(&c)...) {
+		out[f.key] = f.at
+		if n, ok := f.at.(*int); ok && f.null && *n == 0 {
+			out[f.key] = nil
+		}
 	}
-	maps.Copy(out, map[string]any{
-		"model_type": hgrnBitType, "architectures": []string{hgrnBitClass}, "vocab_size": c.VocabSize,
-		"hidden_size": c.HiddenSize, "num_hidden_layers": c.NumHiddenLayers, "hidden_ratio": c.HiddenRatio,
-		"intermediate_size": intermediate, "num_heads": c.NumHeads, "expand_ratio": expand,
-		"use_lower_bound": c.UseLowerBound, "rms_norm_eps": c.RMSNormEps, "initializer_range": c.InitializerRange,
-		"pad_token_id": c.PadTokenID, "bos_token_id": c.BOSTokenID, "eos_token_id": c.EOSTokenID,
-		"tie_word_embeddings": c.TieWordEmbeddings, "bitlinear_eps": c.BitLinearEps,
-		"activation_rounding": c.ActivationRounding, "down_proj": c.DownProj,
-	})
 	return json.Marshal(out)
 }
 
@@ -124,12 +121,19 @@ func (r *fieldReader) take(key string, dst any) {
 	delete(r.fields, key)
 }
 
-// takeID reads an optional token id; null means that there is none, absent leaves the default.
-func (r *fieldReader) takeID(key string, dst **int) {
-	if raw, ok := r.fields[key]; ok && bytes.Equal(raw, []byte("null")) {
-		*dst = nil
+// field takes the field; see jsonField for what null means.
+func (r *fieldReader) field(f jsonField) {
+	if raw, ok := r.fields[f.key]; ok && bytes.Equal(raw, []byte("null")) {
+		switch at := f.at.(type) {
+		case **int:
+			*at = nil
+		case *int:
+			if f.null {
+				*at = 0
+			}
+		}
 	}
-	r.take(key, dst)
+	r.take(f.key, f.at)
 }
 
 func ptr(v int) *int { return &v }

@@ -90,7 +90,7 @@ func TestConfigRefusals(t *testing.T) {
 		{`"use_short_conv":true`, "use_short_conv"},
 		{`"use_short_conv":"no"`, "use_short_conv"},
 		{`"attn_mode":"chunk"`, "attn_mode"},
-		{`"model_type":"llama"`, "model_type"},
+		{`"model_type":"gpt2"`, "model_type"},
 		{`"model_type":7`, "model_type"},
 		{`"vocab_size":0`, "vocab_size"},
 		{`"vocab_size":-1`, "vocab_size"},
@@ -120,6 +120,25 @@ func TestConfigRefusals(t *testing.T) {
 		{`"pad_token_id":-1`, "pad_token_id"},
 		{`"eos_token_id":[1,2]`, "eos_token_id"},
 		{`"bos_token_id":3000000000`, "bos_token_id"},
+		{`"model_type":"llama","attention_bias":true`, "attention_bias"},
+		{`"model_type":"llama","mlp_bias":true`, "attention_bias"},
+		{`"model_type":"llama","rope_scaling":{"factor":8}`, "rope_scaling"},
+		{`"model_type":"llama","rope_parameters":{"rope_type":"yarn"}`, "rope_parameters"},
+		{`"model_type":"llama","rope_parameters":{"partial_rotary_factor":0.5}`, "rope_parameters"},
+		{`"model_type":"llama","rope_theta":0`, "rope_theta"},
+		{`"model_type":"llama","hidden_act":"gelu"`, "hidden_act"},
+		{`"model_type":"llama","hidden_act":"relu2"`, "hidden_act"},
+		{`"model_type":"llama","num_attention_heads":3`, "num_attention_heads"},
+		{`"model_type":"llama","num_attention_heads":-1`, "num_attention_heads"},
+		{`"model_type":"llama","hidden_size":96`, "num_attention_heads"},
+		{`"model_type":"llama","num_key_value_heads":5`, "num_key_value_heads"},
+		{`"model_type":"llama","head_dim":100000`, "num_attention_heads"},
+		{`"model_type":"llama","head_dim":-4`, "head_dim"},
+		{`"model_type":"llama","max_position_embeddings":0`, "max_position_embeddings"},
+		{`"model_type":"bitnet","norm_placement":"none"`, "norm_placement"},
+		{`"model_type":"bitnet","lm_head":"gone"`, "lm_head"},
+		{`"model_type":"bitnet","hidden_act":"gelu"`, "hidden_act"},
+		{`"model_type":"bitnet","activation_rounding":"up"`, "activation_rounding"},
 	} {
 		text := `{` + c.fields + `}`
 		if !strings.Contains(c.fields, "model_type") {
@@ -142,9 +161,17 @@ func TestConfigRefusals(t *testing.T) {
 
 func TestValidateReportsEveryFault(t *testing.T) {
 	c := spec.Default()
-	c.Arch, c.VocabSize, c.RMSNormEps, c.BitLinearEps, c.DownProj = "rnn", 0, math.NaN(), math.Inf(1), ""
+	c.VocabSize, c.RMSNormEps, c.BitLinearEps, c.DownProj = 0, math.NaN(), math.Inf(1), ""
 	err := c.Validate()
-	for _, key := range []string{"arch", "vocab_size", "rms_norm_eps", "bitlinear_eps", "down_proj"} {
+	for _, key := range []string{"vocab_size", "rms_norm_eps", "bitlinear_eps", "down_proj"} {
+		if err == nil || !strings.Contains(err.Error(), "model."+key) {
+			t.Errorf("error %v does not name %s", err, key)
+		}
+	}
+	c = spec.Default()
+	c.Arch, c.VocabSize = "rnn", 0
+	err = c.Validate()
+	for _, key := range []string{"arch", "vocab_size"} {
 		if err == nil || !strings.Contains(err.Error(), "model."+key) {
 			t.Errorf("error %v does not name %s", err, key)
 		}
@@ -159,6 +186,8 @@ func TestValidateReportsEveryFault(t *testing.T) {
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"model_type":"hgrn_bit"}`))
 	f.Add([]byte(`{"model_type":"hgrn_bit","vocab_size":97,"hidden_size":64,"intermediate_size":null,"x":[{}]}`))
+	f.Add([]byte(`{"model_type":"llama","head_dim":6,"num_attention_heads":2,"num_key_value_heads":null,"rope_parameters":{"rope_theta":5}}`))
+	f.Add([]byte(`{"model_type":"bitnet","norm_placement":"bitlinear","lm_head":"bitlinear","tie_word_embeddings":true}`))
 	f.Add([]byte(`{"model_type":"hgrn_bit","expand_ratio":1.5,"use_lower_bound":false,"pad_token_id":null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var c spec.Config
@@ -184,4 +213,57 @@ func FuzzConfig(f *testing.F) {
 			t.Fatalf("written %s, then %s", out, again)
 		}
 	})
+}
+
+// TestReadAttentionConfig: what a folder of transformers holds becomes the architecture it names, and comes back.
+func TestReadAttentionConfig(t *testing.T) {
+	for _, c := range []struct {
+		text, arch         string
+		heads, keys, width int
+		theta              float64
+	}{
+		{`{"model_type":"llama"}`, spec.ArchTransformer, 32, 32, 128, 10000},
+		{`{"model_type":"llama","hidden_size":64,"num_attention_heads":4,"num_key_value_heads":2,"head_dim":null,
+			"rope_scaling":null,"rope_parameters":{"rope_theta":500000,"rope_type":"default"}}`, spec.ArchTransformer, 4, 2, 16, 500000},
+		{`{"model_type":"llama","hidden_size":64,"num_attention_heads":3,"head_dim":10}`, spec.ArchTransformer, 3, 3, 10, 10000},
+		{`{"model_type":"bitnet"}`, spec.ArchBitNet, 20, 5, 128, 500000},
+	} {
+		var got, back spec.Config
+		if err := json.Unmarshal([]byte(c.text), &got); err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		heads, keys, width := got.Attention()
+		if got.Arch != c.arch || heads != c.heads || keys != c.keys || width != c.width || got.RopeTheta != c.theta {
+			t.Errorf("%s: read %+v", c.text, got)
+		}
+		out, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(out, &back); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(spec.Tensors(back), spec.Tensors(got)) || back.RopeTheta != got.RopeTheta {
+			t.Errorf("%s: written %s", c.text, out)
+		}
+	}
+	// Left to the rules here, and spelled out for others.
+	own := spec.Default()
+	own.Arch, own.HiddenSize = spec.ArchTransformer, 256
+	out, err := json.Marshal(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(out, &fields); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]any{
+		"model_type": "llama", "num_attention_heads": 4.0, "num_key_value_heads": 4.0, "intermediate_size": 768.0, "head_dim": nil,
+	} {
+		if fields[key] != want {
+			t.Errorf("%s is written as %v, want %v", key, fields[key], want)
+		}
+	}
 }

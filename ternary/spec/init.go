@@ -20,7 +20,7 @@ func (w *Weights) Init(seed uint64) {
 		fill(w.At(i), t.Init, rng)
 	}
 	if pad := w.Config.PadTokenID; pad != nil && *pad < w.Config.VocabSize {
-		clear(w.Get(EmbeddingsName)[*pad*w.Config.HiddenSize:][:w.Config.HiddenSize])
+		clear(w.Get(EmbeddingName(w.Config))[*pad*w.Config.HiddenSize:][:w.Config.HiddenSize])
 	}
 }
 

@@ -38,6 +38,17 @@ func TestPublishedParameterCounts(t *testing.T) {
 			t.Errorf("%s: the formula gives %d, the list %d", c.name, formula, all)
 		}
 	}
+	// Transformer++ at the same widths: spec §10.
+	for _, c := range []struct {
+		L, d   int
+		params int64
+	}{{24, 1024, 373_867_520}, {24, 2048, 1_364_297_728}, {32, 2560, 2_701_560_320}} {
+		cfg := spec.Default()
+		cfg.Arch, cfg.NumHiddenLayers, cfg.HiddenSize = spec.ArchTransformer, c.L, c.d
+		if all, ternary := spec.Parameters(cfg); all != c.params || ternary != 0 {
+			t.Errorf("transformer %d x %d: %d parameters, %d ternary; want %d, 0", c.L, c.d, all, ternary, c.params)
+		}
+	}
 	var published map[string]struct {
 		Config     json.RawMessage `json:"config"`
 		Width      int             `json:"intermediate_size"`
@@ -74,28 +85,33 @@ func TestInitGolden(t *testing.T) {
 		Tensors    map[string]initialLaw `json:"tensors"`
 	}
 	goldentest.Load(t, "init").Field("configs", &configs)
-	golden, ok := configs["matmulfree"]
-	if !ok {
-		t.Fatal("the golden has no configuration matmulfree")
+	if len(configs) == 0 {
+		t.Fatal("the golden has no configurations")
 	}
+	for name, golden := range configs {
+		t.Run(name, func(t *testing.T) { checkInit(t, golden.Config, golden.Parameters, golden.Tensors) })
+	}
+}
+
+func checkInit(t *testing.T, config json.RawMessage, parameters int64, tensors map[string]initialLaw) {
 	var c spec.Config
-	if err := json.Unmarshal(golden.Config, &c); err != nil {
+	if err := json.Unmarshal(config, &c); err != nil {
 		t.Fatal(err)
 	}
-	if all, _ := spec.Parameters(c); all != golden.Parameters {
-		t.Errorf("%d parameters, want %d", all, golden.Parameters)
+	if all, _ := spec.Parameters(c); all != parameters {
+		t.Errorf("%d parameters, want %d", all, parameters)
 	}
 	w, err := spec.NewWeights(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(w.Tensors) != len(golden.Tensors) {
-		t.Errorf("%d tensors, the golden has %d", len(w.Tensors), len(golden.Tensors))
+	if len(w.Tensors) != len(tensors) {
+		t.Errorf("%d tensors, the golden has %d", len(w.Tensors), len(tensors))
 	}
 	for seed := range uint64(3) {
 		w.Init(seed)
 		for i, tensor := range w.Tensors {
-			law, ok := golden.Tensors[tensor.Name]
+			law, ok := tensors[tensor.Name]
 			if !ok || !reflect.DeepEqual(tensor.Shape, law.Shape) {
 				t.Errorf("%s: shape %v, the golden's %v", tensor.Name, tensor.Shape, law.Shape)
 				continue

@@ -1,9 +1,6 @@
 package spec
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Legend for shapes: V vocabulary, d hidden size, D recurrence width, I MLP width, L layers.
 
@@ -16,7 +13,7 @@ const (
 	Gain                  // of an RMSNorm
 	Bounds                // the learned lower bounds of the forget gates
 	Ternary               // the shadow weight of a BitLinear: used only through its codes and scale
-	Dense                 // a full-precision matrix that multiplies (spec §9: April 2024's down projection)
+	Dense                 // a full-precision matrix that multiplies
 )
 
 // Law is how a tensor's initial values are drawn.
@@ -54,72 +51,33 @@ func (t *Tensor) Elements() int {
 	return n
 }
 
-// Names of the tensors outside the layers.
+// Names of tensors outside the layers, in every architecture that has them; for the embeddings' see EmbeddingName.
 const (
-	EmbeddingsName  = "model.embeddings.weight"
-	LowerBoundsName = "model.lower_bounds"
-	FinalNormName   = "model.norm.weight"
-	HeadName        = "lm_head.weight"
-	HeadNormName    = "lm_head.norm.weight"
+	FinalNormName = "model.norm.weight"
+	HeadName      = "lm_head.weight"
+	HeadNormName  = "lm_head.norm.weight"
 )
 
 // Layer returns the prefix of layer l's tensor names.
 func Layer(l int) string { return fmt.Sprintf("model.layers.%d.", l) }
 
-// Tensors is the one list of a model's tensors, in state-dict order (spec §6). Everything that walks a model's
+// Tensors is the one list of a model's tensors, in state-dict order (spec §6, §10, §11). Everything that walks a model's
 // tensors walks this list. c must be valid.
-func Tensors(c Config) []Tensor {
-	d, D, I, V, L := c.HiddenSize, c.RecurrenceWidth(), c.MLPWidth(), c.VocabSize, c.NumHiddenLayers
-	normal := Law{Normal, c.InitializerRange}
-	gain := func(name string, n int) Tensor {
-		return Tensor{Name: name, Shape: []int{n}, Kind: Gain, Init: Law{Constant, 1}}
-	}
-	matrix := func(name string, rows, cols int, kind Kind, init Law) Tensor {
-		return Tensor{Name: name, Shape: []int{rows, cols}, Kind: kind, Init: init, Decay: true}
-	}
-	// The attention module initialises its own projections with Xavier-uniform of gain 2^-2.5 and marks them as done,
-	// so the model-wide 1/√(2L) rule reaches down_proj only.
-	mixer := Law{Uniform, math.Exp2(-2.5) * math.Sqrt(6/float64(d+D))}
-	down := Law{Normal, c.InitializerRange / math.Sqrt(2*float64(L))}
-	downKind := Ternary
-	if c.DownProj == DownDenseUnnormed {
-		downKind = Dense
-	}
+func Tensors(c Config) []Tensor { return c.architecture().tensors(&c) }
 
-	list := []Tensor{matrix(EmbeddingsName, V, d, Embedding, normal)}
-	if c.UseLowerBound {
-		list = append(list, Tensor{Name: LowerBoundsName, Shape: []int{L, d}, Kind: Bounds, Init: Law{Constant, 0}})
-	}
-	for l := range L {
-		p := Layer(l)
-		list = append(list, gain(p+"attn_norm.weight", d))
-		for _, proj := range []string{"i", "f", "g"} {
-			list = append(list,
-				matrix(p+"attn."+proj+"_proj.weight", D, d, Ternary, mixer),
-				gain(p+"attn."+proj+"_proj.norm.weight", d))
-		}
-		list = append(list,
-			gain(p+"attn.g_norm.weight", D),
-			matrix(p+"attn.o_proj.weight", d, D, Ternary, mixer),
-			gain(p+"attn.o_proj.norm.weight", D),
-			gain(p+"mlp_norm.weight", d),
-			matrix(p+"mlp.gate_proj.weight", 2*I, d, Ternary, normal),
-			gain(p+"mlp.gate_proj.norm.weight", d),
-			matrix(p+"mlp.down_proj.weight", d, I, downKind, down),
-			gain(p+"mlp.down_proj.norm.weight", I))
-	}
-	list = append(list, gain(FinalNormName, d))
-	if !c.TieWordEmbeddings {
-		list = append(list, matrix(HeadName, V, d, Ternary, normal))
-	}
-	return append(list, gain(HeadNormName, d))
+func gain(name string, n int) Tensor {
+	return Tensor{Name: name, Shape: []int{n}, Kind: Gain, Init: Law{Constant, 1}}
 }
 
-// PackedTensors is Tensors as a packed model stores them: the same list, plus the head of a tied model, whose codes are
-// made from the embeddings and exist beside them.
+func matrix(name string, rows, cols int, kind Kind, init Law) Tensor {
+	return Tensor{Name: name, Shape: []int{rows, cols}, Kind: kind, Init: init, Decay: true}
+}
+
+// PackedTensors is Tensors as a packed model stores them: the same list, plus the ternary head of a tied model, whose
+// codes are made from the embeddings and exist beside them.
 func PackedTensors(c Config) []Tensor {
 	list := Tensors(c)
-	if c.TieWordEmbeddings {
+	if c.TieWordEmbeddings && c.architecture().ternaryHead(&c) {
 		head := list[0]
 		head.Name, head.Kind = HeadName, Ternary
 		list = append(list, head)
@@ -131,7 +89,7 @@ func PackedTensors(c Config) []Tensor {
 // the head of a tied model.
 func ShadowName(c Config, packed string) string {
 	if packed == HeadName && c.TieWordEmbeddings {
-		return EmbeddingsName
+		return EmbeddingName(c)
 	}
 	return packed
 }
