@@ -24,13 +24,13 @@ type mlp struct {
 
 	h, dh []float32 // of the backward pass in flight
 
-	activateBack, normBack, denseBack, denseOuter func(worker, block int)
+	activateBack, normBack func(worker, block int)
 }
 
 // ChannelMixer adds the second half of layer l: h + down(silu(p)∘q). buf and out [N, d] are its memory.
 func ChannelMixer(w *Workspace, m *layer.ChannelMixer, l int, p MLPWeights, h *G.Node, buf *layer.MLPBuffers, out []float32) (*G.Node, error) {
 	x := &mlp{w: w, m: m, l: l, p: p, buf: buf, out: out}
-	x.activateBack, x.normBack, x.denseBack, x.denseOuter = x.activateBackward, x.normBackward, x.denseBackward, x.denseOuterBlock
+	x.activateBack, x.normBack = x.activateBackward, x.normBackward
 	n := &part{
 		name: layer.TapName("mlp", l), out: Dense(out, w.N, w.Config.HiddenSize), forward: x.forward,
 		weights: []Weight{p.Norm, p.WGate, p.NormGate, p.WDown, p.NormDown},
@@ -66,8 +66,8 @@ func (x *mlp) backward(in []G.Value) error {
 	if x.p.Down != nil {
 		x.p.Down.backward(w, s.dWide, x.dh, &buf.CodesDown, 0, w.N)
 	} else {
-		w.Env.Pool.Run(layer.Blocks(d, outerRows), x.denseOuter)
-		w.Env.Pool.Run(blocks, x.denseBack)
+		w.Env.DenseOuter(x.p.WDown.Grad, x.dh, buf.A, d, I, w.N)
+		w.Env.DenseTransposed(s.dWide, x.m.Dense, x.dh, d, I, w.N)
 	}
 	w.Env.Pool.Run(blocks, x.activateBack)
 	if x.p.Down != nil {
@@ -78,19 +78,6 @@ func (x *mlp) backward(in []G.Value) error {
 	w.addGain(x.p.NormGate.Grad, 2*d, 0)
 	w.addGain(x.p.Norm.Grad, 2*d, d)
 	return nil
-}
-
-// denseOuterBlock and denseBackward are the plain gradients of a full-precision down projection.
-func (x *mlp) denseOuterBlock(_, b int) {
-	d, I := x.w.Config.HiddenSize, x.w.Config.MLPWidth()
-	o0, o1 := layer.Span(b, outerRows, d)
-	x.w.Env.Set.OuterFloat(x.p.WDown.Grad, x.dh, d, nil, x.buf.A, I, x.w.N, o0, o1)
-}
-
-func (x *mlp) denseBackward(_, b int) {
-	d, I := x.w.Config.HiddenSize, x.w.Config.MLPWidth()
-	from, to := layer.Span(b, layer.TokenBlock, x.w.N)
-	x.w.Env.Set.DenseTransposed(x.w.scratch.dWide[from*I:], x.m.Dense, x.dh[from*d:], d, I, to-from)
 }
 
 func (x *mlp) activateBackward(worker, b int) {

@@ -86,8 +86,8 @@ func BenchmarkKernels(b *testing.B) {
 			const many = 1024 // tokens of one training step: a gradient sums over all of them
 			dw, dy, q, s := make([]float32, R*K), randomFloats(rng, many*R), randomCodes(rng, many*K), randomFloats(rng, many)
 			run("OuterCodes", work*many, 0, func() {
-				for o := 0; o < R; o += 32 { // as the backward pass cuts it
-					set.OuterCodes(dw, dy, R, s, q, K, many, o, min(o+32, R))
+				for o := 0; o < R; o += 140 { // as the backward pass cuts it
+					set.OuterCodes(dw, dy, R, s, q, K, many, o, min(o+140, R))
 				}
 			})
 			run("OuterInts", work*many, 0, func() {

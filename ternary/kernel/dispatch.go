@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"mmfree/ternary/kernel/gemm"
 	"mmfree/ternary/kernel/generic"
 )
 
@@ -31,18 +32,23 @@ func Choose() (*Set, error) {
 
 // Generic returns the portable set.
 func Generic() *Set {
-	return &Set{
+	s := &Set{
 		Name: "generic", Tile: generic.Tile,
 		MatMul: generic.MatMul, Prepare: generic.Prepare, MatVec: generic.MatVec, MatMulFloat: generic.MatMulFloat,
-		OuterCodes: generic.Outer[int8], OuterFloat: generic.Outer[float32], OuterInts: generic.OuterInts,
-		Dense: generic.Dense, DenseTransposed: generic.DenseTransposed,
-		RMSNorm: generic.RMSNorm, NormQuantize: generic.NormQuantize, RMSNormBackward: generic.RMSNormBackward,
+		OuterInts: generic.OuterInts,
+		RMSNorm:   generic.RMSNorm, NormQuantize: generic.NormQuantize, RMSNormBackward: generic.RMSNormBackward,
 		Recurrence: generic.Recurrence, RecurrenceBackward: generic.RecurrenceBackward,
 		OutputGate: generic.OutputGate, OutputGateBackward: generic.OutputGateBackward,
 		SwiGLU: generic.SwiGLU, SwiGLUBackward: generic.SwiGLUBackward, Add: generic.Add,
 		LogSumExp: generic.LogSumExp, SoftmaxGradient: generic.SoftmaxGradient,
 		AdamW: adamW(generic.AdamW),
 	}
+	setDense(s, generic.Dense())
+	return s
+}
+
+func setDense(s *Set, t *gemm.Tile) {
+	s.OuterCodes, s.OuterFloat, s.Dense, s.DenseTransposed = t.OuterCodes, t.OuterFloat, t.Dense, t.DenseTransposed
 }
 
 // adamW adapts a routine that takes the scalars one by one, so that generic need not import this package.

@@ -17,14 +17,16 @@ func Available() []*Set {
 		avx512Products(s)
 		avx512Rows(s)
 		avx512Ints(s)
+		setDense(s, amd64.Dense512())
 		sets = append(sets, s)
 	}
-	if cpu.X86.HasAVX2 && cpu.X86.HasBMI2 {
+	if cpu.X86.HasAVX2 && cpu.X86.HasBMI2 && cpu.X86.HasFMA {
 		s := Generic()
 		s.Name = "avx2"
 		avx2Products(s)
 		avx2Rows(s)
 		avx2Ints(s)
+		setDense(s, amd64.Dense256())
 		sets = append(sets, s)
 	}
 	return append(sets, Generic())
@@ -34,14 +36,10 @@ func avx512Products(s *Set) {
 	s.Tile = amd64.Tile512
 	s.MatMul, s.MatMulFloat = amd64.MatMul512, amd64.MatMulFloat512
 	s.Prepare, s.MatVec = amd64.Prepare512, amd64.MatVec512
-	s.OuterCodes, s.OuterFloat = amd64.OuterCodes512, amd64.OuterFloat512
-	s.Dense, s.DenseTransposed = amd64.Dense512, amd64.DenseTransposed512
 }
 
 func avx2Products(s *Set) {
 	s.Tile = amd64.Tile256
 	s.MatMul, s.MatMulFloat = amd64.MatMul256, amd64.MatMulFloat256
 	s.Prepare, s.MatVec = amd64.Prepare256, amd64.MatVec256
-	s.OuterCodes, s.OuterFloat = amd64.OuterCodes256, amd64.OuterFloat256
-	s.Dense, s.DenseTransposed = amd64.Dense256, amd64.DenseTransposed256
 }

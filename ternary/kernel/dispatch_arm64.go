@@ -10,8 +10,8 @@ func Available() []*Set {
 	s.Name = "neon"
 	s.Prepare, s.MatVec = arm64.Prepare, arm64.MatVec
 	s.Tile, s.MatMul, s.MatMulFloat = arm64.Tile, arm64.MatMul, arm64.MatMulFloat
-	s.OuterCodes, s.OuterFloat, s.OuterInts = arm64.OuterCodes, arm64.OuterFloat, arm64.OuterInts
-	s.Dense, s.DenseTransposed = arm64.Dense, arm64.DenseTransposed
+	s.OuterInts = arm64.OuterInts
+	setDense(s, arm64.Dense())
 	s.RMSNorm, s.NormQuantize, s.RMSNormBackward = arm64.RMSNorm, arm64.NormQuantize, arm64.RMSNormBackward
 	s.Recurrence, s.RecurrenceBackward = arm64.Recurrence, arm64.RecurrenceBackward
 	s.OutputGate, s.OutputGateBackward = arm64.OutputGate, arm64.OutputGateBackward

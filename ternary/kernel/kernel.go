@@ -1,6 +1,9 @@
 package kernel
 
-import "mmfree/ternary/pack"
+import (
+	"mmfree/ternary/kernel/gemm"
+	"mmfree/ternary/pack"
+)
 
 // Legend: K columns and R rows of a ternary matrix w, n tokens, s a token's activation scale, m the matrix's scale.
 
@@ -23,11 +26,16 @@ type Set struct {
 	// chains a, b, c, each added in column order from 0; the block's (a+b)+c is added to the total, from 0, in block order.
 	MatMulFloat func(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int, scale float32)
 
+	// The float32 products below have one order: Σ is cut into blocks of ProductBlock values; a block's sum starts at 0 and
+	// takes its products in order, each multiplied and added in one operation that rounds once (f32.FMA); the blocks are
+	// added to dst in order. So an element's bits do not depend on which rows or tokens a call has.
+
 	// OuterCodes: dst[o·K+k] += Σ_t (a[t·lda+o]·(1/s[t]))·q[t·K+k] for output rows o in [o0, o1): the gradient of a ternary
-	// matrix's shadow weights from int8 codes. Order: tokens in blocks of OuterBlock; a block's sum starts at 0 and takes
-	// its tokens in order; the blocks are added to dst in order.
+	// matrix's shadow weights from int8 codes. The factor in brackets is two rounded operations.
 	OuterCodes func(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int)
-	// OuterFloat is OuterCodes with float32 activations: (a·(1/s))·q with q stored as float32. A nil s means all ones.
+	// OuterFloat is OuterCodes with float32 activations: (a·(1/s))·q with q stored as float32. A nil s means all ones. With
+	// it, it is the gradient of a full-precision matrix [R, K], dW += dYᵀ·X: a is dY [n, lda], x is X [n, K]. A call for many
+	// rows is best, some hundred: it packs X once for up to 280.
 	OuterFloat func(dst, a []float32, lda int, s []float32, x []float32, K, n, o0, o1 int)
 	// OuterInts is OuterCodes by 16-bit integers, with n > 0 scales: no fewer bits of the largest gradient than 15, but the
 	// small ones of a column lose theirs. Order: tokens in blocks of IntBlock, in order. In a block and for one output o,
@@ -36,9 +44,11 @@ type Set struct {
 	// fits 32 bits and has no order; dst[o·K+k] += float32(S)·down, each operation rounded, no two fused. So a block of
 	// which no |g_t| exceeds 2^-100 adds 0, and one with a NaN or an infinity makes dst NaN for every k.
 	OuterInts func(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int)
-	// Dense: dst[t·ldd+r] = Σ_k w[r·K+k]·x[t·K+k], a full-precision product in f32.Dot's order, rows [r0, r1).
+	// Dense: dst[t·ldd+r] = 0 + Σ_k w[r·K+k]·x[t·K+k] for rows r in [r0, r1): the full-precision product Y = X·Wᵀ. A call for
+	// many tokens is best, a hundred and more: it packs W once for up to 280. One token is read and packed as fast as memory
+	// gives it.
 	Dense func(dst []float32, ldd int, w, x []float32, K, n, r0, r1 int)
-	// DenseTransposed: dst[t·K+k] = Σ_r w[r·K+k]·y[t·R+r], rows in order from 0.
+	// DenseTransposed: dst[t·K+k] = 0 + Σ_r w[r·K+k]·y[t·R+r]: its gradient dX = dY·W. Many tokens are best.
 	DenseTransposed func(dst, w, y []float32, R, K, n int)
 
 	// RMSNorm: dst = (x·r)∘gain, r = 1/√(Σx²/n + eps) returned; the sum in f32.SumSquares' order. dst may be x.
@@ -88,8 +98,8 @@ type AdamStep struct {
 	Epsilon      float32
 }
 
-// OuterBlock is the number of tokens whose products OuterCodes sums before it adds to the gradient; part of the order.
-const OuterBlock = 256
+// ProductBlock is the number of values that a float32 product sums before it adds to its result; part of the order.
+const ProductBlock = gemm.Block
 
 // IntBlock is the number of tokens whose products OuterInts sums as integers: the most for which 32 bits hold a sum
 // whatever the values are, see quant.MaxGradient.

@@ -30,6 +30,7 @@ type Env struct {
 	prepared []int16     // MatVec's form of one token
 	product  productJob
 	addition additionJob
+	dense    denseJob
 }
 
 // NewEnv makes an Env for models of a configuration.
@@ -41,6 +42,7 @@ func NewEnv(set *kernel.Set, pool *par.Pool, c spec.Config) *Env {
 	}
 	e.product.run = e.product.block
 	e.addition.run = e.addition.block
+	e.dense.run = e.dense.block
 	return e
 }
 

@@ -35,7 +35,7 @@ func (m *ChannelMixer) NewMLPBuffers(n int, scratch []float32, floats bool) *MLP
 	if floats || m.Dense != nil {
 		b.A = make([]float32, n*I)
 	}
-	b.job.quantize, b.job.activate, b.job.dense = b.job.quantizeBlock, b.job.activateBlock, b.job.denseBlock
+	b.job.quantize, b.job.activate = b.job.quantizeBlock, b.job.activateBlock
 	return b
 }
 
@@ -49,7 +49,7 @@ func (m *ChannelMixer) Forward(e *Env, dst, h []float32, N int, buf *MLPBuffers)
 	e.MatMul(buf.PQ, m.Gate.W, &buf.CodesGate, N)
 	e.Pool.Run(Blocks(N, TokenBlock), j.activate)
 	if m.Dense != nil {
-		e.Pool.Run(Blocks(N, TokenBlock), j.dense)
+		e.Dense(buf.Out, m.Dense, buf.A, d, m.Width(), N)
 	} else {
 		e.MatMul(buf.Out, m.Down.W, &buf.CodesDown, N)
 	}
@@ -57,7 +57,7 @@ func (m *ChannelMixer) Forward(e *Env, dst, h []float32, N int, buf *MLPBuffers)
 }
 
 type mlpJob struct {
-	quantize, activate, dense func(worker, block int)
+	quantize, activate func(worker, block int)
 
 	env *Env
 	m   *ChannelMixer
@@ -86,10 +86,4 @@ func (j *mlpJob) activateBlock(worker, b int) {
 			m.Down.Quantize(e, &buf.CodesDown, t, a)
 		}
 	}
-}
-
-func (j *mlpJob) denseBlock(_, b int) {
-	d, I := len(j.m.Norm.Gain), j.m.Width()
-	from, to := Span(b, TokenBlock, j.n)
-	j.env.Set.Dense(j.buf.Out[from*d:], d, j.m.Dense, j.buf.A[from*I:], I, to-from, 0, d)
 }

@@ -24,9 +24,10 @@ const (
 	longEnough   = 5 * time.Second
 	hotRows      = 1024     // rows of a product that is hot: eight superblocks, what shares tables
 	outerTokens  = 1024     // tokens of one gradient
-	outerRows    = 32       // its rows, as the backward pass cuts them
+	outerRows    = 140      // its rows, as the backward pass cuts them
 	intRows      = 56       // of one from integers
-	denseRows    = 64       // rows of a full-precision product
+	denseRows    = 1024     // rows of a full-precision product
+	denseTokens  = 280      // its tokens: a thread's share of a training step
 	streamBytes  = 32 << 20 // of one matrix that is read from memory
 	streamWidth  = 512      // models below it never leave the caches
 	streamSupers = 8        // superblocks of one block of it
@@ -169,13 +170,13 @@ func (k *bed) products() []job {
 		}),
 		mac("OuterCodes", outerRows, float64(outerRows*outerTokens)*float64(K), outer(set.OuterCodes, outerRows)),
 		mac("OuterInts", intRows, float64(intRows*outerTokens)*float64(K), outer(set.OuterInts, intRows)),
-		mac("Dense", denseRows, float64(denseRows*n)*float64(K), func() func() {
-			m, x, dst := k.floats(denseRows*K), k.floats(n*K), make([]float32, n*denseRows)
-			return func() { set.Dense(dst, denseRows, m, x, K, n, 0, denseRows) }
+		mac("Dense", denseRows, float64(denseRows*denseTokens)*float64(K), func() func() {
+			m, x, dst := k.floats(denseRows*K), k.floats(denseTokens*K), make([]float32, denseTokens*denseRows)
+			return func() { set.Dense(dst, denseRows, m, x, K, denseTokens, 0, denseRows) }
 		}),
-		mac("DenseTransposed", denseRows, float64(denseRows*n)*float64(K), func() func() {
-			m, y, dst := k.floats(denseRows*K), k.floats(n*denseRows), make([]float32, n*K)
-			return func() { set.DenseTransposed(dst, m, y, denseRows, K, n) }
+		mac("DenseTransposed", denseRows, float64(denseRows*denseTokens)*float64(K), func() func() {
+			m, y, dst := k.floats(denseRows*K), k.floats(denseTokens*denseRows), make([]float32, denseTokens*K)
+			return func() { set.DenseTransposed(dst, m, y, denseRows, K, denseTokens) }
 		}),
 	}
 }

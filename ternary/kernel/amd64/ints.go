@@ -125,3 +125,13 @@ func (w Ints) tile(sc *intScratch, p int, dst []float32, stride uintptr, pairs, 
 		}
 	}
 }
+
+// inverses fills inv with 1/s from token t0, or with ones.
+func inverses(inv, s []float32, t0 int) {
+	for i := range inv {
+		inv[i] = 1
+		if s != nil {
+			inv[i] = 1 / s[t0+i]
+		}
+	}
+}

@@ -4,31 +4,6 @@
 
 package amd64
 
-// packLeft512 writes a[t·stride+i]·inv[t], i < 32, to dst[i/8][t][i%8], panels of 256 tokens. A clear bit of mask
-// leaves out i: it is not read, and 0. stride in bytes; n ≥ 1. AVX512F. Twin: generic.packLeft.
-//
-//go:noescape
-func packLeft512(dst *float32, a *float32, stride uintptr, inv *float32, n int, mask uint32)
-
-// packCodes512 writes float32(q[t·stride+c]), c < 16, to dst[t][c]. A clear bit of mask leaves out c: it is not read, and
-// 0. stride in bytes; n ≥ 1. AVX512F. Twin: generic.packRight.
-//
-//go:noescape
-func packCodes512(dst *float32, q *int8, stride uintptr, n int, mask uint32)
-
-// packFloats512 writes float32(q[t·stride+c]), c < 16, to dst[t][c]. A clear bit of mask leaves out c: it is not read, and
-// 0. stride in bytes; n ≥ 1. AVX512F. Twin: generic.packRight.
-//
-//go:noescape
-func packFloats512(dst *float32, q *float32, stride uintptr, n int, mask uint32)
-
-// outerTile512 adds Σ_t left[t][i]·right[t][c], summed from 0 in order and no product fused, to dst[i·stride+c] for
-// i < rows ≤ 8 and the c < 16 whose bit of mask is set. stride in bytes; n, rows ≥ 1. AVX512F. Twin: generic.outerTile.
-// Registers: 8 sums, a column, products.
-//
-//go:noescape
-func outerTile512(dst *float32, stride uintptr, left *float32, right *float32, n int, rows int, mask uint32)
-
 // transposeCodes512 writes x[offsets[t]+k] to dst[k][t], t < 32, k < 64, 16 columns at a time until no bit of mask is
 // left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512BW.
 //
@@ -103,31 +78,6 @@ func fillFloats512(tables *float32, columns *float32, groups int)
 //go:noescape
 func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int)
 
-// packLeft256 writes a[t·stride+i]·inv[t], i < 32, to dst[i/4][t][i%4], panels of 256 tokens. Rows from rows on are not
-// read, and 0. stride in bytes; n ≥ 1. AVX2. Twin: generic.packLeft.
-//
-//go:noescape
-func packLeft256(dst *float32, a *float32, stride uintptr, inv *float32, n int, rows int)
-
-// packCodes256 writes float32(q[t·stride+c]), c < 16, to dst[t][c]. stride in bytes; n ≥ 1. AVX2. Twin:
-// generic.packRight.
-//
-//go:noescape
-func packCodes256(dst *float32, q *int8, stride uintptr, n int)
-
-// packFloats256 writes q[t·stride+c], c < 16, to dst[t][c]. Columns from cols on are not read, and 0. stride in bytes;
-// n ≥ 1. AVX2. Twin: generic.packRight.
-//
-//go:noescape
-func packFloats256(dst *float32, q *float32, stride uintptr, n int, cols int)
-
-// outerTile256 adds Σ_t left[t][i]·right[t][c], summed from 0 in order and no product fused, to dst[i·stride+c] for
-// i < rows ≤ 4 and c < cols ≤ 16. stride in bytes; n, rows ≥ 1. AVX2. Twin: generic.outerTile.
-// Registers: 8 sums, 2 columns, 1 broadcast output, 2 products; later 2 masks.
-//
-//go:noescape
-func outerTile256(dst *float32, stride uintptr, left *float32, right *float32, n int, rows int, cols int)
-
 // transposeCodes256 writes x[offsets[t]+k] to dst[k][t], t < 16, k < 16·blocks. blocks ≥ 1. AVX2.
 //
 //go:noescape
@@ -193,47 +143,108 @@ func prepare256(prepared *int16, x *int8, n int)
 //go:noescape
 func matVec256(dst *float32, sums *int32, words *uint16, stride uintptr, tables *int16, n int, rows int, scale float32, start int32)
 
-// dense2x512 writes dst[t·ldd+r] = w[r·stride:]·x[t·stride:] for t < 2 and r < rows, a multiple of 2, in f32.Dot's order.
-// Columns: whole blocks of 64, then as many as rest says: by its lowest bits (AVX-512), or by its value (AVX2).
-// ldd and stride in bytes; rows ≥ 1. AVX512BW. Twin: generic.Dense.
+// denseSums14x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 14
+// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;
+// n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
 //
 //go:noescape
-func dense2x512(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
+func denseSums14x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
 
-// dense512 writes dst[t·ldd+r] = w[r·stride:]·x[t·stride:] for t < 1 and r < rows, a multiple of 1, in f32.Dot's order.
-// Columns: whole blocks of 64, then as many as rest says: by its lowest bits (AVX-512), or by its value (AVX2).
-// ldd and stride in bytes; rows ≥ 1. AVX512BW. Twin: generic.Dense.
+// denseSums8x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 8
+// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;
+// n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
 //
 //go:noescape
-func dense512(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
+func denseSums8x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
 
-// dense256 writes dst[t·ldd+r] = w[r·stride:]·x[t·stride:] for t < 1 and r < rows, a multiple of 1, in f32.Dot's order.
-// Columns: whole blocks of 64, then as many as rest says: by its lowest bits (AVX-512), or by its value (AVX2).
-// ldd and stride in bytes; rows ≥ 1. AVX2. Twin: generic.Dense.
+// denseSums4x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 4
+// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;
+// n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
 //
 //go:noescape
-func dense256(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
+func denseSums4x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
 
-// denseBack8x512 writes dst[t·stride+k] = Σ_r w[r·stride+k]·y[t·ldy+r] for t < 8 and k < cols ≤ 16, rows in order from 0.
-// stride and ldy in bytes; rows ≥ 1. AVX512BW. Twin: generic.DenseTransposed.
+// denseSums2x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 2
+// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;
+// n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
 //
 //go:noescape
-func denseBack8x512(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+func denseSums2x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
 
-// denseBack512 writes dst[t·stride+k] = Σ_r w[r·stride+k]·y[t·ldy+r] for t < 1 and k < cols ≤ 16, rows in order from 0.
-// stride and ldy in bytes; rows ≥ 1. AVX512BW. Twin: generic.DenseTransposed.
+// denseSums1x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 1
+// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;
+// n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
 //
 //go:noescape
-func denseBack512(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+func denseSums1x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
 
-// denseBack8x256 writes dst[t·stride+k] = Σ_r w[r·stride+k]·y[t·ldy+r] for t < 8 and k < cols ≤ 8, rows in order from 0.
-// stride and ldy in bytes; rows ≥ 1. AVX2. Twin: generic.DenseTransposed.
+// denseSums6x256 writes Σ_k left[k·6+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 6
+// and j < 16, added to what dst holds if add is set, else to 0. ldd and ldr in bytes; n, rows ≥ 1. AVX2 and FMA.
+// Twin: generic.denseSums.
 //
 //go:noescape
-func denseBack8x256(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+func denseSums6x256(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, add bool)
 
-// denseBack256 writes dst[t·stride+k] = Σ_r w[r·stride+k]·y[t·ldy+r] for t < 1 and k < cols ≤ 8, rows in order from 0.
-// stride and ldy in bytes; rows ≥ 1. AVX2. Twin: generic.DenseTransposed.
+// denseSums4x256 writes Σ_k left[k·6+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 4
+// and j < 16, added to what dst holds if add is set, else to 0. ldd and ldr in bytes; n, rows ≥ 1. AVX2 and FMA.
+// Twin: generic.denseSums.
 //
 //go:noescape
-func denseBack256(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+func denseSums4x256(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, add bool)
+
+// denseSums2x256 writes Σ_k left[k·6+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 2
+// and j < 16, added to what dst holds if add is set, else to 0. ldd and ldr in bytes; n, rows ≥ 1. AVX2 and FMA.
+// Twin: generic.denseSums.
+//
+//go:noescape
+func denseSums2x256(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, add bool)
+
+// denseSums1x256 writes Σ_k left[k·6+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 1
+// and j < 16, added to what dst holds if add is set, else to 0. ldd and ldr in bytes; n, rows ≥ 1. AVX2 and FMA.
+// Twin: generic.denseSums.
+//
+//go:noescape
+func denseSums1x256(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, add bool)
+
+// denseAcross512 writes x[i·stride+k] to dst[k·width+i] for k < n and i < 16; lines from lines on are the last one again.
+// Up to 15 values of k more are written, as 0. width and stride in bytes; n, lines ≥ 1. AVX512BW.
+// Twin: gemm.Tile.across.
+//
+//go:noescape
+func denseAcross512(dst *float32, width uintptr, x *float32, stride uintptr, n int, lines int)
+
+// denseAcross256 writes x[i·stride+k] to dst[k·width+i] for k < n and i < 8; lines from lines on are the last one again.
+// Up to 7 values of k more are written, as 0. width and stride in bytes; n, lines ≥ 1. AVX2.
+// Twin: gemm.Tile.across.
+//
+//go:noescape
+func denseAcross256(dst *float32, width uintptr, x *float32, stride uintptr, n int, lines int)
+
+// denseScaled512 writes x[k·stride+i]·factor[k] to dst[k·14+i] for k < n and i < rows; a whole register is stored.
+// stride in bytes; n, rows ≥ 1. AVX512BW. Twin: gemm.Tile.scaled.
+//
+//go:noescape
+func denseScaled512(dst *float32, x *float32, stride uintptr, factor *float32, n int, rows int)
+
+// denseScaled256 writes x[k·stride+i]·factor[k] to dst[k·6+i] for k < n and i < rows; a whole register is stored.
+// stride in bytes; n, rows ≥ 1. AVX2. Twin: gemm.Tile.scaled.
+//
+//go:noescape
+func denseScaled256(dst *float32, x *float32, stride uintptr, factor *float32, n int, rows int)
+
+// denseCodes512 writes float32(x[k·stride+j]), j < 32, to dst[k·32+j] for k < n. A clear bit of mask leaves out j: it is not
+// read, and 0. stride in bytes; n ≥ 1. AVX512F. Twin: gemm.Tile.
+//
+//go:noescape
+func denseCodes512(dst *float32, x *int8, stride uintptr, n int, mask uint32)
+
+// denseFloats512 writes float32(x[k·stride+j]), j < 32, to dst[k·32+j] for k < n. A clear bit of mask leaves out j: it is not
+// read, and 0. stride in bytes; n ≥ 1. AVX512F. Twin: gemm.Tile.
+//
+//go:noescape
+func denseFloats512(dst *float32, x *float32, stride uintptr, n int, mask uint32)
+
+// denseCodes256 writes float32(q[k·stride+j]), j < 16, to dst[k·16+j] for k < n. n ≥ 1. AVX2. Twin: gemm.Tile.codes.
+//
+//go:noescape
+func denseCodes256(dst *float32, q *int8, stride uintptr, n int)

@@ -4,170 +4,6 @@
 
 #include "textflag.h"
 
-// func packLeft512(dst *float32, a *float32, stride uintptr, inv *float32, n int, mask uint32)
-// Requires: AVX, AVX512F
-TEXT ·packLeft512(SB), NOSPLIT, $0-44
-	MOVQ  dst+0(FP), AX
-	MOVQ  a+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  inv+24(FP), BX
-	MOVQ  n+32(FP), SI
-	MOVL  mask+40(FP), DI
-	KMOVW DI, K1
-	SHRL  $0x10, DI
-	KMOVW DI, K2
-
-token:
-	VBROADCASTSS  (BX), Z0
-	VMOVUPS.Z     (CX), K1, Z1
-	VMOVUPS.Z     64(CX), K2, Z2
-	VMULPS        Z0, Z1, Z1
-	VMULPS        Z0, Z2, Z2
-	VMOVUPS       Y1, (AX)
-	VEXTRACTF64X4 $0x01, Z1, 8192(AX)
-	VMOVUPS       Y2, 16384(AX)
-	VEXTRACTF64X4 $0x01, Z2, 24576(AX)
-	ADDQ          DX, CX
-	ADDQ          $0x04, BX
-	ADDQ          $0x20, AX
-	DECQ          SI
-	JNZ           token
-	VZEROUPPER
-	RET
-
-// func packCodes512(dst *float32, q *int8, stride uintptr, n int, mask uint32)
-// Requires: AVX, AVX512F
-TEXT ·packCodes512(SB), NOSPLIT, $0-36
-	MOVQ  dst+0(FP), AX
-	MOVQ  q+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  n+24(FP), BX
-	MOVL  mask+32(FP), SI
-	KMOVW SI, K1
-
-token:
-	VPMOVSXBD.Z (CX), K1, Z0
-	VCVTDQ2PS   Z0, Z0
-	VMOVUPS     Z0, (AX)
-	ADDQ        DX, CX
-	ADDQ        $0x40, AX
-	DECQ        BX
-	JNZ         token
-	VZEROUPPER
-	RET
-
-// func packFloats512(dst *float32, q *float32, stride uintptr, n int, mask uint32)
-// Requires: AVX, AVX512F
-TEXT ·packFloats512(SB), NOSPLIT, $0-36
-	MOVQ  dst+0(FP), AX
-	MOVQ  q+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  n+24(FP), BX
-	MOVL  mask+32(FP), SI
-	KMOVW SI, K1
-
-token:
-	VMOVUPS.Z (CX), K1, Z0
-	VMOVUPS   Z0, (AX)
-	ADDQ      DX, CX
-	ADDQ      $0x40, AX
-	DECQ      BX
-	JNZ       token
-	VZEROUPPER
-	RET
-
-// func outerTile512(dst *float32, stride uintptr, left *float32, right *float32, n int, rows int, mask uint32)
-// Requires: AVX, AVX512F
-TEXT ·outerTile512(SB), NOSPLIT, $0-52
-	MOVQ   dst+0(FP), AX
-	MOVQ   stride+8(FP), CX
-	MOVQ   left+16(FP), DX
-	MOVQ   right+24(FP), BX
-	MOVQ   n+32(FP), SI
-	MOVQ   rows+40(FP), DI
-	MOVL   mask+48(FP), R8
-	KMOVW  R8, K1
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-
-token:
-	VMOVUPS     (BX), Z8
-	VMULPS.BCST (DX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST 4(DX), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST 8(DX), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST 12(DX), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST 16(DX), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST 20(DX), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST 24(DX), Z8, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST 28(DX), Z8, Z8
-	VADDPS      Z8, Z7, Z7
-	ADDQ        $0x20, DX
-	ADDQ        $0x40, BX
-	DECQ        SI
-	JNZ         token
-	VMOVUPS.Z   (AX), K1, Z8
-	VADDPS      Z0, Z8, Z8
-	VMOVUPS     Z8, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
-	VMOVUPS.Z   (AX), K1, Z0
-	VADDPS      Z1, Z0, Z0
-	VMOVUPS     Z0, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
-	VMOVUPS.Z   (AX), K1, Z0
-	VADDPS      Z2, Z0, Z0
-	VMOVUPS     Z0, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
-	VMOVUPS.Z   (AX), K1, Z0
-	VADDPS      Z3, Z0, Z0
-	VMOVUPS     Z0, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
-	VMOVUPS.Z   (AX), K1, Z0
-	VADDPS      Z4, Z0, Z0
-	VMOVUPS     Z0, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
-	VMOVUPS.Z   (AX), K1, Z0
-	VADDPS      Z5, Z0, Z0
-	VMOVUPS     Z0, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
-	VMOVUPS.Z   (AX), K1, Z0
-	VADDPS      Z6, Z0, Z0
-	VMOVUPS     Z0, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
-	VMOVUPS.Z   (AX), K1, Z0
-	VADDPS      Z7, Z0, Z0
-	VMOVUPS     Z0, K1, (AX)
-
-done:
-	VZEROUPPER
-	RET
-
 // func transposeCodes512(dst *int8, x *int8, offsets *uintptr, mask uint64)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL
 TEXT ·transposeCodes512(SB), NOSPLIT, $0-32
@@ -1705,186 +1541,6 @@ DATA laneMasks256<>+504(SB)/4, $+0
 DATA laneMasks256<>+508(SB)/4, $+0
 GLOBL laneMasks256<>(SB), RODATA|NOPTR, $512
 
-// func packLeft256(dst *float32, a *float32, stride uintptr, inv *float32, n int, rows int)
-// Requires: AVX
-TEXT ·packLeft256(SB), NOSPLIT, $0-48
-	MOVQ    dst+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    stride+16(FP), DX
-	MOVQ    inv+24(FP), BX
-	MOVQ    n+32(FP), SI
-	MOVQ    rows+40(FP), DI
-	LEAQ    laneMasks256<>+0(SB), R8
-	MOVQ    $0x00000040, R9
-	SUBQ    DI, R9
-	VMOVDQU (R8)(R9*4), Y0
-	VMOVDQU 32(R8)(R9*4), Y1
-	VMOVDQU 64(R8)(R9*4), Y2
-	VMOVDQU 96(R8)(R9*4), Y3
-
-token:
-	VBROADCASTSS (BX), Y4
-	VMASKMOVPS   (CX), Y0, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      X5, (AX)
-	VEXTRACTF128 $0x01, Y5, 4096(AX)
-	VMASKMOVPS   32(CX), Y1, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      X5, 8192(AX)
-	VEXTRACTF128 $0x01, Y5, 12288(AX)
-	VMASKMOVPS   64(CX), Y2, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      X5, 16384(AX)
-	VEXTRACTF128 $0x01, Y5, 20480(AX)
-	VMASKMOVPS   96(CX), Y3, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      X5, 24576(AX)
-	VEXTRACTF128 $0x01, Y5, 28672(AX)
-	ADDQ         DX, CX
-	ADDQ         $0x04, BX
-	ADDQ         $0x10, AX
-	DECQ         SI
-	JNZ          token
-	VZEROUPPER
-	RET
-
-// func packCodes256(dst *float32, q *int8, stride uintptr, n int)
-// Requires: AVX, AVX2
-TEXT ·packCodes256(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ q+8(FP), CX
-	MOVQ stride+16(FP), DX
-	MOVQ n+24(FP), BX
-
-token:
-	VPMOVSXBD (CX), Y0
-	VCVTDQ2PS Y0, Y0
-	VMOVUPS   Y0, (AX)
-	VPMOVSXBD 8(CX), Y0
-	VCVTDQ2PS Y0, Y0
-	VMOVUPS   Y0, 32(AX)
-	ADDQ      DX, CX
-	ADDQ      $0x40, AX
-	DECQ      BX
-	JNZ       token
-	VZEROUPPER
-	RET
-
-// func packFloats256(dst *float32, q *float32, stride uintptr, n int, cols int)
-// Requires: AVX
-TEXT ·packFloats256(SB), NOSPLIT, $0-40
-	MOVQ    cols+32(FP), AX
-	LEAQ    laneMasks256<>+0(SB), CX
-	MOVQ    $0x00000040, DX
-	SUBQ    AX, DX
-	VMOVDQU (CX)(DX*4), Y0
-	VMOVDQU 32(CX)(DX*4), Y1
-	MOVQ    dst+0(FP), AX
-	MOVQ    q+8(FP), CX
-	MOVQ    stride+16(FP), DX
-	MOVQ    n+24(FP), BX
-
-token:
-	VMASKMOVPS (CX), Y0, Y2
-	VMOVUPS    Y2, (AX)
-	VMASKMOVPS 32(CX), Y1, Y2
-	VMOVUPS    Y2, 32(AX)
-	ADDQ       DX, CX
-	ADDQ       $0x40, AX
-	DECQ       BX
-	JNZ        token
-	VZEROUPPER
-	RET
-
-// func outerTile256(dst *float32, stride uintptr, left *float32, right *float32, n int, rows int, cols int)
-// Requires: AVX
-TEXT ·outerTile256(SB), NOSPLIT, $0-56
-	MOVQ   dst+0(FP), AX
-	MOVQ   stride+8(FP), CX
-	MOVQ   left+16(FP), DX
-	MOVQ   right+24(FP), BX
-	MOVQ   n+32(FP), SI
-	MOVQ   rows+40(FP), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-
-token:
-	VMOVUPS      (BX), Y8
-	VMOVUPS      32(BX), Y9
-	VBROADCASTSS (DX), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y0, Y0
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y1, Y1
-	VBROADCASTSS 4(DX), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y2, Y2
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y3, Y3
-	VBROADCASTSS 8(DX), Y10
-	VMULPS       Y8, Y10, Y11
-	VADDPS       Y11, Y4, Y4
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y5, Y5
-	VBROADCASTSS 12(DX), Y10
-	VMULPS       Y8, Y10, Y8
-	VADDPS       Y8, Y6, Y6
-	VMULPS       Y9, Y10, Y8
-	VADDPS       Y8, Y7, Y7
-	ADDQ         $0x10, DX
-	ADDQ         $0x40, BX
-	DECQ         SI
-	JNZ          token
-	MOVQ         cols+48(FP), DX
-	LEAQ         laneMasks256<>+0(SB), BX
-	MOVQ         $0x00000040, SI
-	SUBQ         DX, SI
-	VMOVDQU      (BX)(SI*4), Y8
-	VMOVDQU      32(BX)(SI*4), Y9
-	VMASKMOVPS   (AX), Y8, Y10
-	VADDPS       Y0, Y10, Y10
-	VMASKMOVPS   Y10, Y8, (AX)
-	VMASKMOVPS   32(AX), Y9, Y0
-	VADDPS       Y1, Y0, Y0
-	VMASKMOVPS   Y0, Y9, 32(AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
-	VMASKMOVPS   (AX), Y8, Y0
-	VADDPS       Y2, Y0, Y0
-	VMASKMOVPS   Y0, Y8, (AX)
-	VMASKMOVPS   32(AX), Y9, Y0
-	VADDPS       Y3, Y0, Y0
-	VMASKMOVPS   Y0, Y9, 32(AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
-	VMASKMOVPS   (AX), Y8, Y0
-	VADDPS       Y4, Y0, Y0
-	VMASKMOVPS   Y0, Y8, (AX)
-	VMASKMOVPS   32(AX), Y9, Y0
-	VADDPS       Y5, Y0, Y0
-	VMASKMOVPS   Y0, Y9, 32(AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
-	VMASKMOVPS   (AX), Y8, Y0
-	VADDPS       Y6, Y0, Y0
-	VMASKMOVPS   Y0, Y8, (AX)
-	VMASKMOVPS   32(AX), Y9, Y0
-	VADDPS       Y7, Y0, Y0
-	VMASKMOVPS   Y0, Y9, 32(AX)
-
-done:
-	VZEROUPPER
-	RET
-
 // func transposeCodes256(dst *int8, x *int8, offsets *uintptr, blocks int)
 // Requires: AVX, AVX2
 TEXT ·transposeCodes256(SB), NOSPLIT, $0-32
@@ -3150,637 +2806,1365 @@ spanned:
 	VZEROUPPER
 	RET
 
-// func dense2x512(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
-// Requires: AVX, AVX512F, AVX512VL
-TEXT ·dense2x512(SB), NOSPLIT, $0-64
-	MOVQ  dst+0(FP), AX
-	MOVQ  ldd+8(FP), CX
-	MOVQ  w+16(FP), DX
-	MOVQ  x+24(FP), BX
-	MOVQ  stride+32(FP), SI
-	MOVQ  rows+56(FP), DI
-	MOVQ  rest+48(FP), R8
-	MOVQ  R8, R9
-	KMOVW R9, K1
-	SHRQ  $0x10, R9
-	KMOVW R9, K2
-	SHRQ  $0x10, R9
-	KMOVW R9, K3
-	SHRQ  $0x10, R9
-	KMOVW R9, K4
-	SHRQ  $0x10, R9
+// func denseSums14x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·denseSums14x512(SB), NOSPLIT, $0-64
+	MOVQ       dst+0(FP), AX
+	MOVQ       ldd+8(FP), CX
+	MOVQ       left+16(FP), DX
+	MOVQ       right+24(FP), BX
+	MOVQ       ldr+32(FP), SI
+	MOVQ       n+40(FP), DI
+	MOVQ       AX, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVL       mask+56(FP), R8
+	KMOVW      R8, K1
+	SHRL       $0x10, R8
+	KMOVW      R8, K2
 
-row:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	MOVQ   whole+40(FP), R11
-	MOVQ   DX, R9
-	MOVQ   BX, R10
-	TESTQ  R11, R11
-	JZ     rest
+step:
+	VMOVUPS.Z    (BX), K1, Z28
+	VMOVUPS.Z    64(BX), K2, Z29
+	VBROADCASTSS (DX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS 4(DX), Z30
+	VFMADD231PS  Z30, Z28, Z2
+	VFMADD231PS  Z30, Z29, Z3
+	VBROADCASTSS 8(DX), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS 12(DX), Z30
+	VFMADD231PS  Z30, Z28, Z6
+	VFMADD231PS  Z30, Z29, Z7
+	VBROADCASTSS 16(DX), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS 20(DX), Z30
+	VFMADD231PS  Z30, Z28, Z10
+	VFMADD231PS  Z30, Z29, Z11
+	VBROADCASTSS 24(DX), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS 28(DX), Z30
+	VFMADD231PS  Z30, Z28, Z14
+	VFMADD231PS  Z30, Z29, Z15
+	VBROADCASTSS 32(DX), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS 36(DX), Z30
+	VFMADD231PS  Z30, Z28, Z18
+	VFMADD231PS  Z30, Z29, Z19
+	VBROADCASTSS 40(DX), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS 44(DX), Z30
+	VFMADD231PS  Z30, Z28, Z22
+	VFMADD231PS  Z30, Z29, Z23
+	VBROADCASTSS 48(DX), Z30
+	VFMADD231PS  Z30, Z28, Z24
+	VFMADD231PS  Z30, Z29, Z25
+	VBROADCASTSS 52(DX), Z30
+	VFMADD231PS  Z30, Z28, Z26
+	VFMADD231PS  Z30, Z29, Z27
+	ADDQ         $0x38, DX
+	ADDQ         SI, BX
+	DECQ         DI
+	JNZ          step
+	MOVQ         rows+48(FP), DX
+	MOVL         keep+60(FP), BX
+	KMOVW        BX, K3
+	SHRL         $0x10, BX
+	KMOVW        BX, K4
+	VMOVUPS.Z    (AX), K3, Z28
+	VADDPS       Z0, Z28, Z28
+	VMOVUPS      Z28, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z3, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z4, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z5, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z6, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z7, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z8, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z9, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z10, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z11, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z12, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z13, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z14, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z15, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z16, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z17, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z18, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z19, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z20, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z21, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z22, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z23, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z24, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z25, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z26, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z27, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
 
-block:
-	VMOVUPS (R9), Z16
-	VMOVUPS (R9)(SI*1), Z17
-	VMOVUPS (R10), Z18
-	VMULPS  Z16, Z18, Z19
-	VADDPS  Z19, Z0, Z0
-	VMULPS  Z17, Z18, Z18
-	VADDPS  Z18, Z8, Z8
-	VMOVUPS (R10)(SI*1), Z18
-	VMULPS  Z16, Z18, Z16
-	VADDPS  Z16, Z4, Z4
-	VMULPS  Z17, Z18, Z16
-	VADDPS  Z16, Z12, Z12
-	VMOVUPS 64(R9), Z16
-	VMOVUPS 64(R9)(SI*1), Z17
-	VMOVUPS 64(R10), Z18
-	VMULPS  Z16, Z18, Z19
-	VADDPS  Z19, Z1, Z1
-	VMULPS  Z17, Z18, Z18
-	VADDPS  Z18, Z9, Z9
-	VMOVUPS 64(R10)(SI*1), Z18
-	VMULPS  Z16, Z18, Z16
-	VADDPS  Z16, Z5, Z5
-	VMULPS  Z17, Z18, Z16
-	VADDPS  Z16, Z13, Z13
-	VMOVUPS 128(R9), Z16
-	VMOVUPS 128(R9)(SI*1), Z17
-	VMOVUPS 128(R10), Z18
-	VMULPS  Z16, Z18, Z19
-	VADDPS  Z19, Z2, Z2
-	VMULPS  Z17, Z18, Z18
-	VADDPS  Z18, Z10, Z10
-	VMOVUPS 128(R10)(SI*1), Z18
-	VMULPS  Z16, Z18, Z16
-	VADDPS  Z16, Z6, Z6
-	VMULPS  Z17, Z18, Z16
-	VADDPS  Z16, Z14, Z14
-	VMOVUPS 192(R9), Z16
-	VMOVUPS 192(R9)(SI*1), Z17
-	VMOVUPS 192(R10), Z18
-	VMULPS  Z16, Z18, Z19
-	VADDPS  Z19, Z3, Z3
-	VMULPS  Z17, Z18, Z18
-	VADDPS  Z18, Z11, Z11
-	VMOVUPS 192(R10)(SI*1), Z18
-	VMULPS  Z16, Z18, Z16
-	VADDPS  Z16, Z7, Z7
-	VMULPS  Z17, Z18, Z16
-	VADDPS  Z16, Z15, Z15
-	ADDQ    $0x00000100, R9
-	ADDQ    $0x00000100, R10
-	DECQ    R11
-	JNZ     block
-
-rest:
-	TESTQ     R8, R8
-	JZ        fold
-	VMOVUPS.Z (R9), K1, Z16
-	VMOVUPS.Z (R9)(SI*1), K1, Z17
-	VMOVUPS.Z (R10), K1, Z18
-	VMULPS    Z16, Z18, Z19
-	VADDPS    Z19, Z0, Z0
-	VMULPS    Z17, Z18, Z18
-	VADDPS    Z18, Z8, Z8
-	VMOVUPS.Z (R10)(SI*1), K1, Z18
-	VMULPS    Z16, Z18, Z16
-	VADDPS    Z16, Z4, Z4
-	VMULPS    Z17, Z18, Z16
-	VADDPS    Z16, Z12, Z12
-	VMOVUPS.Z 64(R9), K2, Z16
-	VMOVUPS.Z 64(R9)(SI*1), K2, Z17
-	VMOVUPS.Z 64(R10), K2, Z18
-	VMULPS    Z16, Z18, Z19
-	VADDPS    Z19, Z1, Z1
-	VMULPS    Z17, Z18, Z18
-	VADDPS    Z18, Z9, Z9
-	VMOVUPS.Z 64(R10)(SI*1), K2, Z18
-	VMULPS    Z16, Z18, Z16
-	VADDPS    Z16, Z5, Z5
-	VMULPS    Z17, Z18, Z16
-	VADDPS    Z16, Z13, Z13
-	VMOVUPS.Z 128(R9), K3, Z16
-	VMOVUPS.Z 128(R9)(SI*1), K3, Z17
-	VMOVUPS.Z 128(R10), K3, Z18
-	VMULPS    Z16, Z18, Z19
-	VADDPS    Z19, Z2, Z2
-	VMULPS    Z17, Z18, Z18
-	VADDPS    Z18, Z10, Z10
-	VMOVUPS.Z 128(R10)(SI*1), K3, Z18
-	VMULPS    Z16, Z18, Z16
-	VADDPS    Z16, Z6, Z6
-	VMULPS    Z17, Z18, Z16
-	VADDPS    Z16, Z14, Z14
-	VMOVUPS.Z 192(R9), K4, Z16
-	VMOVUPS.Z 192(R9)(SI*1), K4, Z17
-	VMOVUPS.Z 192(R10), K4, Z18
-	VMULPS    Z16, Z18, Z19
-	VADDPS    Z19, Z3, Z3
-	VMULPS    Z17, Z18, Z18
-	VADDPS    Z18, Z11, Z11
-	VMOVUPS.Z 192(R10)(SI*1), K4, Z18
-	VMULPS    Z16, Z18, Z16
-	VADDPS    Z16, Z7, Z7
-	VMULPS    Z17, Z18, Z16
-	VADDPS    Z16, Z15, Z15
-
-fold:
-	VADDPS        Z2, Z0, Z0
-	VADDPS        Z3, Z1, Z1
-	VADDPS        Z1, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y16
-	VADDPS        Y16, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X16
-	VADDPS        X16, X0, X0
-	VPERMILPS     $0x0e, X0, X16
-	VADDPS        X16, X0, X0
-	VPERMILPS     $0x01, X0, X16
-	VADDSS        X16, X0, X0
-	VMOVSS        X0, (AX)
-	VADDPS        Z6, Z4, Z4
-	VADDPS        Z7, Z5, Z5
-	VADDPS        Z5, Z4, Z4
-	VEXTRACTF64X4 $0x01, Z4, Y16
-	VADDPS        Y16, Y4, Y4
-	VEXTRACTF32X4 $0x01, Y4, X16
-	VADDPS        X16, X4, X4
-	VPERMILPS     $0x0e, X4, X16
-	VADDPS        X16, X4, X4
-	VPERMILPS     $0x01, X4, X16
-	VADDSS        X16, X4, X4
-	VMOVSS        X4, (AX)(CX*1)
-	VADDPS        Z10, Z8, Z8
-	VADDPS        Z11, Z9, Z9
-	VADDPS        Z9, Z8, Z8
-	VEXTRACTF64X4 $0x01, Z8, Y16
-	VADDPS        Y16, Y8, Y8
-	VEXTRACTF32X4 $0x01, Y8, X16
-	VADDPS        X16, X8, X8
-	VPERMILPS     $0x0e, X8, X16
-	VADDPS        X16, X8, X8
-	VPERMILPS     $0x01, X8, X16
-	VADDSS        X16, X8, X8
-	VMOVSS        X8, 4(AX)
-	VADDPS        Z14, Z12, Z12
-	VADDPS        Z15, Z13, Z13
-	VADDPS        Z13, Z12, Z12
-	VEXTRACTF64X4 $0x01, Z12, Y16
-	VADDPS        Y16, Y12, Y12
-	VEXTRACTF32X4 $0x01, Y12, X16
-	VADDPS        X16, X12, X12
-	VPERMILPS     $0x0e, X12, X16
-	VADDPS        X16, X12, X12
-	VPERMILPS     $0x01, X12, X16
-	VADDSS        X16, X12, X12
-	VMOVSS        X12, 4(AX)(CX*1)
-	LEAQ          (DX)(SI*2), DX
-	ADDQ          $0x08, AX
-	SUBQ          $0x02, DI
-	JNZ           row
+done:
 	VZEROUPPER
 	RET
 
-// func dense512(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
-// Requires: AVX, AVX512F, AVX512VL
-TEXT ·dense512(SB), NOSPLIT, $0-64
-	MOVQ  dst+0(FP), AX
-	MOVQ  ldd+8(FP), CX
-	MOVQ  w+16(FP), CX
-	MOVQ  x+24(FP), DX
-	MOVQ  stride+32(FP), BX
-	MOVQ  rows+56(FP), SI
-	MOVQ  rest+48(FP), DI
-	MOVQ  DI, R8
-	KMOVW R8, K1
-	SHRQ  $0x10, R8
-	KMOVW R8, K2
-	SHRQ  $0x10, R8
-	KMOVW R8, K3
-	SHRQ  $0x10, R8
-	KMOVW R8, K4
-	SHRQ  $0x10, R8
+// func denseSums8x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·denseSums8x512(SB), NOSPLIT, $0-64
+	MOVQ       dst+0(FP), AX
+	MOVQ       ldd+8(FP), CX
+	MOVQ       left+16(FP), DX
+	MOVQ       right+24(FP), BX
+	MOVQ       ldr+32(FP), SI
+	MOVQ       n+40(FP), DI
+	MOVQ       AX, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVL       mask+56(FP), R8
+	KMOVW      R8, K1
+	SHRL       $0x10, R8
+	KMOVW      R8, K2
 
-row:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	MOVQ   whole+40(FP), R10
-	MOVQ   CX, R8
-	MOVQ   DX, R9
-	TESTQ  R10, R10
-	JZ     rest
+step:
+	VMOVUPS.Z    (BX), K1, Z16
+	VMOVUPS.Z    64(BX), K2, Z17
+	VBROADCASTSS (DX), Z18
+	VFMADD231PS  Z18, Z16, Z0
+	VFMADD231PS  Z18, Z17, Z1
+	VBROADCASTSS 4(DX), Z18
+	VFMADD231PS  Z18, Z16, Z2
+	VFMADD231PS  Z18, Z17, Z3
+	VBROADCASTSS 8(DX), Z18
+	VFMADD231PS  Z18, Z16, Z4
+	VFMADD231PS  Z18, Z17, Z5
+	VBROADCASTSS 12(DX), Z18
+	VFMADD231PS  Z18, Z16, Z6
+	VFMADD231PS  Z18, Z17, Z7
+	VBROADCASTSS 16(DX), Z18
+	VFMADD231PS  Z18, Z16, Z8
+	VFMADD231PS  Z18, Z17, Z9
+	VBROADCASTSS 20(DX), Z18
+	VFMADD231PS  Z18, Z16, Z10
+	VFMADD231PS  Z18, Z17, Z11
+	VBROADCASTSS 24(DX), Z18
+	VFMADD231PS  Z18, Z16, Z12
+	VFMADD231PS  Z18, Z17, Z13
+	VBROADCASTSS 28(DX), Z18
+	VFMADD231PS  Z18, Z16, Z14
+	VFMADD231PS  Z18, Z17, Z15
+	ADDQ         $0x38, DX
+	ADDQ         SI, BX
+	DECQ         DI
+	JNZ          step
+	MOVQ         rows+48(FP), DX
+	MOVL         keep+60(FP), BX
+	KMOVW        BX, K3
+	SHRL         $0x10, BX
+	KMOVW        BX, K4
+	VMOVUPS.Z    (AX), K3, Z16
+	VADDPS       Z0, Z16, Z16
+	VMOVUPS      Z16, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z3, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z4, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z5, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z6, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z7, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z8, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z9, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z10, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z11, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z12, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z13, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z14, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z15, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
 
-block:
-	VMOVUPS (R8), Z4
-	VMOVUPS (R9), Z5
-	VMULPS  Z4, Z5, Z4
-	VADDPS  Z4, Z0, Z0
-	VMOVUPS 64(R8), Z4
-	VMOVUPS 64(R9), Z5
-	VMULPS  Z4, Z5, Z4
-	VADDPS  Z4, Z1, Z1
-	VMOVUPS 128(R8), Z4
-	VMOVUPS 128(R9), Z5
-	VMULPS  Z4, Z5, Z4
-	VADDPS  Z4, Z2, Z2
-	VMOVUPS 192(R8), Z4
-	VMOVUPS 192(R9), Z5
-	VMULPS  Z4, Z5, Z4
-	VADDPS  Z4, Z3, Z3
-	ADDQ    $0x00000100, R8
-	ADDQ    $0x00000100, R9
-	DECQ    R10
-	JNZ     block
-
-rest:
-	TESTQ     DI, DI
-	JZ        fold
-	VMOVUPS.Z (R8), K1, Z4
-	VMOVUPS.Z (R9), K1, Z5
-	VMULPS    Z4, Z5, Z4
-	VADDPS    Z4, Z0, Z0
-	VMOVUPS.Z 64(R8), K2, Z4
-	VMOVUPS.Z 64(R9), K2, Z5
-	VMULPS    Z4, Z5, Z4
-	VADDPS    Z4, Z1, Z1
-	VMOVUPS.Z 128(R8), K3, Z4
-	VMOVUPS.Z 128(R9), K3, Z5
-	VMULPS    Z4, Z5, Z4
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 192(R8), K4, Z4
-	VMOVUPS.Z 192(R9), K4, Z5
-	VMULPS    Z4, Z5, Z4
-	VADDPS    Z4, Z3, Z3
-
-fold:
-	VADDPS        Z2, Z0, Z0
-	VADDPS        Z3, Z1, Z1
-	VADDPS        Z1, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y4
-	VADDPS        Y4, Y0, Y0
-	VEXTRACTF32X4 $0x01, Y0, X4
-	VADDPS        X4, X0, X0
-	VPERMILPS     $0x0e, X0, X4
-	VADDPS        X4, X0, X0
-	VPERMILPS     $0x01, X0, X4
-	VADDSS        X4, X0, X0
-	VMOVSS        X0, (AX)
-	LEAQ          (CX)(BX*1), CX
-	ADDQ          $0x04, AX
-	SUBQ          $0x01, SI
-	JNZ           row
+done:
 	VZEROUPPER
 	RET
 
-// func dense256(dst *float32, ldd uintptr, w *float32, x *float32, stride uintptr, whole int, rest uint64, rows int)
-// Requires: AVX, AVX2
-TEXT ·dense256(SB), NOSPLIT, $0-64
-	MOVQ dst+0(FP), AX
-	MOVQ ldd+8(FP), CX
-	MOVQ w+16(FP), CX
-	MOVQ x+24(FP), DX
-	MOVQ stride+32(FP), BX
-	MOVQ rows+56(FP), SI
-	MOVQ rest+48(FP), DI
-	LEAQ laneMasks256<>+0(SB), R8
-	MOVQ $0x00000040, R9
-	SUBQ DI, R9
-	LEAQ (R8)(R9*4), R8
+// func denseSums4x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·denseSums4x512(SB), NOSPLIT, $0-64
+	MOVQ       dst+0(FP), AX
+	MOVQ       ldd+8(FP), CX
+	MOVQ       left+16(FP), DX
+	MOVQ       right+24(FP), BX
+	MOVQ       ldr+32(FP), SI
+	MOVQ       n+40(FP), DI
+	MOVQ       AX, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVL       mask+56(FP), R8
+	KMOVW      R8, K1
+	SHRL       $0x10, R8
+	KMOVW      R8, K2
 
-row:
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	MOVQ  whole+40(FP), R11
-	MOVQ  CX, R9
-	MOVQ  DX, R10
-	TESTQ R11, R11
-	JZ    rest
+step:
+	VMOVUPS.Z    (BX), K1, Z8
+	VMOVUPS.Z    64(BX), K2, Z9
+	VBROADCASTSS (DX), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z1
+	VBROADCASTSS 4(DX), Z10
+	VFMADD231PS  Z10, Z8, Z2
+	VFMADD231PS  Z10, Z9, Z3
+	VBROADCASTSS 8(DX), Z10
+	VFMADD231PS  Z10, Z8, Z4
+	VFMADD231PS  Z10, Z9, Z5
+	VBROADCASTSS 12(DX), Z10
+	VFMADD231PS  Z10, Z8, Z6
+	VFMADD231PS  Z10, Z9, Z7
+	ADDQ         $0x38, DX
+	ADDQ         SI, BX
+	DECQ         DI
+	JNZ          step
+	MOVQ         rows+48(FP), DX
+	MOVL         keep+60(FP), BX
+	KMOVW        BX, K3
+	SHRL         $0x10, BX
+	KMOVW        BX, K4
+	VMOVUPS.Z    (AX), K3, Z8
+	VADDPS       Z0, Z8, Z8
+	VMOVUPS      Z8, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z3, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z4, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z5, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z6, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z7, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
 
-block:
-	VMOVUPS (R9), Y8
-	VMOVUPS (R10), Y9
-	VMULPS  Y8, Y9, Y8
-	VADDPS  Y8, Y0, Y0
-	VMOVUPS 32(R9), Y8
-	VMOVUPS 32(R10), Y9
-	VMULPS  Y8, Y9, Y8
-	VADDPS  Y8, Y1, Y1
-	VMOVUPS 64(R9), Y8
-	VMOVUPS 64(R10), Y9
-	VMULPS  Y8, Y9, Y8
-	VADDPS  Y8, Y2, Y2
-	VMOVUPS 96(R9), Y8
-	VMOVUPS 96(R10), Y9
-	VMULPS  Y8, Y9, Y8
-	VADDPS  Y8, Y3, Y3
-	VMOVUPS 128(R9), Y8
-	VMOVUPS 128(R10), Y9
-	VMULPS  Y8, Y9, Y8
-	VADDPS  Y8, Y4, Y4
-	VMOVUPS 160(R9), Y8
-	VMOVUPS 160(R10), Y9
-	VMULPS  Y8, Y9, Y8
-	VADDPS  Y8, Y5, Y5
-	VMOVUPS 192(R9), Y8
-	VMOVUPS 192(R10), Y9
-	VMULPS  Y8, Y9, Y8
-	VADDPS  Y8, Y6, Y6
-	VMOVUPS 224(R9), Y8
-	VMOVUPS 224(R10), Y9
-	VMULPS  Y8, Y9, Y8
-	VADDPS  Y8, Y7, Y7
-	ADDQ    $0x00000100, R9
-	ADDQ    $0x00000100, R10
-	DECQ    R11
-	JNZ     block
+done:
+	VZEROUPPER
+	RET
 
-rest:
-	TESTQ      DI, DI
-	JZ         fold
-	VMOVDQU    (R8), Y8
-	VMASKMOVPS (R9), Y8, Y8
-	VMOVDQU    (R8), Y9
-	VMASKMOVPS (R10), Y9, Y9
-	VMULPS     Y8, Y9, Y8
-	VADDPS     Y8, Y0, Y0
-	VMOVDQU    32(R8), Y8
-	VMASKMOVPS 32(R9), Y8, Y8
-	VMOVDQU    32(R8), Y9
-	VMASKMOVPS 32(R10), Y9, Y9
-	VMULPS     Y8, Y9, Y8
-	VADDPS     Y8, Y1, Y1
-	VMOVDQU    64(R8), Y8
-	VMASKMOVPS 64(R9), Y8, Y8
-	VMOVDQU    64(R8), Y9
-	VMASKMOVPS 64(R10), Y9, Y9
-	VMULPS     Y8, Y9, Y8
-	VADDPS     Y8, Y2, Y2
-	VMOVDQU    96(R8), Y8
-	VMASKMOVPS 96(R9), Y8, Y8
-	VMOVDQU    96(R8), Y9
-	VMASKMOVPS 96(R10), Y9, Y9
-	VMULPS     Y8, Y9, Y8
-	VADDPS     Y8, Y3, Y3
-	VMOVDQU    128(R8), Y8
-	VMASKMOVPS 128(R9), Y8, Y8
-	VMOVDQU    128(R8), Y9
-	VMASKMOVPS 128(R10), Y9, Y9
-	VMULPS     Y8, Y9, Y8
-	VADDPS     Y8, Y4, Y4
-	VMOVDQU    160(R8), Y8
-	VMASKMOVPS 160(R9), Y8, Y8
-	VMOVDQU    160(R8), Y9
-	VMASKMOVPS 160(R10), Y9, Y9
-	VMULPS     Y8, Y9, Y8
-	VADDPS     Y8, Y5, Y5
-	VMOVDQU    192(R8), Y8
-	VMASKMOVPS 192(R9), Y8, Y8
-	VMOVDQU    192(R8), Y9
-	VMASKMOVPS 192(R10), Y9, Y9
-	VMULPS     Y8, Y9, Y8
-	VADDPS     Y8, Y6, Y6
-	VMOVDQU    224(R8), Y8
-	VMASKMOVPS 224(R9), Y8, Y8
-	VMOVDQU    224(R8), Y9
-	VMASKMOVPS 224(R10), Y9, Y9
-	VMULPS     Y8, Y9, Y8
-	VADDPS     Y8, Y7, Y7
+// func denseSums2x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·denseSums2x512(SB), NOSPLIT, $0-64
+	MOVQ       dst+0(FP), AX
+	MOVQ       ldd+8(FP), CX
+	MOVQ       left+16(FP), DX
+	MOVQ       right+24(FP), BX
+	MOVQ       ldr+32(FP), SI
+	MOVQ       n+40(FP), DI
+	MOVQ       AX, R8
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       CX, R8
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVL       mask+56(FP), R8
+	KMOVW      R8, K1
+	SHRL       $0x10, R8
+	KMOVW      R8, K2
 
-fold:
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
+step:
+	VMOVUPS.Z    (BX), K1, Z4
+	VMOVUPS.Z    64(BX), K2, Z5
+	VBROADCASTSS (DX), Z6
+	VFMADD231PS  Z6, Z4, Z0
+	VFMADD231PS  Z6, Z5, Z1
+	VBROADCASTSS 4(DX), Z6
+	VFMADD231PS  Z6, Z4, Z2
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         $0x38, DX
+	ADDQ         SI, BX
+	DECQ         DI
+	JNZ          step
+	MOVQ         rows+48(FP), DX
+	MOVL         keep+60(FP), BX
+	KMOVW        BX, K3
+	SHRL         $0x10, BX
+	KMOVW        BX, K4
+	VMOVUPS.Z    (AX), K3, Z4
+	VADDPS       Z0, Z4, Z4
+	VMOVUPS      Z4, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VMOVUPS.Z    (AX), K3, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z3, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func denseSums1x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·denseSums1x512(SB), NOSPLIT, $0-64
+	MOVQ       dst+0(FP), AX
+	MOVQ       ldd+8(FP), CX
+	MOVQ       left+16(FP), CX
+	MOVQ       right+24(FP), DX
+	MOVQ       ldr+32(FP), BX
+	MOVQ       n+40(FP), SI
+	MOVQ       AX, DI
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	MOVL       mask+56(FP), DI
+	KMOVW      DI, K1
+	SHRL       $0x10, DI
+	KMOVW      DI, K2
+
+step:
+	VMOVUPS.Z    (DX), K1, Z2
+	VMOVUPS.Z    64(DX), K2, Z3
+	VBROADCASTSS (CX), Z4
+	VFMADD231PS  Z4, Z2, Z0
+	VFMADD231PS  Z4, Z3, Z1
+	ADDQ         $0x38, CX
+	ADDQ         BX, DX
+	DECQ         SI
+	JNZ          step
+	MOVQ         rows+48(FP), CX
+	MOVL         keep+60(FP), CX
+	KMOVW        CX, K3
+	SHRL         $0x10, CX
+	KMOVW        CX, K4
+	VMOVUPS.Z    (AX), K3, Z2
+	VADDPS       Z0, Z2, Z2
+	VMOVUPS      Z2, K1, (AX)
+	VMOVUPS.Z    64(AX), K4, Z0
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K2, 64(AX)
+	VZEROUPPER
+	RET
+
+// func denseSums6x256(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, add bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·denseSums6x256(SB), NOSPLIT, $0-57
+	MOVQ       dst+0(FP), AX
+	MOVQ       ldd+8(FP), CX
+	MOVQ       left+16(FP), DX
+	MOVQ       right+24(FP), BX
+	MOVQ       ldr+32(FP), SI
+	MOVQ       n+40(FP), DI
+	MOVQ       AX, R8
+	VPXOR      Y0, Y0, Y0
+	VPXOR      Y1, Y1, Y1
+	PREFETCHT0 (R8)
+	ADDQ       CX, R8
+	VPXOR      Y2, Y2, Y2
+	VPXOR      Y3, Y3, Y3
+	PREFETCHT0 (R8)
+	ADDQ       CX, R8
+	VPXOR      Y4, Y4, Y4
+	VPXOR      Y5, Y5, Y5
+	PREFETCHT0 (R8)
+	ADDQ       CX, R8
+	VPXOR      Y6, Y6, Y6
+	VPXOR      Y7, Y7, Y7
+	PREFETCHT0 (R8)
+	ADDQ       CX, R8
+	VPXOR      Y8, Y8, Y8
+	VPXOR      Y9, Y9, Y9
+	PREFETCHT0 (R8)
+	ADDQ       CX, R8
+	VPXOR      Y10, Y10, Y10
+	VPXOR      Y11, Y11, Y11
+	PREFETCHT0 (R8)
+
+step:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 16(DX), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 20(DX), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         $0x18, DX
+	ADDQ         SI, BX
+	DECQ         DI
+	JNZ          step
+	MOVQ         rows+48(FP), DX
+	MOVB         add+56(FP), BL
+	MOVBLZX      BL, BX
+	NEGL         BX
+	VMOVD        BX, X12
+	VPBROADCASTD X12, Y12
+	VPAND        (AX), Y12, Y13
+	VADDPS       Y0, Y13, Y13
+	VMOVUPS      Y13, (AX)
+	VPAND        32(AX), Y12, Y0
 	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x0e, X0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPS    $0x01, X0, X1
-	VADDSS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	LEAQ         (CX)(BX*1), CX
-	ADDQ         $0x04, AX
-	SUBQ         $0x01, SI
-	JNZ          row
+	VMOVUPS      Y0, 32(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VPAND        (AX), Y12, Y0
+	VADDPS       Y2, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VPAND        32(AX), Y12, Y0
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VPAND        (AX), Y12, Y0
+	VADDPS       Y4, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VPAND        32(AX), Y12, Y0
+	VADDPS       Y5, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VPAND        (AX), Y12, Y0
+	VADDPS       Y6, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VPAND        32(AX), Y12, Y0
+	VADDPS       Y7, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VPAND        (AX), Y12, Y0
+	VADDPS       Y8, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VPAND        32(AX), Y12, Y0
+	VADDPS       Y9, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VPAND        (AX), Y12, Y0
+	VADDPS       Y10, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VPAND        32(AX), Y12, Y0
+	VADDPS       Y11, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+
+done:
 	VZEROUPPER
 	RET
 
-// func denseBack8x512(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
+// func denseSums4x256(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, add bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·denseSums4x256(SB), NOSPLIT, $0-57
+	MOVQ       dst+0(FP), AX
+	MOVQ       ldd+8(FP), CX
+	MOVQ       left+16(FP), DX
+	MOVQ       right+24(FP), BX
+	MOVQ       ldr+32(FP), SI
+	MOVQ       n+40(FP), DI
+	MOVQ       AX, R8
+	VPXOR      Y0, Y0, Y0
+	VPXOR      Y1, Y1, Y1
+	PREFETCHT0 (R8)
+	ADDQ       CX, R8
+	VPXOR      Y2, Y2, Y2
+	VPXOR      Y3, Y3, Y3
+	PREFETCHT0 (R8)
+	ADDQ       CX, R8
+	VPXOR      Y4, Y4, Y4
+	VPXOR      Y5, Y5, Y5
+	PREFETCHT0 (R8)
+	ADDQ       CX, R8
+	VPXOR      Y6, Y6, Y6
+	VPXOR      Y7, Y7, Y7
+	PREFETCHT0 (R8)
+
+step:
+	VMOVUPS      (BX), Y8
+	VMOVUPS      32(BX), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         $0x18, DX
+	ADDQ         SI, BX
+	DECQ         DI
+	JNZ          step
+	MOVQ         rows+48(FP), DX
+	MOVB         add+56(FP), BL
+	MOVBLZX      BL, BX
+	NEGL         BX
+	VMOVD        BX, X8
+	VPBROADCASTD X8, Y8
+	VPAND        (AX), Y8, Y9
+	VADDPS       Y0, Y9, Y9
+	VMOVUPS      Y9, (AX)
+	VPAND        32(AX), Y8, Y0
+	VADDPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VPAND        (AX), Y8, Y0
+	VADDPS       Y2, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VPAND        32(AX), Y8, Y0
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VPAND        (AX), Y8, Y0
+	VADDPS       Y4, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VPAND        32(AX), Y8, Y0
+	VADDPS       Y5, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VPAND        (AX), Y8, Y0
+	VADDPS       Y6, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VPAND        32(AX), Y8, Y0
+	VADDPS       Y7, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func denseSums2x256(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, add bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·denseSums2x256(SB), NOSPLIT, $0-57
+	MOVQ       dst+0(FP), AX
+	MOVQ       ldd+8(FP), CX
+	MOVQ       left+16(FP), DX
+	MOVQ       right+24(FP), BX
+	MOVQ       ldr+32(FP), SI
+	MOVQ       n+40(FP), DI
+	MOVQ       AX, R8
+	VPXOR      Y0, Y0, Y0
+	VPXOR      Y1, Y1, Y1
+	PREFETCHT0 (R8)
+	ADDQ       CX, R8
+	VPXOR      Y2, Y2, Y2
+	VPXOR      Y3, Y3, Y3
+	PREFETCHT0 (R8)
+
+step:
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         $0x18, DX
+	ADDQ         SI, BX
+	DECQ         DI
+	JNZ          step
+	MOVQ         rows+48(FP), DX
+	MOVB         add+56(FP), BL
+	MOVBLZX      BL, BX
+	NEGL         BX
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Y4
+	VPAND        (AX), Y4, Y5
+	VADDPS       Y0, Y5, Y5
+	VMOVUPS      Y5, (AX)
+	VPAND        32(AX), Y4, Y0
+	VADDPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	DECQ         DX
+	JZ           done
+	ADDQ         CX, AX
+	VPAND        (AX), Y4, Y0
+	VADDPS       Y2, Y0, Y0
+	VMOVUPS      Y0, (AX)
+	VPAND        32(AX), Y4, Y0
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func denseSums1x256(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, add bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·denseSums1x256(SB), NOSPLIT, $0-57
+	MOVQ       dst+0(FP), AX
+	MOVQ       ldd+8(FP), CX
+	MOVQ       left+16(FP), CX
+	MOVQ       right+24(FP), DX
+	MOVQ       ldr+32(FP), BX
+	MOVQ       n+40(FP), SI
+	MOVQ       AX, DI
+	VPXOR      Y0, Y0, Y0
+	VPXOR      Y1, Y1, Y1
+	PREFETCHT0 (DI)
+
+step:
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         $0x18, CX
+	ADDQ         BX, DX
+	DECQ         SI
+	JNZ          step
+	MOVQ         rows+48(FP), CX
+	MOVB         add+56(FP), CL
+	MOVBLZX      CL, CX
+	NEGL         CX
+	VMOVD        CX, X2
+	VPBROADCASTD X2, Y2
+	VPAND        (AX), Y2, Y3
+	VADDPS       Y0, Y3, Y3
+	VMOVUPS      Y3, (AX)
+	VPAND        32(AX), Y2, Y0
+	VADDPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	VZEROUPPER
+	RET
+
+// func denseAcross512(dst *float32, width uintptr, x *float32, stride uintptr, n int, lines int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·denseAcross512(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ width+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ stride+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ lines+40(FP), DI
+	XORQ R8, R8
+	MOVQ $0x00000010, R9
+
+square:
+	MOVQ       SI, R10
+	CMPQ       SI, R9
+	CMOVQGT    R9, R10
+	MOVQ       $-1, R11
+	BZHIQ      R10, R11, R11
+	KMOVW      R11, K1
+	MOVQ       DX, R10
+	VMOVUPS.Z  (R10), K1, Z0
+	MOVQ       BX, R11
+	CMPQ       DI, $0x01
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z1
+	MOVQ       BX, R11
+	CMPQ       DI, $0x02
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z2
+	MOVQ       BX, R11
+	CMPQ       DI, $0x03
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z3
+	MOVQ       BX, R11
+	CMPQ       DI, $0x04
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z4
+	MOVQ       BX, R11
+	CMPQ       DI, $0x05
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z5
+	MOVQ       BX, R11
+	CMPQ       DI, $0x06
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z6
+	MOVQ       BX, R11
+	CMPQ       DI, $0x07
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z7
+	MOVQ       BX, R11
+	CMPQ       DI, $0x08
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z8
+	MOVQ       BX, R11
+	CMPQ       DI, $0x09
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z9
+	MOVQ       BX, R11
+	CMPQ       DI, $0x0a
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z10
+	MOVQ       BX, R11
+	CMPQ       DI, $0x0b
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z11
+	MOVQ       BX, R11
+	CMPQ       DI, $0x0c
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z12
+	MOVQ       BX, R11
+	CMPQ       DI, $0x0d
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z13
+	MOVQ       BX, R11
+	CMPQ       DI, $0x0e
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z14
+	MOVQ       BX, R11
+	CMPQ       DI, $0x0f
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMOVUPS.Z  (R10), K1, Z15
+	VUNPCKLPS  Z1, Z0, Z16
+	VUNPCKHPS  Z1, Z0, Z1
+	VUNPCKLPS  Z3, Z2, Z0
+	VUNPCKHPS  Z3, Z2, Z3
+	VUNPCKLPD  Z0, Z16, Z2
+	VUNPCKHPD  Z0, Z16, Z0
+	VUNPCKLPD  Z3, Z1, Z16
+	VUNPCKHPD  Z3, Z1, Z3
+	VUNPCKLPS  Z5, Z4, Z1
+	VUNPCKHPS  Z5, Z4, Z5
+	VUNPCKLPS  Z7, Z6, Z4
+	VUNPCKHPS  Z7, Z6, Z7
+	VUNPCKLPD  Z4, Z1, Z6
+	VUNPCKHPD  Z4, Z1, Z4
+	VUNPCKLPD  Z7, Z5, Z1
+	VUNPCKHPD  Z7, Z5, Z7
+	VUNPCKLPS  Z9, Z8, Z5
+	VUNPCKHPS  Z9, Z8, Z9
+	VUNPCKLPS  Z11, Z10, Z8
+	VUNPCKHPS  Z11, Z10, Z11
+	VUNPCKLPD  Z8, Z5, Z10
+	VUNPCKHPD  Z8, Z5, Z8
+	VUNPCKLPD  Z11, Z9, Z5
+	VUNPCKHPD  Z11, Z9, Z11
+	VUNPCKLPS  Z13, Z12, Z9
+	VUNPCKHPS  Z13, Z12, Z13
+	VUNPCKLPS  Z15, Z14, Z12
+	VUNPCKHPS  Z15, Z14, Z15
+	VUNPCKLPD  Z12, Z9, Z14
+	VUNPCKHPD  Z12, Z9, Z12
+	VUNPCKLPD  Z15, Z13, Z9
+	VUNPCKHPD  Z15, Z13, Z15
+	VSHUFF32X4 $0x44, Z6, Z2, Z13
+	VSHUFF32X4 $0xee, Z6, Z2, Z6
+	VSHUFF32X4 $0x44, Z14, Z10, Z2
+	VSHUFF32X4 $0xee, Z14, Z10, Z14
+	VSHUFF32X4 $0x88, Z2, Z13, Z10
+	VSHUFF32X4 $0xdd, Z2, Z13, Z2
+	VSHUFF32X4 $0x88, Z14, Z6, Z13
+	VSHUFF32X4 $0xdd, Z14, Z6, Z14
+	VSHUFF32X4 $0x44, Z4, Z0, Z6
+	VSHUFF32X4 $0xee, Z4, Z0, Z4
+	VSHUFF32X4 $0x44, Z12, Z8, Z0
+	VSHUFF32X4 $0xee, Z12, Z8, Z12
+	VSHUFF32X4 $0x88, Z0, Z6, Z8
+	VSHUFF32X4 $0xdd, Z0, Z6, Z0
+	VSHUFF32X4 $0x88, Z12, Z4, Z6
+	VSHUFF32X4 $0xdd, Z12, Z4, Z12
+	VSHUFF32X4 $0x44, Z1, Z16, Z4
+	VSHUFF32X4 $0xee, Z1, Z16, Z1
+	VSHUFF32X4 $0x44, Z9, Z5, Z16
+	VSHUFF32X4 $0xee, Z9, Z5, Z9
+	VSHUFF32X4 $0x88, Z16, Z4, Z5
+	VSHUFF32X4 $0xdd, Z16, Z4, Z16
+	VSHUFF32X4 $0x88, Z9, Z1, Z4
+	VSHUFF32X4 $0xdd, Z9, Z1, Z9
+	VSHUFF32X4 $0x44, Z7, Z3, Z1
+	VSHUFF32X4 $0xee, Z7, Z3, Z7
+	VSHUFF32X4 $0x44, Z15, Z11, Z3
+	VSHUFF32X4 $0xee, Z15, Z11, Z15
+	VSHUFF32X4 $0x88, Z3, Z1, Z11
+	VSHUFF32X4 $0xdd, Z3, Z1, Z3
+	VSHUFF32X4 $0x88, Z15, Z7, Z1
+	VSHUFF32X4 $0xdd, Z15, Z7, Z15
+	VMOVUPS    Z10, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z8, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z5, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z11, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z2, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z0, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z16, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z3, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z13, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z6, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z4, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z1, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z14, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z12, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z9, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Z15, (AX)
+	ADDQ       CX, AX
+	ADDQ       $0x40, DX
+	SUBQ       R9, SI
+	JG         square
+	VZEROUPPER
+	RET
+
+// func denseAcross256(dst *float32, width uintptr, x *float32, stride uintptr, n int, lines int)
+// Requires: AVX, CMOV
+TEXT ·denseAcross256(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ width+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ stride+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ lines+40(FP), DI
+	XORQ R8, R8
+	MOVQ $0x00000008, R9
+
+square:
+	MOVQ       SI, R10
+	CMPQ       SI, R9
+	CMOVQGT    R9, R10
+	LEAQ       laneMasks256<>+0(SB), R11
+	MOVQ       $0x00000040, R12
+	SUBQ       R10, R12
+	VMOVDQU    (R11)(R12*4), Y0
+	MOVQ       DX, R10
+	VMASKMOVPS (R10), Y0, Y1
+	MOVQ       BX, R11
+	CMPQ       DI, $0x01
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y2
+	MOVQ       BX, R11
+	CMPQ       DI, $0x02
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y3
+	MOVQ       BX, R11
+	CMPQ       DI, $0x03
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y4
+	MOVQ       BX, R11
+	CMPQ       DI, $0x04
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y5
+	MOVQ       BX, R11
+	CMPQ       DI, $0x05
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y6
+	MOVQ       BX, R11
+	CMPQ       DI, $0x06
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y7
+	MOVQ       BX, R11
+	CMPQ       DI, $0x07
+	CMOVQLE    R8, R11
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y0
+	VUNPCKLPS  Y2, Y1, Y8
+	VUNPCKHPS  Y2, Y1, Y2
+	VUNPCKLPS  Y4, Y3, Y1
+	VUNPCKHPS  Y4, Y3, Y4
+	VUNPCKLPD  Y1, Y8, Y3
+	VUNPCKHPD  Y1, Y8, Y1
+	VUNPCKLPD  Y4, Y2, Y8
+	VUNPCKHPD  Y4, Y2, Y4
+	VUNPCKLPS  Y6, Y5, Y2
+	VUNPCKHPS  Y6, Y5, Y6
+	VUNPCKLPS  Y0, Y7, Y5
+	VUNPCKHPS  Y0, Y7, Y0
+	VUNPCKLPD  Y5, Y2, Y7
+	VUNPCKHPD  Y5, Y2, Y5
+	VUNPCKLPD  Y0, Y6, Y2
+	VUNPCKHPD  Y0, Y6, Y0
+	VPERM2F128 $0x20, Y7, Y3, Y6
+	VPERM2F128 $0x31, Y7, Y3, Y7
+	VPERM2F128 $0x20, Y5, Y1, Y3
+	VPERM2F128 $0x31, Y5, Y1, Y5
+	VPERM2F128 $0x20, Y2, Y8, Y1
+	VPERM2F128 $0x31, Y2, Y8, Y2
+	VPERM2F128 $0x20, Y0, Y4, Y8
+	VPERM2F128 $0x31, Y0, Y4, Y0
+	VMOVUPS    Y6, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y3, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y1, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y8, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y7, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y5, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y2, (AX)
+	ADDQ       CX, AX
+	VMOVUPS    Y0, (AX)
+	ADDQ       CX, AX
+	ADDQ       $0x20, DX
+	SUBQ       R9, SI
+	JG         square
+	VZEROUPPER
+	RET
+
+// func denseScaled512(dst *float32, x *float32, stride uintptr, factor *float32, n int, rows int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·denseBack8x512(SB), NOSPLIT, $0-56
-	MOVQ   w+8(FP), AX
-	MOVQ   stride+16(FP), CX
-	MOVQ   y+24(FP), DX
-	MOVQ   ldy+32(FP), BX
-	MOVQ   rows+40(FP), SI
-	MOVQ   cols+48(FP), DI
-	MOVQ   $-1, R8
-	BZHIQ  DI, R8, R8
-	KMOVW  R8, K1
-	LEAQ   (DX)(BX*4), DI
-	LEAQ   (BX)(BX*2), R8
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+TEXT ·denseScaled512(SB), NOSPLIT, $0-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  stride+16(FP), DX
+	MOVQ  factor+24(FP), BX
+	MOVQ  n+32(FP), SI
+	MOVQ  rows+40(FP), DI
+	MOVQ  $-1, R8
+	BZHIQ DI, R8, R8
+	KMOVW R8, K1
 
-row:
-	VMOVUPS.Z   (AX), K1, Z8
-	VMULPS.BCST (DX), Z8, Z9
-	VADDPS      Z9, Z0, Z0
-	VMULPS.BCST (DX)(BX*1), Z8, Z9
-	VADDPS      Z9, Z1, Z1
-	VMULPS.BCST (DX)(BX*2), Z8, Z9
-	VADDPS      Z9, Z2, Z2
-	VMULPS.BCST (DX)(R8*1), Z8, Z9
-	VADDPS      Z9, Z3, Z3
-	VMULPS.BCST (DI), Z8, Z9
-	VADDPS      Z9, Z4, Z4
-	VMULPS.BCST (DI)(BX*1), Z8, Z9
-	VADDPS      Z9, Z5, Z5
-	VMULPS.BCST (DI)(BX*2), Z8, Z9
-	VADDPS      Z9, Z6, Z6
-	VMULPS.BCST (DI)(R8*1), Z8, Z8
-	VADDPS      Z8, Z7, Z7
-	ADDQ        CX, AX
-	ADDQ        $0x04, DX
-	ADDQ        $0x04, DI
-	DECQ        SI
-	JNZ         row
-	MOVQ        dst+0(FP), AX
-	VMOVUPS     Z0, K1, (AX)
-	ADDQ        CX, AX
-	VMOVUPS     Z1, K1, (AX)
-	ADDQ        CX, AX
-	VMOVUPS     Z2, K1, (AX)
-	ADDQ        CX, AX
-	VMOVUPS     Z3, K1, (AX)
-	ADDQ        CX, AX
-	VMOVUPS     Z4, K1, (AX)
-	ADDQ        CX, AX
-	VMOVUPS     Z5, K1, (AX)
-	ADDQ        CX, AX
-	VMOVUPS     Z6, K1, (AX)
-	ADDQ        CX, AX
-	VMOVUPS     Z7, K1, (AX)
+step:
+	VBROADCASTSS (BX), Z0
+	VMOVUPS.Z    (CX), K1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         DX, CX
+	ADDQ         $0x04, BX
+	ADDQ         $0x38, AX
+	DECQ         SI
+	JNZ          step
 	VZEROUPPER
 	RET
 
-// func denseBack512(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·denseBack512(SB), NOSPLIT, $0-56
-	MOVQ   w+8(FP), AX
-	MOVQ   stride+16(FP), CX
-	MOVQ   y+24(FP), DX
-	MOVQ   ldy+32(FP), BX
-	MOVQ   rows+40(FP), BX
-	MOVQ   cols+48(FP), SI
-	MOVQ   $-1, DI
-	BZHIQ  SI, DI, DI
-	KMOVW  DI, K1
-	VPXORD Z0, Z0, Z0
-
-row:
-	VMOVUPS.Z   (AX), K1, Z1
-	VMULPS.BCST (DX), Z1, Z1
-	VADDPS      Z1, Z0, Z0
-	ADDQ        CX, AX
-	ADDQ        $0x04, DX
-	DECQ        BX
-	JNZ         row
-	MOVQ        dst+0(FP), AX
-	VMOVUPS     Z0, K1, (AX)
-	VZEROUPPER
-	RET
-
-// func denseBack8x256(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
-// Requires: AVX, AVX2
-TEXT ·denseBack8x256(SB), NOSPLIT, $0-56
-	MOVQ    w+8(FP), AX
-	MOVQ    stride+16(FP), CX
-	MOVQ    y+24(FP), DX
-	MOVQ    ldy+32(FP), BX
-	MOVQ    rows+40(FP), SI
-	MOVQ    cols+48(FP), DI
+// func denseScaled256(dst *float32, x *float32, stride uintptr, factor *float32, n int, rows int)
+// Requires: AVX
+TEXT ·denseScaled256(SB), NOSPLIT, $0-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    factor+24(FP), BX
+	MOVQ    n+32(FP), SI
+	MOVQ    rows+40(FP), DI
 	LEAQ    laneMasks256<>+0(SB), R8
 	MOVQ    $0x00000040, R9
 	SUBQ    DI, R9
 	VMOVDQU (R8)(R9*4), Y0
-	LEAQ    (DX)(BX*4), DI
-	LEAQ    (BX)(BX*2), R8
-	VPXOR   Y1, Y1, Y1
-	VPXOR   Y2, Y2, Y2
-	VPXOR   Y3, Y3, Y3
-	VPXOR   Y4, Y4, Y4
-	VPXOR   Y5, Y5, Y5
-	VPXOR   Y6, Y6, Y6
-	VPXOR   Y7, Y7, Y7
-	VPXOR   Y8, Y8, Y8
 
-row:
-	VMASKMOVPS   (AX), Y0, Y9
-	VBROADCASTSS (DX), Y10
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y1, Y1
-	VBROADCASTSS (DX)(BX*1), Y10
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y2, Y2
-	VBROADCASTSS (DX)(BX*2), Y10
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y3, Y3
-	VBROADCASTSS (DX)(R8*1), Y10
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y4, Y4
-	VBROADCASTSS (DI), Y10
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y5, Y5
-	VBROADCASTSS (DI)(BX*1), Y10
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y6, Y6
-	VBROADCASTSS (DI)(BX*2), Y10
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y7, Y7
-	VBROADCASTSS (DI)(R8*1), Y10
-	VMULPS       Y9, Y10, Y10
-	VADDPS       Y10, Y8, Y8
-	ADDQ         CX, AX
-	ADDQ         $0x04, DX
-	ADDQ         $0x04, DI
+step:
+	VBROADCASTSS (BX), Y1
+	VMASKMOVPS   (CX), Y0, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (AX)
+	ADDQ         DX, CX
+	ADDQ         $0x04, BX
+	ADDQ         $0x18, AX
 	DECQ         SI
-	JNZ          row
-	MOVQ         dst+0(FP), AX
-	VMASKMOVPS   Y1, Y0, (AX)
-	ADDQ         CX, AX
-	VMASKMOVPS   Y2, Y0, (AX)
-	ADDQ         CX, AX
-	VMASKMOVPS   Y3, Y0, (AX)
-	ADDQ         CX, AX
-	VMASKMOVPS   Y4, Y0, (AX)
-	ADDQ         CX, AX
-	VMASKMOVPS   Y5, Y0, (AX)
-	ADDQ         CX, AX
-	VMASKMOVPS   Y6, Y0, (AX)
-	ADDQ         CX, AX
-	VMASKMOVPS   Y7, Y0, (AX)
-	ADDQ         CX, AX
-	VMASKMOVPS   Y8, Y0, (AX)
+	JNZ          step
 	VZEROUPPER
 	RET
 
-// func denseBack256(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows int, cols int)
-// Requires: AVX, AVX2
-TEXT ·denseBack256(SB), NOSPLIT, $0-56
-	MOVQ    w+8(FP), AX
-	MOVQ    stride+16(FP), CX
-	MOVQ    y+24(FP), DX
-	MOVQ    ldy+32(FP), BX
-	MOVQ    rows+40(FP), BX
-	MOVQ    cols+48(FP), SI
-	LEAQ    laneMasks256<>+0(SB), DI
-	MOVQ    $0x00000040, R8
-	SUBQ    SI, R8
-	VMOVDQU (DI)(R8*4), Y0
-	VPXOR   Y1, Y1, Y1
+// func denseCodes512(dst *float32, x *int8, stride uintptr, n int, mask uint32)
+// Requires: AVX, AVX512F
+TEXT ·denseCodes512(SB), NOSPLIT, $0-36
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  stride+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVL  mask+32(FP), SI
+	KMOVW SI, K1
+	SHRL  $0x10, SI
+	KMOVW SI, K2
 
-row:
-	VMASKMOVPS   (AX), Y0, Y2
-	VBROADCASTSS (DX), Y3
-	VMULPS       Y2, Y3, Y3
-	VADDPS       Y3, Y1, Y1
-	ADDQ         CX, AX
-	ADDQ         $0x04, DX
-	DECQ         BX
-	JNZ          row
-	MOVQ         dst+0(FP), AX
-	VMASKMOVPS   Y1, Y0, (AX)
+step:
+	VPMOVSXBD.Z (CX), K1, Z0
+	VCVTDQ2PS   Z0, Z0
+	VMOVUPS     Z0, (AX)
+	VPMOVSXBD.Z 16(CX), K2, Z0
+	VCVTDQ2PS   Z0, Z0
+	VMOVUPS     Z0, 64(AX)
+	ADDQ        DX, CX
+	ADDQ        $0x80, AX
+	DECQ        BX
+	JNZ         step
+	VZEROUPPER
+	RET
+
+// func denseFloats512(dst *float32, x *float32, stride uintptr, n int, mask uint32)
+// Requires: AVX, AVX512F
+TEXT ·denseFloats512(SB), NOSPLIT, $0-36
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  stride+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVL  mask+32(FP), SI
+	KMOVW SI, K1
+	SHRL  $0x10, SI
+	KMOVW SI, K2
+
+step:
+	VMOVUPS.Z (CX), K1, Z0
+	VMOVUPS   Z0, (AX)
+	VMOVUPS.Z 64(CX), K2, Z0
+	VMOVUPS   Z0, 64(AX)
+	ADDQ      DX, CX
+	ADDQ      $0x80, AX
+	DECQ      BX
+	JNZ       step
+	VZEROUPPER
+	RET
+
+// func denseCodes256(dst *float32, q *int8, stride uintptr, n int)
+// Requires: AVX, AVX2
+TEXT ·denseCodes256(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ q+8(FP), CX
+	MOVQ stride+16(FP), DX
+	MOVQ n+24(FP), BX
+
+step:
+	VPMOVSXBD (CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VPMOVSXBD 8(CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      DX, CX
+	ADDQ      $0x40, AX
+	DECQ      BX
+	JNZ       step
 	VZEROUPPER
 	RET

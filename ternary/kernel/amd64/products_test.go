@@ -11,16 +11,16 @@ import (
 )
 
 // multiplies lists the routines that may multiply, each with all that it may use. In emit* and matVec* a finished sum
-// meets its scale; gradients and dense products multiply activations, and round before they add. Every other routine of the
+// meets its scale; dense products multiply activations, gradients and full-precision weights. Every other routine of the
 // products, and so all that sees a ternary weight, holds additions only.
 var multiplies = map[string]string{
 	"emitInts512": "VMULPS.BCST", "emitFloats512": "VMULPS.BCST",
 	"emitInts256": "VMULPS", "emitFloats256": "VMULPS", "matVec256": "VMULPS",
 	"matVec512x4": "VMULPS", "matVec512x1": "VMULPS",
-	"dense2x512": "VMULPS", "dense512": "VMULPS", "dense256": "VMULPS",
-	"denseBack8x512": "VMULPS.BCST", "denseBack512": "VMULPS.BCST", "denseBack8x256": "VMULPS", "denseBack256": "VMULPS",
-	"packLeft512": "VMULPS", "outerTile512": "VMULPS.BCST",
-	"packLeft256": "VMULPS", "outerTile256": "VMULPS",
+	"denseSums14x512": "VFMADD231PS", "denseSums8x512": "VFMADD231PS", "denseSums4x512": "VFMADD231PS",
+	"denseSums2x512": "VFMADD231PS", "denseSums1x512": "VFMADD231PS", "denseScaled512": "VMULPS",
+	"denseSums6x256": "VFMADD231PS", "denseSums4x256": "VFMADD231PS", "denseSums2x256": "VFMADD231PS",
+	"denseSums1x256": "VFMADD231PS", "denseScaled256": "VMULPS",
 }
 
 // multiplying matches integer and float products, sums of products, fused forms, divisions and logarithmic tricks.
@@ -74,7 +74,7 @@ func TestProductsNeedWhatIsDetected(t *testing.T) {
 	}
 	always := []string{"SSE2", "CMOV", "MMX+"} // of every amd64 (avo counts PREFETCHT0 as MMX+)
 	detected := map[string][]string{
-		"256": slices.Concat(always, []string{"AVX", "AVX2", "BMI2"}),
+		"256": slices.Concat(always, []string{"AVX", "AVX2", "BMI2", "FMA3"}),
 		"512": slices.Concat(always, []string{"AVX", "AVX2", "BMI2", "AVX512F", "AVX512BW", "AVX512VL", "AVX512DQ"}),
 	}
 	routines := regexp.MustCompile(`// Requires: (.*)\nTEXT ·\w+?(256|512)`).FindAllStringSubmatch(string(text), -1)

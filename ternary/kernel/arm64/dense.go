@@ -2,54 +2,47 @@
 
 package arm64
 
-const (
-	// Weights of one call, so that none runs long without preemption; a chunk of rows serves all tokens.
-	denseCall  = 1 << 15
-	backTokens = 4       // of one tile
-	backRows   = 1 << 12 // of one call
-	backCols   = 16
-)
+import "mmfree/ternary/kernel/gemm"
 
-// Dense is kernel.Set.Dense.
-func Dense(dst []float32, ldd int, w, x []float32, K, n, r0, r1 int) {
-	if n < 1 || K < 1 || r0 >= r1 {
-		return
-	}
-	_, _, _ = dst[(n-1)*ldd+r1-1], w[r1*K-1], x[n*K-1]
-	step := max(1, denseCall/K)
-	for ; r0 < r1; r0 += step {
-		for t := range n {
-			dots(&dst[t*ldd+r0], &w[r0*K], &x[t*K], K, min(step, r1-r0))
-		}
+const denseTile = 8 // rows and columns
+
+// Dense is the tile of the float32 products.
+func Dense() *gemm.Tile {
+	return &gemm.Tile{
+		Rows: denseTile, Cols: denseTile, Sums: denseProducts,
+		Codes: func(to []float32, q []int8, stride, n, cols int) {
+			if cols == denseTile {
+				denseCodes(&to[0], &q[0], uintptr(stride), n)
+				return
+			}
+			for k := range n {
+				for j, v := range q[k*stride:][:cols] {
+					to[k*denseTile+j] = float32(v)
+				}
+			}
+		},
 	}
 }
 
-// DenseTransposed is kernel.Set.DenseTransposed. The last columns, fewer than a tile's, go one by one.
-func DenseTransposed(dst, w, y []float32, R, K, n int) {
-	if n < 1 || K < 1 {
-		return
-	}
-	clear(dst[:n*K])
-	if R < 1 {
-		return
-	}
-	_, _, _ = dst[n*K-1], w[R*K-1], y[n*R-1]
-	whole := K / backCols * backCols
-	for k := 0; k < whole; k += backCols {
-		for t := 0; t < n; t += backTokens {
-			for r := 0; r < R; r += backRows {
-				denseBack(&dst[t*K+k], uintptr(K)*bytesPerFloat, &w[r*K+k], &y[t*R+r], uintptr(R)*bytesPerFloat,
-					min(backRows, R-r), min(backTokens, n-t))
+// denseProducts is gemm.Tile.Sums; a tile that is not whole goes through memory. Right panels are always packed.
+func denseProducts(dst []float32, ldd int, left, right []float32, _, n, rows, cols int, add bool) {
+	if rows == denseTile && cols == denseTile {
+		if !add {
+			for i := range rows {
+				clear(dst[i*ldd:][:cols])
 			}
 		}
+		denseSums(&dst[0], uintptr(ldd)*bytesPerFloat, &left[0], &right[0], n)
+		return
 	}
-	for t := range n {
-		for k := whole; k < K; k++ {
-			var sum float32
-			for r, v := range y[t*R:][:R] {
-				sum += float32(w[r*K+k] * v)
-			}
-			dst[t*K+k] = sum
+	var sums [denseTile][denseTile]float32
+	if add {
+		for i := range rows {
+			copy(sums[i][:cols], dst[i*ldd:])
 		}
+	}
+	denseSums(&sums[0][0], denseTile*bytesPerFloat, &left[0], &right[0], n)
+	for i := range rows {
+		copy(dst[i*ldd:][:cols], sums[i][:])
 	}
 }

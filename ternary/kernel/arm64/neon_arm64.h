@@ -9,6 +9,9 @@
 // d = n·m[i], i < 4
 #define FMUL4SE(m, i, n, d) WORD $(0x4F809000 | ((i)&1)<<21 | (m)<<16 | ((i)>>1)<<11 | (n)<<5 | (d)) // FMUL Vd.4S, Vn.4S, Vm.S[i]
 
+// d += n·m[i] in one rounding, i < 4
+#define FMLA4SE(m, i, n, d) WORD $(0x4F801000 | ((i)&1)<<21 | (m)<<16 | ((i)>>1)<<11 | (n)<<5 | (d)) // FMLA Vd.4S, Vn.4S, Vm.S[i]
+
 // d = n of int32 as float32, rounded to even
 #define SCVTF4S(n, d) WORD $(0x4E21D800 | (n)<<5 | (d)) // SCVTF Vd.4S, Vn.4S
 

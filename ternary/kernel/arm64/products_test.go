@@ -11,7 +11,7 @@ import (
 // multiplies lists the routines that may multiply, each with all that it may use: finished sums meet their scale, and
 // gradients multiply activations. Every other routine, and so all that sees a ternary weight, holds additions only.
 var multiplies = map[string]string{
-	"scaleInts": "FMUL4S", "emitInts": "FMUL4S", "emitFloats": "FMUL4S", "OUTERROW": "FMUL4SE",
+	"scaleInts": "FMUL4S", "emitInts": "FMUL4S", "emitFloats": "FMUL4S", "DENSEROW": "FMLA4SE",
 }
 
 // multiplying matches integer, float and carry-less products, sums of products, divisions, and what the assembler does
@@ -21,7 +21,7 @@ var multiplying = regexp.MustCompile(`MUL|MADD|MSUB|MLA|MLS|DIV|DOT|RECP|WORD`)
 // TestWeightsAreNotMultiplied reads the text, on any machine; a macro's body counts as a routine.
 func TestWeightsAreNotMultiplied(t *testing.T) {
 	var text strings.Builder
-	for _, name := range []string{"matvec_arm64.s", "matmul_arm64.s", "outer_arm64.s"} {
+	for _, name := range []string{"matvec_arm64.s", "matmul_arm64.s", "dense_arm64.s"} {
 		part, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -71,32 +71,16 @@ func fillFloats(tables *float32, columns *float32, groups int)
 //go:noescape
 func addFloats(total *float32, words *uint16, stride uintptr, tables *float32, rows int, n int)
 
-// packCodes writes float32(q[t·stride+c]), c < 8, to dst[t][c]. n ≥ 1. Twin: generic.packRight.
+// denseCodes writes float32(q[k·stride+j]), j < 8, to dst[k·8+j] for k < n. n ≥ 1. Twin: gemm.Tile.codes.
 //
 //go:noescape
-func packCodes(dst *float32, q *int8, stride uintptr, n int)
+func denseCodes(dst *float32, q *int8, stride uintptr, n int)
 
-// packFloats writes x[t·stride+c], c < 8, to dst[t][c]. stride in bytes; n ≥ 1. Twin: generic.packRight.
+// denseSums adds Σ_k left[k·8+i]·right[k·8+j], from 0 in order and fused, to dst[i·stride+j] for i, j < 8. stride in bytes;
+// n ≥ 1. Twin: generic.denseSums.
 //
 //go:noescape
-func packFloats(dst *float32, x *float32, stride uintptr, n int)
-
-// outerTile adds Σ_t left[t][i]·right[t][c], summed from 0 in order and no product fused, to dst[i·stride+c] for eight
-// outputs i and eight columns c. stride in bytes; n ≥ 1. Twin: generic.outerTile.
-//
-//go:noescape
-func outerTile(dst *float32, stride uintptr, left *float32, right *float32, n int)
-
-// dots writes the products of so many rows of w, K values each, with x to dst, in f32.Dot's order. K, rows ≥ 1. Twin:
-// generic.Dense.
-//
-//go:noescape
-func dots(dst *float32, w *float32, x *float32, K int, rows int)
-
-// denseBack adds w[r·stride+k]·y[t·ldy+r], rows in order, to dst[t·stride+k] for 16 columns k and t < tokens ≤ 4. stride and ldy in bytes; rows, tokens ≥ 1. Twin: generic.DenseTransposed.
-//
-//go:noescape
-func denseBack(dst *float32, stride uintptr, w *float32, y *float32, ldy uintptr, rows int, tokens int)
+func denseSums(dst *float32, stride uintptr, left *float32, right *float32, n int)
 
 // intTop writes the largest bit patterns of |a[t·stride+i]·inv[t]| to top, i < 8. stride in bytes; n ≥ 1. Twin:
 // generic.gradientInts.

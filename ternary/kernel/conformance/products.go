@@ -104,6 +104,9 @@ func outer(t *testing.T, set *kernel.Set) {
 	widths := []int{1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 50, 64, 65}
 	for i := range 96 {
 		K, R, n := widths[i%len(widths)], 1+rng.IntN(75), tokens[i%len(tokens)]
+		if i%24 == 23 { // more rows than are packed at a time
+			R = 283
+		}
 		lda := R + rng.IntN(4)
 		a, s, q := floats(rng, n*lda), positives(rng, n), codes(rng, n*K)
 		x := make([]float32, n*K)
@@ -138,8 +141,8 @@ func dense(t *testing.T, set *kernel.Set) {
 	rng := rand.New(rand.NewPCG(5, 1))
 	for K := 1; K <= 262; K++ {
 		R, n := 1+rng.IntN(40), 1+rng.IntN(19)
-		if K > 260 { // so many weights that a kernel may cut them in several calls
-			R = 1101 + K%2
+		if K > 260 { // several blocks of the sum, and more tokens than are packed at a time
+			R, n = 258+K%2, 283
 		}
 		w, x := floats(rng, R*K), floats(rng, n*K)
 		r0 := rng.IntN(R)

@@ -68,21 +68,30 @@ func refMatMulFloat(dst []float32, ldd int, w []int8, R, K, r0, r1 int, y []floa
 	}
 }
 
+// fusedSum adds Σ value(k) = x·y to total by blocks, each step rounded once (f32's test has FMA against math/big).
+func fusedSum(total float32, n int, factors func(k int) (x, y float32)) float32 {
+	for block := 0; block < n; block += kernel.ProductBlock {
+		var sum float32
+		for k := block; k < min(block+kernel.ProductBlock, n); k++ {
+			x, y := factors(k)
+			sum = f32.FMA(x, y, sum)
+		}
+		total = add(total, sum)
+	}
+	return total
+}
+
 // refOuter serves both forms: codes come as floats, and a nil s is all ones.
 func refOuter(dst, a []float32, lda int, s, x []float32, K, n, o0, o1 int) {
 	for o := o0; o < o1; o++ {
 		for k := range K {
-			for block := 0; block < n; block += kernel.OuterBlock {
-				var sum float32
-				for t := block; t < min(block+kernel.OuterBlock, n); t++ {
-					left := a[t*lda+o]
-					if s != nil {
-						left = mul(left, div(1, s[t]))
-					}
-					sum = add(sum, mul(left, x[t*K+k]))
+			dst[o*K+k] = fusedSum(dst[o*K+k], n, func(t int) (float32, float32) {
+				left := a[t*lda+o]
+				if s != nil {
+					left = mul(left, div(1, s[t]))
 				}
-				dst[o*K+k] = add(dst[o*K+k], sum)
-			}
+				return left, x[t*K+k]
+			})
 		}
 	}
 }
@@ -90,7 +99,7 @@ func refOuter(dst, a []float32, lda int, s, x []float32, K, n, o0, o1 int) {
 func refDense(dst []float32, ldd int, w, x []float32, K, n, r0, r1 int) {
 	for t := range n {
 		for r := r0; r < r1; r++ {
-			dst[t*ldd+r] = lanes(K, func(k int) float32 { return mul(w[r*K+k], x[t*K+k]) })
+			dst[t*ldd+r] = fusedSum(0, K, func(k int) (float32, float32) { return w[r*K+k], x[t*K+k] })
 		}
 	}
 }
@@ -98,11 +107,7 @@ func refDense(dst []float32, ldd int, w, x []float32, K, n, r0, r1 int) {
 func refDenseTransposed(dst, w, y []float32, R, K, n int) {
 	for t := range n {
 		for k := range K {
-			var sum float32
-			for r := range R {
-				sum = add(sum, mul(w[r*K+k], y[t*R+r]))
-			}
-			dst[t*K+k] = sum
+			dst[t*K+k] = fusedSum(0, R, func(r int) (float32, float32) { return w[r*K+k], y[t*R+r] })
 		}
 	}
 }

@@ -8,155 +8,146 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
+// The tiles of the float32 products: 14 rows by 32 columns are 28 sums, which with two registers of columns and one of a
+// row's value are 31 of AVX-512's 32; 6 by 16 are 15 of AVX2's 16. Fewer rows have tiles of their own.
 const (
-	dotLanes  = 64 // f32.Lanes
-	floatSize = 4
+	denseRows512 = 14
+	denseRows256 = 6
+	floatSize    = 4
 )
 
-// dense is the product of full-precision rows with activations, in f32.Dot's order: 64 lanes, then halves.
-func dense(name string, v vector, rows, tokens int, table Mem) {
-	regs := dotLanes * floatSize / v.bytes // of one dot product
-	routine(name, "func(dst *float32, ldd uintptr, w, x *float32, stride uintptr, whole int, rest uint64, rows int)")
-	Doc(fmt.Sprintf("%s writes dst[t·ldd+r] = w[r·stride:]·x[t·stride:] for t < %d and r < rows, a multiple of %d, in f32.Dot's order.", name, tokens, rows),
-		"Columns: whole blocks of 64, then as many as rest says: by its lowest bits (AVX-512), or by its value (AVX2).",
-		"ldd and stride in bytes; rows ≥ 1. "+v.isa+". Twin: generic.Dense.")
-	dst, ldd := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64())
-	w, x, stride := Load(Param("w"), GP64()), Load(Param("x"), GP64()), Load(Param("stride"), GP64())
-	n := Load(Param("rows"), GP64())
-	rest, at := Load(Param("rest"), GP64()), GP64()
-	masks := make([]Register, regs)
-	if v.bytes == 64 {
-		bits := GP64()
-		MOVQ(rest, bits)
-		for i := range masks {
-			masks[i] = K()
-			KMOVW(bits.As32(), masks[i])
-			SHRQ(Imm(16), bits)
-		}
+// denseSums is the inner loop of the float32 products for so many rows.
+func denseSums(v vector, panelRows, rows int) {
+	wide := v.bytes == 64
+	if wide {
+		routine(fmt.Sprintf("denseSums%dx512", rows), "func(dst *float32, ldd uintptr, left, right *float32, ldr uintptr, n, rows int, mask, keep uint32)")
+		Doc(fmt.Sprintf("denseSums%dx512 writes Σ_k left[k·%d+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ %d", rows, panelRows, rows),
+			"and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;",
+			"n, rows ≥ 1. AVX512F. Twin: generic.denseSums.")
 	} else {
-		LEAQ(table, at)
-		skip := GP64()
-		MOVQ(U32(maskLanes), skip)
-		SUBQ(rest, skip)
-		LEAQ(Mem{Base: at, Index: skip, Scale: 4}, at)
+		routine(fmt.Sprintf("denseSums%dx256", rows), "func(dst *float32, ldd uintptr, left, right *float32, ldr uintptr, n, rows int, add bool)")
+		Doc(fmt.Sprintf("denseSums%dx256 writes Σ_k left[k·%d+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ %d", rows, panelRows, rows),
+			"and j < 16, added to what dst holds if add is set, else to 0. ldd and ldr in bytes; n, rows ≥ 1. AVX2 and FMA.",
+			"Twin: generic.denseSums.")
 	}
-	Label("row")
-	acc := make([][][]VecVirtual, rows)
-	for r := range acc {
-		acc[r] = make([][]VecVirtual, tokens)
-		for t := range acc[r] {
-			acc[r][t] = make([]VecVirtual, regs)
-			for i := range regs {
-				acc[r][t][i] = v.reg()
-				zero(v, acc[r][t][i])
-			}
+	dst, ldd := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64())
+	left, right, ldr := Load(Param("left"), GP64()), Load(Param("right"), GP64()), Load(Param("ldr"), GP64())
+	n := Load(Param("n"), GP64())
+	var sums [denseRows512][2]VecVirtual
+	ahead := GP64()
+	MOVQ(dst, ahead)
+	for i := range rows {
+		for h := range sums[i] {
+			sums[i][h] = v.reg()
+			zero(v, sums[i][h])
 		}
-	}
-	p, q, left := GP64(), GP64(), Load(Param("whole"), GP64())
-	MOVQ(w, p)
-	MOVQ(x, q)
-	// block adds one block's products; load reads part i of a row.
-	block := func(load func(at Mem, i int, to VecVirtual)) {
-		row := func(base Register, i, k int) Mem {
-			m := Mem{Base: base, Disp: i * v.bytes}
-			if k == 1 {
-				m.Index, m.Scale = stride, 1
-			}
-			return m
+		// What the sums are added to comes meanwhile; a row that is not there does no harm.
+		PREFETCHT0(Mem{Base: ahead})
+		if wide {
+			PREFETCHT0(Mem{Base: ahead, Disp: v.bytes})
 		}
-		for i := range regs {
-			weights := make([]VecVirtual, rows)
-			for r := range weights {
-				weights[r] = v.reg()
-				load(row(p, i, r), i, weights[r])
-			}
-			for t := range tokens {
-				activation := v.reg()
-				load(row(q, i, t), i, activation)
-				for r := range rows {
-					product := v.reg()
-					VMULPS(weights[r], activation, product)
-					VADDPS(product, acc[r][t][i], acc[r][t][i])
-				}
-			}
+		if i+1 < rows {
+			ADDQ(ldd, ahead)
 		}
 	}
-	TESTQ(left, left)
-	JZ(LabelRef("rest"))
-	Label("block")
-	block(func(at Mem, _ int, to VecVirtual) { VMOVUPS(at, to) })
-	ADDQ(U32(dotLanes*floatSize), p)
-	ADDQ(U32(dotLanes*floatSize), q)
-	DECQ(left)
-	JNZ(LabelRef("block"))
-	Label("rest")
-	TESTQ(rest, rest)
-	JZ(LabelRef("fold"))
-	block(func(from Mem, i int, to VecVirtual) {
-		if v.bytes == 64 {
-			VMOVUPS_Z(from, masks[i], to)
-			return
-		}
-		mask := YMM()
-		VMOVDQU(Mem{Base: at, Disp: v.bytes * i}, mask)
-		VMASKMOVPS(from, mask, to)
-	})
-	Label("fold")
-	for r := range rows {
-		for t := range tokens {
-			sum := foldLanes(acc[r][t], v)
-			m := Mem{Base: dst, Disp: floatSize * r}
-			if t == 1 {
-				m.Index, m.Scale = ldd, 1
-			}
-			VMOVSS(sum, m)
+	var columns [2]VecVirtual
+	for h := range columns {
+		columns[h] = v.reg()
+	}
+	value := v.reg()
+	var mask [2]Register
+	if wide {
+		mask = masks("mask")
+	}
+	Label("step")
+	for h, c := range columns {
+		if at := (Mem{Base: right, Disp: v.bytes * h}); wide { // of a matrix, what mask leaves out may be no memory
+			VMOVUPS_Z(at, mask[h], c)
+		} else {
+			VMOVUPS(at, c)
 		}
 	}
-	LEAQ(Mem{Base: w, Index: stride, Scale: uint8(rows)}, w)
-	ADDQ(Imm(uint64(floatSize*rows)), dst)
-	SUBQ(Imm(uint64(rows)), n)
-	JNZ(LabelRef("row"))
+	for i := range rows {
+		VBROADCASTSS(Mem{Base: left, Disp: floatSize * i}, value)
+		for h, c := range columns {
+			VFMADD231PS(value, c, sums[i][h])
+		}
+	}
+	ADDQ(Imm(uint64(floatSize*panelRows)), left)
+	ADDQ(ldr, right)
+	DECQ(n)
+	JNZ(LabelRef("step"))
+	count := Load(Param("rows"), GP64())
+	if wide {
+		denseEmit512(sums[:rows], dst, ldd, count, mask)
+	} else {
+		denseEmit256(sums[:rows], dst, ldd, count)
+	}
+	Label("done")
 	VZEROUPPER()
 	RET()
 }
 
-// foldLanes adds halves until one lane is left.
-func foldLanes(a []VecVirtual, v vector) Register {
-	for n := len(a) / 2; n > 0; n /= 2 {
-		for i := range n {
-			VADDPS(a[i+n], a[i], a[i])
+func denseEmit512(sums [][2]VecVirtual, dst, ldd, rows Register, mask [2]Register) {
+	keep := masks("keep")
+	for i, row := range sums {
+		for h, sum := range row {
+			at, old := Mem{Base: dst, Disp: 64 * h}, ZMM()
+			VMOVUPS_Z(at, keep[h], old)
+			VADDPS(sum, old, old)
+			VMOVUPS(old, mask[h], at)
 		}
+		nextRow(i+1 < len(sums), dst, ldd, rows)
 	}
-	upper := v.reg()
-	if v.bytes == 64 {
-		VEXTRACTF64X4(Imm(1), a[0], upper.AsY())
-		VADDPS(upper.AsY(), a[0].AsY(), a[0].AsY())
-	}
-	low, high := a[0].AsX(), upper.AsX()
-	if v.bytes == 64 {
-		VEXTRACTF32X4(Imm(1), a[0].AsY(), high) // registers above 15
-	} else {
-		VEXTRACTF128(Imm(1), a[0].AsY(), high)
-	}
-	VADDPS(high, low, low)
-	VPERMILPS(Imm(0x0e), low, high)
-	VADDPS(high, low, low)
-	VPERMILPS(Imm(0x01), low, high)
-	VADDSS(high, low, low)
-	return low
 }
 
-// denseBack is the product with the transposed matrix.
-func denseBack(name string, v vector, tokens int, table Mem) {
-	cols := v.bytes / floatSize
-	routine(name, "func(dst *float32, w *float32, stride uintptr, y *float32, ldy uintptr, rows, cols int)")
-	Doc(fmt.Sprintf("%s writes dst[t·stride+k] = Σ_r w[r·stride+k]·y[t·ldy+r] for t < %d and k < cols ≤ %d, rows in order from 0.", name, tokens, cols),
-		"stride and ldy in bytes; rows ≥ 1. "+v.isa+". Twin: generic.DenseTransposed.")
-	w, stride := Load(Param("w"), GP64()), Load(Param("stride"), GP64())
-	y, ldy, rows := Load(Param("y"), GP64()), Load(Param("ldy"), GP64()), Load(Param("rows"), GP64())
-	count := Load(Param("cols"), GP64())
+func denseEmit256(sums [][2]VecVirtual, dst, ldd, rows Register) {
+	keep, bits := YMM(), GP32()
+	Load(Param("add"), bits.As8())
+	MOVBLZX(bits.As8(), bits)
+	NEGL(bits)
+	VMOVD(bits, keep.AsX())
+	VPBROADCASTD(keep.AsX(), keep)
+	for i, row := range sums {
+		for h, sum := range row {
+			at, old := Mem{Base: dst, Disp: 32 * h}, YMM()
+			VPAND(at, keep, old)
+			VADDPS(sum, old, old)
+			VMOVUPS(old, at)
+		}
+		nextRow(i+1 < len(sums), dst, ldd, rows)
+	}
+}
+
+func nextRow(more bool, dst, ldd, rows Register) {
+	if more {
+		DECQ(rows)
+		JZ(LabelRef("done"))
+		ADDQ(ldd, dst)
+	}
+}
+
+// denseAcross turns lines into panels, a square of lanes at a time.
+func denseAcross(v vector, table Mem) {
+	lanes := v.bytes / floatSize
+	name := fmt.Sprintf("denseAcross%d", 8*v.bytes)
+	routine(name, "func(dst *float32, width uintptr, x *float32, stride uintptr, n, lines int)")
+	Doc(fmt.Sprintf("%s writes x[i·stride+k] to dst[k·width+i] for k < n and i < %d; lines from lines on are the last one again.", name, lanes),
+		fmt.Sprintf("Up to %d values of k more are written, as 0. width and stride in bytes; n, lines ≥ 1. %s.", lanes-1, v.isa),
+		"Twin: gemm.Tile.across.")
+	dst, width := Load(Param("dst"), GP64()), Load(Param("width"), GP64())
+	x, stride := Load(Param("x"), GP64()), Load(Param("stride"), GP64())
+	n, lines := Load(Param("n"), GP64()), Load(Param("lines"), GP64())
+	none, most := GP64(), GP64()
+	XORQ(none, none)
+	MOVQ(U32(uint32(lanes)), most)
+	Label("square")
+	count := GP64()
+	MOVQ(n, count)
+	CMPQ(n, most)
+	CMOVQGT(most, count)
 	var mask Register
-	if v.bytes == 64 {
+	if lanes == 16 {
 		bits := GP64()
 		MOVQ(I32(-1), bits)
 		BZHIQ(count, bits, bits)
@@ -165,61 +156,129 @@ func denseBack(name string, v vector, tokens int, table Mem) {
 	} else {
 		mask = firstLanes(table, count, 1)[0]
 	}
-	fourth, three := GP64(), GP64()
-	if tokens > 1 {
-		LEAQ(Mem{Base: y, Index: ldy, Scale: 4}, fourth)
-		LEAQ(Mem{Base: ldy, Index: ldy, Scale: 2}, three)
+	p := GP64()
+	MOVQ(x, p)
+	rows := make([]VecVirtual, lanes)
+	for i := range rows {
+		rows[i] = v.reg()
+		if lanes == 16 {
+			VMOVUPS_Z(Mem{Base: p}, mask, rows[i])
+		} else {
+			VMASKMOVPS(Mem{Base: p}, mask, rows[i])
+		}
+		if i+1 < len(rows) {
+			step := GP64()
+			MOVQ(stride, step)
+			CMPQ(lines, Imm(uint64(i+1)))
+			CMOVQLE(none, step)
+			ADDQ(step, p)
+		}
 	}
-	sums := make([]VecVirtual, tokens)
-	for t := range sums {
-		sums[t] = v.reg()
-		zero(v, sums[t])
-	}
-	Label("row")
-	weights := v.reg()
-	if v.bytes == 64 {
-		VMOVUPS_Z(Mem{Base: w}, mask, weights)
+	if lanes == 16 {
+		columns := transpose16([16]VecVirtual(rows))
+		rows = columns[:]
 	} else {
-		VMASKMOVPS(Mem{Base: w}, mask, weights)
+		columns := transpose8([8]VecVirtual(rows))
+		rows = columns[:]
 	}
-	for t := range sums {
-		at := Mem{Base: y}
-		if t >= 4 {
-			at.Base = fourth
-		}
-		switch t % 4 {
-		case 1, 2:
-			at.Index, at.Scale = ldy, uint8(t%4)
-		case 3:
-			at.Index, at.Scale = three, 1
-		}
-		product := v.reg()
-		if v.bytes == 64 {
-			VMULPS_BCST(at, weights, product)
-		} else {
-			VBROADCASTSS(at, product)
-			VMULPS(weights, product, product)
-		}
-		VADDPS(product, sums[t], sums[t])
+	for _, c := range rows {
+		VMOVUPS(c, Mem{Base: dst})
+		ADDQ(width, dst)
 	}
-	ADDQ(stride, w)
-	ADDQ(Imm(floatSize), y)
-	if tokens > 1 {
-		ADDQ(Imm(floatSize), fourth)
+	ADDQ(Imm(uint64(v.bytes)), x)
+	SUBQ(most, n)
+	JG(LabelRef("square"))
+	VZEROUPPER()
+	RET()
+}
+
+// denseScaled packs gradients that lie side by side, times the tokens' factors.
+func denseScaled(v vector, panelRows int, table Mem) {
+	name := fmt.Sprintf("denseScaled%d", 8*v.bytes)
+	routine(name, "func(dst, x *float32, stride uintptr, factor *float32, n, rows int)")
+	Doc(fmt.Sprintf("%s writes x[k·stride+i]·factor[k] to dst[k·%d+i] for k < n and i < rows; a whole register is stored.", name, panelRows),
+		"stride in bytes; n, rows ≥ 1. "+v.isa+". Twin: gemm.Tile.scaled.")
+	dst, x, stride := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("stride"), GP64())
+	factor, n, rows := Load(Param("factor"), GP64()), Load(Param("n"), GP64()), Load(Param("rows"), GP64())
+	var mask Register
+	if v.bytes == 64 {
+		bits := GP64()
+		MOVQ(I32(-1), bits)
+		BZHIQ(rows, bits, bits)
+		mask = K()
+		KMOVW(bits.As32(), mask)
+	} else {
+		mask = firstLanes(table, rows, 1)[0]
 	}
-	DECQ(rows)
-	JNZ(LabelRef("row"))
-	dst := Load(Param("dst"), GP64())
-	for t := range sums {
-		if v.bytes == 64 {
-			VMOVUPS(sums[t], mask, Mem{Base: dst})
-		} else {
-			VMASKMOVPS(sums[t], mask, Mem{Base: dst})
-		}
-		if t+1 < len(sums) {
-			ADDQ(stride, dst)
-		}
+	Label("step")
+	f, values := v.reg(), v.reg()
+	VBROADCASTSS(Mem{Base: factor}, f)
+	if v.bytes == 64 {
+		VMOVUPS_Z(Mem{Base: x}, mask, values)
+	} else {
+		VMASKMOVPS(Mem{Base: x}, mask, values)
 	}
+	VMULPS(f, values, values)
+	VMOVUPS(values, Mem{Base: dst})
+	ADDQ(stride, x)
+	ADDQ(Imm(floatSize), factor)
+	ADDQ(Imm(uint64(floatSize*panelRows)), dst)
+	DECQ(n)
+	JNZ(LabelRef("step"))
+	VZEROUPPER()
+	RET()
+}
+
+func denseCodes512() {
+	densePanel512("denseCodes512", "*int8", 16, func(from Mem, k Register, to VecVirtual) {
+		VPMOVSXBD_Z(from, k, to)
+		VCVTDQ2PS(to, to)
+	})
+}
+
+func denseFloats512() {
+	densePanel512("denseFloats512", "*float32", 64, func(from Mem, k Register, to VecVirtual) { VMOVUPS_Z(from, k, to) })
+}
+
+// densePanel512 packs 32 columns that lie side by side.
+func densePanel512(name, typ string, bytes int, load func(Mem, Register, VecVirtual)) {
+	routine(name, fmt.Sprintf("func(dst *float32, x %s, stride uintptr, n int, mask uint32)", typ))
+	Doc(name+" writes float32(x[k·stride+j]), j < 32, to dst[k·32+j] for k < n. A clear bit of mask leaves out j: it is not",
+		"read, and 0. stride in bytes; n ≥ 1. AVX512F. Twin: gemm.Tile.")
+	dst, x, stride := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("stride"), GP64())
+	n := Load(Param("n"), GP64())
+	mask := masks("mask")
+	Label("step")
+	for h, k := range mask {
+		v := ZMM()
+		load(Mem{Base: x, Disp: bytes * h}, k, v)
+		VMOVUPS(v, Mem{Base: dst, Disp: 64 * h})
+	}
+	ADDQ(stride, x)
+	ADDQ(Imm(128), dst)
+	DECQ(n)
+	JNZ(LabelRef("step"))
+	VZEROUPPER()
+	RET()
+}
+
+// denseCodes256 packs 16 columns of codes.
+func denseCodes256() {
+	routine("denseCodes256", "func(dst *float32, q *int8, stride uintptr, n int)")
+	Doc("denseCodes256 writes float32(q[k·stride+j]), j < 16, to dst[k·16+j] for k < n. n ≥ 1. AVX2. Twin: gemm.Tile.codes.")
+	dst, q, stride := Load(Param("dst"), GP64()), Load(Param("q"), GP64()), Load(Param("stride"), GP64())
+	n := Load(Param("n"), GP64())
+	Label("step")
+	for h := range 2 {
+		v := YMM()
+		VPMOVSXBD(Mem{Base: q, Disp: 8 * h}, v)
+		VCVTDQ2PS(v, v)
+		VMOVUPS(v, Mem{Base: dst, Disp: 32 * h})
+	}
+	ADDQ(stride, q)
+	ADDQ(Imm(64), dst)
+	DECQ(n)
+	JNZ(LabelRef("step"))
 	VZEROUPPER()
 	RET()
 }

@@ -9,10 +9,6 @@ import . "github.com/mmcloughlin/avo/build"
 
 func main() {
 	ConstraintExpr("amd64,!noasm")
-	packLeft512()
-	packCodes512()
-	packFloats512()
-	outerTile512()
 	transposeCodes512()
 	fillTables("fillWords512", zmm, words)
 	addRows("addWords512", zmm, words)
@@ -27,10 +23,6 @@ func main() {
 	fillTables("fillFloats512", zmm, floats)
 	addRows("addFloats512", zmm, floats)
 	table := laneMasks()
-	packLeft256(table)
-	packCodes256()
-	packFloats256(table)
-	outerTile256(table)
 	transposeCodes256()
 	fillTables("fillWords256", ymm, words)
 	addRows("addWords256", ymm, words)
@@ -42,13 +34,20 @@ func main() {
 	emit256("emitFloats256", "float32", false, table)
 	prepare256()
 	matVec256(table)
-	dense("dense2x512", zmm, 2, 2, table)
-	dense("dense512", zmm, 1, 1, table)
-	dense("dense256", ymm, 1, 1, table)
-	denseBack("denseBack8x512", zmm, 8, table)
-	denseBack("denseBack512", zmm, 1, table)
-	denseBack("denseBack8x256", ymm, 8, table)
-	denseBack("denseBack256", ymm, 1, table)
+	for _, rows := range []int{denseRows512, 8, 4, 2, 1} {
+		denseSums(zmm, denseRows512, rows)
+	}
+	for _, rows := range []int{denseRows256, 4, 2, 1} {
+		denseSums(ymm, denseRows256, rows)
+	}
+	for _, v := range []vector{zmm, ymm} {
+		denseAcross(v, table)
+	}
+	denseScaled(zmm, denseRows512, table)
+	denseScaled(ymm, denseRows256, table)
+	denseCodes512()
+	denseFloats512()
+	denseCodes256()
 	Generate()
 }
 
