@@ -48,13 +48,17 @@ func (v vocabulary) MarshalJSON() ([]byte, error) {
 }
 
 func write(preTokenizer, decoder, model map[string]any) ([]byte, error) {
+	return writeAdded([]hf.TokenConfig{}, preTokenizer, decoder, model)
+}
+
+func writeAdded(added []hf.TokenConfig, preTokenizer, decoder, model map[string]any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	err := e.Encode(hf.Config{
 		Version:      "1.0",
-		AddedTokens:  []hf.TokenConfig{},
+		AddedTokens:  added,
 		PreTokenizer: preTokenizer,
 		Decoder:      decoder,
 		Model:        model,
