@@ -25,8 +25,12 @@ func MatMulFree(w *op.Workspace, m *layer.MatMulFree, src Source) (*G.Node, erro
 	d, N := w.Config.HiddenSize, w.N
 	weight := func(name string) op.Weight { return src.Weight(name, name) }
 
-	scratch := make([]float32, N*d)
-	outs := [2][]float32{make([]float32, N*d), make([]float32, N*d)}
+	scratch := w.Spare()
+	var outs [2][]float32
+	if !w.Training {
+		scratch = make([]float32, N*d)
+		outs = [2][]float32{make([]float32, N*d), make([]float32, N*d)}
+	}
 	turn := 0
 	out := func() []float32 { // the residual stream behind a part
 		if w.Training {
@@ -35,7 +39,7 @@ func MatMulFree(w *op.Workspace, m *layer.MatMulFree, src Source) (*G.Node, erro
 		turn ^= 1
 		return outs[turn]
 	}
-	var mixerBuf *layer.MixerBuffers
+	var mixerBuf, first *layer.MixerBuffers
 	var mlpBuf *layer.MLPBuffers
 	floats := w.Training && w.Unfused
 
@@ -48,6 +52,11 @@ func MatMulFree(w *op.Workspace, m *layer.MatMulFree, src Source) (*G.Node, erro
 		if mixerBuf == nil || w.Training {
 			mixerBuf = m.Mixers[l].NewMixerBuffers(N, scratch, floats)
 			mlpBuf = m.MLPs[l].NewMLPBuffers(N, scratch, floats)
+			if first == nil {
+				first = mixerBuf
+			} else if !floats {
+				mixerBuf.ShareCodes(first)
+			}
 		}
 		mixer := op.MixerWeights{
 			Norm:  weight(p + "attn_norm.weight"),

@@ -83,8 +83,11 @@ func (x *mixer) backward(in []G.Value) error {
 	}
 
 	// The three projections, their norms, the block norm, the residual.
-	x.p.I.backward(w, s.dNorm[0], s.dI, &buf.CodesI, 0, w.N)
-	x.p.F.backward(w, s.dNorm[1], s.dZ, &buf.CodesF, 0, w.N)
+	if buf.Shared {
+		x.m.Requantize(w.Env, x.h, w.N, buf)
+	}
+	x.p.I.backward(w, s.dNorm[0], inPlace(s.dI, buf.I), &buf.CodesI, 0, w.N)
+	x.p.F.backward(w, s.dNorm[1], inPlace(s.dZ, buf.Z), &buf.CodesF, 0, w.N)
 	x.p.G.backward(w, s.dNorm[2], s.dG, &buf.CodesG, 0, w.N)
 	w.Env.Pool.Run(blocks, x.normBack)
 	for i, g := range []Weight{x.p.NormI, x.p.NormF, x.p.NormG, x.p.Norm} {
@@ -116,6 +119,7 @@ const recurChannels = 64
 func (x *mixer) recurBackward(_, b int) {
 	w, s, buf := x.w, &x.w.scratch, x.buf
 	D, T := w.Config.RecurrenceWidth(), w.T
+	dI, dZ := inPlace(s.dI, buf.I), inPlace(s.dZ, buf.Z)
 	perSequence := layer.Blocks(D, recurChannels)
 	seq := b / perSequence
 	c0, c1 := layer.Span(b%perSequence, recurChannels, D)
@@ -123,7 +127,7 @@ func (x *mixer) recurBackward(_, b int) {
 	for from, to := 0, (seq+1)*T; to > seq*T; to = from {
 		from = layer.DocumentStart(w.Starts, seq*T, to)
 		at := from * D
-		w.Env.Set.RecurrenceBackward(s.dI[at:], s.dZ[at:], s.dBound[seq*D:][:D], s.dS[at:], buf.S[at:], s.zero[seq*D:][:D],
+		w.Env.Set.RecurrenceBackward(dI[at:], dZ[at:], s.dBound[seq*D:][:D], s.dS[at:], buf.S[at:], s.zero[seq*D:][:D],
 			buf.I[at:], buf.Z[at:], x.m.Bound, nil, to-from, D, c0, c1)
 	}
 }

@@ -73,7 +73,7 @@ func (x *mlp) backward(in []G.Value) error {
 	if x.p.Down != nil {
 		w.addGain(x.p.NormDown.Grad, I, 0)
 	}
-	x.p.Gate.backward(w, s.dNorm[0], s.dPQ, &buf.CodesGate, 0, w.N)
+	x.p.Gate.backward(w, s.dNorm[0], inPlace(s.dPQ, buf.PQ), &buf.CodesGate, 0, w.N)
 	w.Env.Pool.Run(blocks, x.normBack)
 	w.addGain(x.p.NormGate.Grad, 2*d, 0)
 	w.addGain(x.p.Norm.Grad, 2*d, d)
@@ -83,7 +83,7 @@ func (x *mlp) backward(in []G.Value) error {
 func (x *mlp) activateBackward(worker, b int) {
 	w, s, set, buf := x.w, &x.w.scratch, x.w.Env.Set, x.buf
 	I := w.Config.MLPWidth()
-	dNormDown := w.partialGain(b, I, 0, I)
+	dNormDown, dPQ := w.partialGain(b, I, 0, I), inPlace(s.dPQ, buf.PQ)
 	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
 		p, q := buf.PQ[t*2*I:][:I], buf.PQ[t*2*I+I:][:I]
 		da := s.dWide[t*I:][:I]
@@ -96,7 +96,7 @@ func (x *mlp) activateBackward(worker, b int) {
 			}
 			set.RMSNormBackward(da, dNormDown, da, a, x.m.Down.Gain, buf.CodesDown.Inv[t], false)
 		}
-		set.SwiGLUBackward(s.dPQ[t*2*I:][:I], s.dPQ[t*2*I+I:][:I], da, p, q)
+		set.SwiGLUBackward(dPQ[t*2*I:][:I], dPQ[t*2*I+I:][:I], da, p, q)
 	}
 }
 

@@ -38,15 +38,16 @@ type Workspace struct {
 
 // backwardScratch is shared by all parts: each uses it up before the next runs.
 type backwardScratch struct {
-	dNorm          [3][]float32 // [N, d]: dX̃ of up to three projections
-	dWide          []float32    // [N, max(D, I)]: dX̃ of a projection back to d
-	dI, dZ, dG, dS []float32    // [N, D]
-	dPQ            []float32    // [N, 2I]
-	dBound         []float32    // [B, D]
-	rows           [][]float32  // two rows of the widest layer per worker
-	gains          []float32    // partial gradients of gains, per block of tokens
-	dh             []float32    // [N, d]: gradient of the residual stream
-	zero           []float32    // [B, D] of zeros: the state before the first token
+	dNorm  [3][]float32 // [N, d]: dX̃ of up to three projections; the first two lie in dWide and dS, used up by then
+	dWide  []float32    // [N, max(D, I)]: dX̃ of a projection back to d
+	dG, dS []float32    // [N, D]
+	dI, dZ []float32    // [N, D], in the unfused mode; else they replace the values that they are gradients of
+	dPQ    []float32    // [N, 2I], as dI
+	dBound []float32    // [B, D]
+	rows   [][]float32  // two rows of the widest layer per worker
+	gains  []float32    // partial gradients of gains, per block of tokens
+	dh     []float32    // [N, d]: gradient of the residual stream
+	zero   []float32    // [B, D] of zeros: the state before the first token
 }
 
 // NewWorkspace makes the memory for batches of B×T tokens.
@@ -63,12 +64,11 @@ func NewWorkspace(env *layer.Env, q *Quantiser, c spec.Config, B, T int, trainin
 	}
 	floats := func(n int) []float32 { return make([]float32, n) }
 	s := &w.scratch
-	for i := range s.dNorm {
-		s.dNorm[i] = floats(N * d)
+	s.dWide, s.dG, s.dS = floats(N*max(d, D, I)), floats(N*D), floats(N*max(d, D))
+	s.dNorm = [3][]float32{s.dWide, s.dS, floats(N * d)}
+	if unfused {
+		s.dI, s.dZ, s.dPQ = floats(N*D), floats(N*D), floats(N*2*I)
 	}
-	s.dWide = floats(N * max(D, I))
-	s.dI, s.dZ, s.dG, s.dS = floats(N*D), floats(N*D), floats(N*D), floats(N*D)
-	s.dPQ = floats(N * 2 * I)
 	s.dBound, s.zero = floats(B*D), floats(B*D)
 	for range 2 * env.Pool.Threads() {
 		s.rows = append(s.rows, floats(max(d, D, I)))
@@ -76,6 +76,17 @@ func NewWorkspace(env *layer.Env, q *Quantiser, c spec.Config, B, T int, trainin
 	s.gains = floats(layer.Blocks(N, layer.TokenBlock) * max(4*d, 2*D, I+d))
 	s.dh = floats(N * d)
 	return w
+}
+
+// Spare returns memory for N tokens of the hidden size that only the backward pass uses, or nil outside of training.
+func (w *Workspace) Spare() []float32 { return w.scratch.dNorm[2] }
+
+// inPlace returns the memory of a gradient: own, or where there is none the memory of the values themselves.
+func inPlace(own, values []float32) []float32 {
+	if own != nil {
+		return own
+	}
+	return values
 }
 
 // row returns the worker's scratch row i (0 or 1) of n values.

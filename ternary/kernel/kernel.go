@@ -64,7 +64,8 @@ type Set struct {
 	// before, and after the call the state behind the last token. states[t·D+c] receives s.
 	Recurrence func(states, state, i, z, bound, mask []float32, T, D, c0, c1 int)
 	// RecurrenceBackward: from ds = ∂L/∂s of one sequence to di and dz, and dbound += ∂L/∂bound (nil bound: none), for
-	// channels [c0, c1). before [D] is the state before the first token; it gets no gradient. Source: spec §4.
+	// channels [c0, c1). before [D] is the state before the first token; it gets no gradient. di may be i, and dz z. Source:
+	// spec §4.
 	RecurrenceBackward func(di, dz, dbound, ds, states, before, i, z, bound, mask []float32, T, D, c0, c1 int)
 	// OutputGate: dst = ((g·r)∘gain)∘silu(s), r returned as in RMSNorm, for one token.
 	OutputGate func(dst, g, s, gain []float32, eps float32) (r float32)
@@ -72,7 +73,7 @@ type Set struct {
 	OutputGateBackward func(dg, ds, dgain, da, g, s, gain []float32, r float32)
 	// SwiGLU: dst = silu(p)∘q.
 	SwiGLU func(dst, p, q []float32)
-	// SwiGLUBackward: dp = dz∘q∘silu'(p), dq = dz∘silu(p).
+	// SwiGLUBackward: dp = dz∘q∘silu'(p), dq = dz∘silu(p). dp may be p, and dq q.
 	SwiGLUBackward func(dp, dq, dz, p, q []float32)
 	// Add: dst = a + b. dst may be either.
 	Add func(dst, a, b []float32)

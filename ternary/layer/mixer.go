@@ -19,8 +19,16 @@ type MixerBuffers struct {
 	Out                            []float32 // [N, d]: the output projection, before the residual; scratch
 	// A is kept in the unfused mode only: the gated state [N, D].
 	A []float32
+	// Shared says that other layers' buffers have the memory of CodesI, CodesF and CodesG too: Requantize makes them again.
+	Shared bool
 
 	job mixerJob
+}
+
+// ShareCodes lets b use the memory of other's codes of the block's input, which are cheaper to make again than to keep.
+func (b *MixerBuffers) ShareCodes(other *MixerBuffers) {
+	b.CodesI, b.CodesF, b.CodesG = other.CodesI, other.CodesF, other.CodesG
+	b.Shared, other.Shared = true, true
 }
 
 // NewMixerBuffers makes buffers for n tokens. scratch is [n, d], for Out. With floats, the unfused mode's memory too.
@@ -55,6 +63,13 @@ func (m *TokenMixer) Forward(e *Env, dst, h []float32, B, T int, state, mask []f
 	e.Pool.Run(Blocks(N, TokenBlock), j.gate)
 	e.MatMul(buf.Out, m.O.W, &buf.CodesO, N)
 	e.Add(dst[:N*d], h[:N*d], buf.Out[:N*d])
+}
+
+// Requantize makes the codes of h [N, d] again, where other layers have overwritten them since Forward.
+func (m *TokenMixer) Requantize(e *Env, h []float32, N int, buf *MixerBuffers) {
+	j := &buf.job
+	j.env, j.m, j.buf, j.h, j.n = e, m, buf, h, N
+	e.Pool.Run(Blocks(N, TokenBlock), j.quantize)
 }
 
 // mixerJob holds the arguments of the forward pass in flight, so that no closure is made for it.

@@ -94,12 +94,12 @@ func recur512(states *float32, prev *float32, i *float32, z *float32, bound *flo
 //go:noescape
 func recur256(states *float32, prev *float32, i *float32, z *float32, bound *float32, mask *float32, maskStep int, T int, D int, n int)
 
-// recurBack512: generic.RecurrenceBackward of n ≤ 256 neighbouring channels, last token first: the pointers are those of the last token's row, prev that of the state before it. work is [3][256]: what the later token carries over, the bound's gradient, the bound. Needs AVX-512 F and DQ, BMI2.
+// recurBack512: generic.RecurrenceBackward of n ≤ 256 neighbouring channels, last token first: the pointers are those of the last token's row, prev that of the state before it. work is [3][256]: what the later token carries over, the bound's gradient, the bound. di may be i, and dz z. Needs AVX-512 F and DQ, BMI2.
 //
 //go:noescape
 func recurBack512(di *float32, dz *float32, ds *float32, prev *float32, i *float32, z *float32, work *float32, mask *float32, maskStep int, T int, D int, n int)
 
-// recurBack256: generic.RecurrenceBackward of n ≤ 256 neighbouring channels, last token first: the pointers are those of the last token's row, prev that of the state before it. work is [3][256]: what the later token carries over, the bound's gradient, the bound. Needs AVX2.
+// recurBack256: generic.RecurrenceBackward of n ≤ 256 neighbouring channels, last token first: the pointers are those of the last token's row, prev that of the state before it. work is [3][256]: what the later token carries over, the bound's gradient, the bound. di may be i, and dz z. Needs AVX2.
 //
 //go:noescape
 func recurBack256(di *float32, dz *float32, ds *float32, prev *float32, i *float32, z *float32, work *float32, mask *float32, maskStep int, T int, D int, n int)
@@ -134,12 +134,12 @@ func swiGLU512(dst *float32, p *float32, q *float32, n int)
 //go:noescape
 func swiGLU256(dst *float32, p *float32, q *float32, n int)
 
-// swiGLUBack512: generic.SwiGLUBackward. Needs AVX-512 F and DQ, BMI2.
+// swiGLUBack512: generic.SwiGLUBackward. dp may be p, and dq q. Needs AVX-512 F and DQ, BMI2.
 //
 //go:noescape
 func swiGLUBack512(dp *float32, dq *float32, dz *float32, p *float32, q *float32, n int)
 
-// swiGLUBack256: generic.SwiGLUBackward. Needs AVX2.
+// swiGLUBack256: generic.SwiGLUBackward. dp may be p, and dq q. Needs AVX2.
 //
 //go:noescape
 func swiGLUBack256(dp *float32, dq *float32, dz *float32, p *float32, q *float32, n int)

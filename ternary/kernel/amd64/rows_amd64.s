@@ -3384,44 +3384,44 @@ TEXT ·swiGLUBack512(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS     (BX)(R8*1), Z13
 	VMOVUPS     (DX)(R8*1), Z14
-	VORPS       Z12, Z13, Z15
-	VMULPS      Z1, Z15, Z16
-	VADDPS      Z2, Z16, Z16
-	VSUBPS      Z2, Z16, Z16
-	VMULPS      Z3, Z16, Z19
-	VSUBPS      Z19, Z15, Z19
-	VMULPS      Z4, Z16, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z15, K1
-	VSCALEFPS.Z Z16, Z19, K1, Z15
-	VADDPS      Z0, Z15, Z16
-	VDIVPS      Z16, Z0, Z16
+	VMOVUPS     (SI)(R8*1), Z15
+	VORPS       Z12, Z13, Z16
+	VMULPS      Z1, Z16, Z17
+	VADDPS      Z2, Z17, Z17
+	VSUBPS      Z2, Z17, Z17
+	VMULPS      Z3, Z17, Z20
+	VSUBPS      Z20, Z16, Z20
+	VMULPS      Z4, Z17, Z21
+	VSUBPS      Z21, Z20, Z20
+	VMULPS      Z5, Z20, Z21
+	VADDPS      Z6, Z21, Z21
+	VMULPS      Z20, Z21, Z21
+	VADDPS      Z7, Z21, Z21
+	VMULPS      Z20, Z21, Z21
+	VADDPS      Z8, Z21, Z21
+	VMULPS      Z20, Z21, Z21
+	VADDPS      Z9, Z21, Z21
+	VMULPS      Z20, Z21, Z21
+	VADDPS      Z10, Z21, Z21
+	VMULPS      Z20, Z20, Z22
+	VMULPS      Z22, Z21, Z21
+	VADDPS      Z20, Z21, Z20
+	VADDPS      Z0, Z20, Z20
+	VCMPPS      $0x15, Z11, Z16, K1
+	VSCALEFPS.Z Z17, Z20, K1, Z16
+	VADDPS      Z0, Z16, Z17
+	VDIVPS      Z17, Z0, Z17
 	VPMOVD2M    Z13, K1
-	VBLENDMPS   Z15, Z0, K1, Z17
-	VMULPS      Z16, Z17, Z15
-	VMULPS      Z15, Z13, Z16
-	VMULPS      Z16, Z14, Z16
-	VMOVUPS     Z16, (CX)(R8*1)
-	VMOVUPS     (SI)(R8*1), Z16
-	VMULPS      Z16, Z14, Z14
-	VSUBPS      Z15, Z0, Z16
-	VMULPS      Z16, Z13, Z13
+	VBLENDMPS   Z16, Z0, K1, Z18
+	VMULPS      Z17, Z18, Z16
+	VMULPS      Z16, Z13, Z17
+	VMULPS      Z17, Z14, Z17
+	VMOVUPS     Z17, (CX)(R8*1)
+	VMULPS      Z15, Z14, Z14
+	VSUBPS      Z16, Z0, Z15
+	VMULPS      Z15, Z13, Z13
 	VADDPS      Z0, Z13, Z13
-	VMULPS      Z13, Z15, Z13
+	VMULPS      Z13, Z16, Z13
 	VMULPS      Z13, Z14, Z13
 	VMOVUPS     Z13, (AX)(R8*1)
 	ADDQ        $0x00000040, R8
@@ -3436,6 +3436,7 @@ test2:
 	KMOVW       R9, K1
 	VMOVUPS.Z   (BX)(R8*1), K1, Z13
 	VMOVUPS.Z   (DX)(R8*1), K1, Z14
+	VMOVUPS.Z   (SI)(R8*1), K1, Z15
 	VORPS       Z12, Z13, Z12
 	VMULPS      Z1, Z12, Z1
 	VADDPS      Z2, Z1, Z1
@@ -3463,13 +3464,12 @@ test2:
 	VADDPS      Z0, Z1, Z2
 	VDIVPS      Z2, Z0, Z2
 	VPMOVD2M    Z13, K2
-	VBLENDMPS   Z1, Z0, K2, Z18
-	VMULPS      Z2, Z18, Z1
+	VBLENDMPS   Z1, Z0, K2, Z19
+	VMULPS      Z2, Z19, Z1
 	VMULPS      Z1, Z13, Z2
 	VMULPS      Z2, Z14, Z2
 	VMOVUPS     Z2, K1, (CX)(R8*1)
-	VMOVUPS.Z   (SI)(R8*1), K1, Z2
-	VMULPS      Z2, Z14, Z2
+	VMULPS      Z15, Z14, Z2
 	VSUBPS      Z1, Z0, Z3
 	VMULPS      Z3, Z13, Z3
 	VADDPS      Z0, Z3, Z0
@@ -3500,46 +3500,46 @@ TEXT ·swiGLUBack256(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS   (BX)(R8*1), Y1
 	VMOVUPS   (DX)(R8*1), Y2
-	VORPS     rowConstants<>+544(SB), Y1, Y3
-	VMULPS    rowConstants<>+0(SB), Y3, Y4
-	VADDPS    rowConstants<>+32(SB), Y4, Y4
-	VSUBPS    rowConstants<>+32(SB), Y4, Y5
-	VMULPS    rowConstants<>+64(SB), Y5, Y6
-	VSUBPS    Y6, Y3, Y6
-	VMULPS    rowConstants<>+96(SB), Y5, Y5
-	VSUBPS    Y5, Y6, Y5
-	VMULPS    rowConstants<>+128(SB), Y5, Y6
-	VADDPS    rowConstants<>+160(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+192(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+224(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+256(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+288(SB), Y6, Y6
-	VMULPS    Y5, Y5, Y7
-	VMULPS    Y7, Y6, Y6
-	VADDPS    Y5, Y6, Y5
-	VADDPS    Y0, Y5, Y5
-	VPSLLD    $0x17, Y4, Y4
-	VPADDD    Y0, Y4, Y4
-	VMULPS    Y4, Y5, Y4
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y3, Y3
-	VANDPS    Y3, Y4, Y3
-	VADDPS    Y0, Y3, Y4
-	VDIVPS    Y4, Y0, Y4
-	VBLENDVPS Y1, Y3, Y0, Y3
-	VMULPS    Y4, Y3, Y3
-	VMULPS    Y3, Y1, Y4
-	VMULPS    Y4, Y2, Y4
-	VMOVUPS   Y4, (CX)(R8*1)
-	VMOVUPS   (SI)(R8*1), Y4
-	VMULPS    Y4, Y2, Y2
-	VSUBPS    Y3, Y0, Y4
-	VMULPS    Y4, Y1, Y1
+	VMOVUPS   (SI)(R8*1), Y3
+	VORPS     rowConstants<>+544(SB), Y1, Y4
+	VMULPS    rowConstants<>+0(SB), Y4, Y5
+	VADDPS    rowConstants<>+32(SB), Y5, Y5
+	VSUBPS    rowConstants<>+32(SB), Y5, Y6
+	VMULPS    rowConstants<>+64(SB), Y6, Y7
+	VSUBPS    Y7, Y4, Y7
+	VMULPS    rowConstants<>+96(SB), Y6, Y6
+	VSUBPS    Y6, Y7, Y6
+	VMULPS    rowConstants<>+128(SB), Y6, Y7
+	VADDPS    rowConstants<>+160(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+192(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+224(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+256(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+288(SB), Y7, Y7
+	VMULPS    Y6, Y6, Y8
+	VMULPS    Y8, Y7, Y7
+	VADDPS    Y6, Y7, Y6
+	VADDPS    Y0, Y6, Y6
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y0, Y5, Y5
+	VMULPS    Y5, Y6, Y5
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS    Y4, Y5, Y4
+	VADDPS    Y0, Y4, Y5
+	VDIVPS    Y5, Y0, Y5
+	VBLENDVPS Y1, Y4, Y0, Y4
+	VMULPS    Y5, Y4, Y4
+	VMULPS    Y4, Y1, Y5
+	VMULPS    Y5, Y2, Y5
+	VMOVUPS   Y5, (CX)(R8*1)
+	VMULPS    Y3, Y2, Y2
+	VSUBPS    Y4, Y0, Y3
+	VMULPS    Y3, Y1, Y1
 	VADDPS    Y0, Y1, Y1
-	VMULPS    Y1, Y3, Y1
+	VMULPS    Y1, Y4, Y1
 	VMULPS    Y1, Y2, Y1
 	VMOVUPS   Y1, (AX)(R8*1)
 	ADDQ      $0x00000020, R8
@@ -3558,46 +3558,46 @@ test2:
 	VMOVUPS    (DI), Y1
 	VMASKMOVPS (BX)(R8*1), Y1, Y2
 	VMASKMOVPS (DX)(R8*1), Y1, Y3
-	VORPS      rowConstants<>+544(SB), Y2, Y4
-	VMULPS     rowConstants<>+0(SB), Y4, Y5
-	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y6
-	VMULPS     rowConstants<>+64(SB), Y6, Y7
-	VSUBPS     Y7, Y4, Y7
-	VMULPS     rowConstants<>+96(SB), Y6, Y6
-	VSUBPS     Y6, Y7, Y6
-	VMULPS     rowConstants<>+128(SB), Y6, Y7
-	VADDPS     rowConstants<>+160(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+192(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+224(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+256(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+288(SB), Y7, Y7
-	VMULPS     Y6, Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VADDPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y6
-	VPSLLD     $0x17, Y5, Y5
-	VPADDD     Y0, Y5, Y5
-	VMULPS     Y5, Y6, Y5
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS     Y4, Y5, Y4
-	VADDPS     Y0, Y4, Y5
-	VDIVPS     Y5, Y0, Y5
-	VBLENDVPS  Y2, Y4, Y0, Y4
-	VMULPS     Y5, Y4, Y4
-	VMULPS     Y4, Y2, Y5
-	VMULPS     Y5, Y3, Y5
-	VMASKMOVPS Y5, Y1, (CX)(R8*1)
-	VMASKMOVPS (SI)(R8*1), Y1, Y5
-	VMULPS     Y5, Y3, Y3
-	VSUBPS     Y4, Y0, Y5
-	VMULPS     Y5, Y2, Y2
+	VMASKMOVPS (SI)(R8*1), Y1, Y4
+	VORPS      rowConstants<>+544(SB), Y2, Y5
+	VMULPS     rowConstants<>+0(SB), Y5, Y6
+	VADDPS     rowConstants<>+32(SB), Y6, Y6
+	VSUBPS     rowConstants<>+32(SB), Y6, Y7
+	VMULPS     rowConstants<>+64(SB), Y7, Y8
+	VSUBPS     Y8, Y5, Y8
+	VMULPS     rowConstants<>+96(SB), Y7, Y7
+	VSUBPS     Y7, Y8, Y7
+	VMULPS     rowConstants<>+128(SB), Y7, Y8
+	VADDPS     rowConstants<>+160(SB), Y8, Y8
+	VMULPS     Y7, Y8, Y8
+	VADDPS     rowConstants<>+192(SB), Y8, Y8
+	VMULPS     Y7, Y8, Y8
+	VADDPS     rowConstants<>+224(SB), Y8, Y8
+	VMULPS     Y7, Y8, Y8
+	VADDPS     rowConstants<>+256(SB), Y8, Y8
+	VMULPS     Y7, Y8, Y8
+	VADDPS     rowConstants<>+288(SB), Y8, Y8
+	VMULPS     Y7, Y7, Y9
+	VMULPS     Y9, Y8, Y8
+	VADDPS     Y7, Y8, Y7
+	VADDPS     Y0, Y7, Y7
+	VPSLLD     $0x17, Y6, Y6
+	VPADDD     Y0, Y6, Y6
+	VMULPS     Y6, Y7, Y6
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y5, Y5
+	VANDPS     Y5, Y6, Y5
+	VADDPS     Y0, Y5, Y6
+	VDIVPS     Y6, Y0, Y6
+	VBLENDVPS  Y2, Y5, Y0, Y5
+	VMULPS     Y6, Y5, Y5
+	VMULPS     Y5, Y2, Y6
+	VMULPS     Y6, Y3, Y6
+	VMASKMOVPS Y6, Y1, (CX)(R8*1)
+	VMULPS     Y4, Y3, Y3
+	VSUBPS     Y5, Y0, Y4
+	VMULPS     Y4, Y2, Y2
 	VADDPS     Y0, Y2, Y0
-	VMULPS     Y0, Y4, Y0
+	VMULPS     Y0, Y5, Y0
 	VMULPS     Y0, Y3, Y0
 	VMASKMOVPS Y0, Y1, (AX)(R8*1)
 

@@ -146,6 +146,20 @@ func recurrence(t *testing.T, set *kernel.Set) {
 		di.check(t, "RecurrenceBackward's di, %s", what)
 		dz.check(t, "RecurrenceBackward's dz, %s", what)
 		dbound.check(t, "RecurrenceBackward's dbound, %s", what)
+		inI, inZ := newOut(rng, len(i)), newOut(rng, len(z))
+		for _, o := range []struct {
+			out            out
+			values, result []float32
+		}{{inI, i, di.want}, {inZ, z, dz.want}} {
+			copy(o.out.got, o.values)
+			copy(o.out.want, o.values)
+			for t := range T {
+				copy(o.out.want[t*D+c0:t*D+c1], o.result[t*D+c0:])
+			}
+		}
+		set.RecurrenceBackward(inI.got, inZ.got, gotBound, ds, states.want, before, inI.got, inZ.got, bound, mask, T, D, c0, c1)
+		inI.check(t, "RecurrenceBackward's di in place, %s", what)
+		inZ.check(t, "RecurrenceBackward's dz in place, %s", what)
 	}
 }
 
@@ -182,6 +196,11 @@ func gates(t *testing.T, set *kernel.Set) {
 			refSwiGLUBackward(dp.want, dq.want, up, s, g)
 			dp.check(t, "SwiGLUBackward's dp, row of %d", n)
 			dq.check(t, "SwiGLUBackward's dq, row of %d", n)
+			copy(dp.got, s)
+			copy(dq.got, g)
+			set.SwiGLUBackward(dp.got, dq.got, up, dp.got, dq.got)
+			dp.check(t, "SwiGLUBackward's dp in place, row of %d", n)
+			dq.check(t, "SwiGLUBackward's dq in place, row of %d", n)
 
 			sum := newOut(rng, n)
 			for j := range g {

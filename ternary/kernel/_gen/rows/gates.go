@@ -17,7 +17,7 @@ func gateRoutines() []routine {
 			"recurBack", "di, dz, ds, prev, i, z, work, mask *float32, maskStep, T, D, n int", "",
 			"generic.RecurrenceBackward of n ≤ 256 neighbouring channels, last token first: the pointers are those of the " +
 				"last token's row, prev that of the state before it. work is [3][256]: what the later token carries over, the " +
-				"bound's gradient, the bound.",
+				"bound's gradient, the bound. di may be i, and dz z.",
 			recurBack,
 		},
 		{
@@ -62,15 +62,15 @@ func gateRoutines() []routine {
 			},
 		},
 		{
-			"swiGLUBack", "dp, dq, dz, p, q *float32, n int", "", "generic.SwiGLUBackward.",
+			"swiGLUBack", "dp, dq, dz, p, q *float32, n int", "", "generic.SwiGLUBackward. dp may be p, and dq q.",
 			func(k *kern) {
 				k.holdExp(false)
 				p := ptrs("dp", "dq", "dz", "p", "q")
 				k.each(ptr("n"), func(where at) {
-					v, d := k.load(p[3], where), k.load(p[2], where)
+					v, d, q := k.load(p[3], where), k.load(p[2], where), k.load(p[4], where)
 					sig := k.sigmoid(v)
 					k.store(k.mul(d, k.mul(v, sig)), p[1], where)
-					k.store(k.mul(k.mul(d, k.load(p[4], where)), k.slope(v, sig)), p[0], where)
+					k.store(k.mul(k.mul(d, q), k.slope(v, sig)), p[0], where)
 				})
 			},
 		},
