@@ -46,10 +46,10 @@ func nextTokens(ids []int32, B int) (labels []int32, count int) {
 	return labels, count
 }
 
-func matmulfreeModels(t *testing.T) []string {
+func goldenModels(t *testing.T) []string {
 	t.Helper()
-	names := goldentest.Names("model_matmulfree")
-	if len(names) < 4 {
+	names := goldentest.Names("model_")
+	if len(names) < 8 {
 		t.Fatalf("goldens of whole models: %v", names)
 	}
 	return names
@@ -58,7 +58,7 @@ func matmulfreeModels(t *testing.T) []string {
 // TestModelGoldens checks logits, loss, hidden states and every gradient of whole models, in both modes, with the
 // training graph and the evaluation graph.
 func TestModelGoldens(t *testing.T) {
-	for _, name := range matmulfreeModels(t) {
+	for _, name := range goldenModels(t) {
 		for _, unfused := range []bool{false, true} {
 			t.Run(name+map[bool]string{false: "/fused", true: "/unfused"}[unfused], func(t *testing.T) {
 				g := goldentest.Load(t, name)

@@ -49,14 +49,14 @@ type Session struct {
 	weights   *spec.Weights // nil for a model that exists only as codes
 	grads     *spec.Weights
 	packed    *pack.Model
-	layers    *layer.MatMulFree
+	layers    *layer.Model
 	env       *layer.Env
 	quantiser *op.Quantiser
 	linears   map[string]*op.Linear
 
 	training   map[[2]int]*program
 	evaluation map[[2]int]*program
-	boundsOf   uint64 // generation of the weights that the lower bounds were computed from
+	derivedOf  uint64 // generation of the weights that layer.Model.Update last saw
 }
 
 // program is one compiled graph.
@@ -103,7 +103,7 @@ func NewForward(p *pack.Model, o Options) *Session {
 
 func newSession(p *pack.Model, o Options) *Session {
 	return &Session{
-		options: o, packed: p, layers: layer.NewMatMulFree(p), env: layer.NewEnv(o.Set, o.Pool, p.Config),
+		options: o, packed: p, layers: layer.New(p), env: layer.NewEnv(o.Set, o.Pool, p.Config),
 		linears: map[string]*op.Linear{}, training: map[[2]int]*program{}, evaluation: map[[2]int]*program{},
 	}
 }
@@ -201,6 +201,11 @@ func (s *Session) program(programs map[[2]int]*program, training bool, ids []int
 	if p := programs[shape]; p != nil {
 		return p, nil
 	}
+	for _, p := range s.layers.Parts {
+		if err := layer.Check(p, p.NewState(B), &layer.Batch{B: B, T: shape[1]}); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInput, err)
+		}
+	}
 	p, err := s.compile(shape[0], shape[1], training)
 	if err != nil {
 		return nil, err
@@ -213,7 +218,7 @@ func (s *Session) compile(B, T int, training bool) (*program, error) {
 	w := op.NewWorkspace(s.env, s.quantiser, s.packed.Config, B, T, training, s.options.Unfused)
 	w.IntegerGradients = s.options.WeightGradient == Int16
 	b := &binder{session: s, graph: G.NewGraph(), training: training}
-	loss, err := model.MatMulFree(w, s.layers, b)
+	loss, err := model.Build(w, s.layers, b)
 	if err != nil {
 		return nil, fmt.Errorf("building the graph: %w", err)
 	}
@@ -245,9 +250,9 @@ func (s *Session) execute(p *program, ids []int32, starts []bool, scale float64)
 	if starts != nil && len(starts) != len(ids) {
 		return fmt.Errorf("%w: %d document marks for %d ids", ErrInput, len(starts), len(ids))
 	}
-	if s.boundsOf != s.quantiser.Generation {
-		s.layers.UpdateBounds()
-		s.boundsOf = s.quantiser.Generation
+	if s.derivedOf != s.quantiser.Generation {
+		s.layers.Update()
+		s.derivedOf = s.quantiser.Generation
 	}
 	copy(p.work.IDs, ids)
 	p.work.Starts = starts // read until the run ends, and not kept

@@ -158,7 +158,13 @@ func (c *Config) Validate() error {
 	v.data(&c.Data)
 	v.train(&c.Train)
 	v.sample(&c.Sample)
-	return errors.Join(append([]error{model.Validate()}, v.faults...)...)
+	invalid := model.Validate()
+	if invalid == nil {
+		if most := model.MaxPositions(); most > 0 && c.Data.SeqLen > most {
+			v.bad("data.seq_len", "raise model.max_position_embeddings, or cut shorter sequences", "is %d, the model looks back on at most %d", c.Data.SeqLen, most)
+		}
+	}
+	return errors.Join(append([]error{invalid}, v.faults...)...)
 }
 
 // validator collects faults.

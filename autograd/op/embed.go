@@ -12,7 +12,7 @@ const embedChannels = 64
 
 type embed struct {
 	w     *Workspace
-	model *layer.MatMulFree
+	model *layer.Model
 	out   []float32
 	grad  []float32
 	dh    []float32
@@ -20,10 +20,10 @@ type embed struct {
 }
 
 // Embed adds the look-up h [N, d] = E[ids]; out [N, d] is its memory.
-func Embed(w *Workspace, m *layer.MatMulFree, table Weight, out []float32) (*G.Node, error) {
+func Embed(w *Workspace, m *layer.Model, table Weight, out []float32) (*G.Node, error) {
 	e := &embed{w: w, model: m, out: out, grad: table.Grad}
 	e.run = e.block
-	p := &part{name: "embeddings", out: Dense(out, w.N, w.Config.HiddenSize), forward: e.forward, weights: []Weight{table}}
+	p := &part{name: layer.TapEmbeddings, out: Dense(out, w.N, w.Config.HiddenSize), forward: e.forward, weights: []Weight{table}}
 	if w.Training {
 		p.backward = e.backward
 	}
@@ -32,7 +32,7 @@ func Embed(w *Workspace, m *layer.MatMulFree, table Weight, out []float32) (*G.N
 
 func (e *embed) forward([]G.Value) error {
 	e.model.Embed(e.out, e.w.IDs)
-	e.w.tap("embeddings", -1, e.out)
+	e.w.tap(layer.TapEmbeddings, -1, e.out)
 	return nil
 }
 

@@ -8,9 +8,9 @@ import (
 
 // HeadWeights names the graph inputs of the head, and its ternary tensor.
 type HeadWeights struct {
-	Norm, NormOut Weight
-	WOut          Weight
-	Out           *Linear
+	Norm, WOut Weight
+	NormOut    *Weight // nil where the head has no norm beside the final one
+	Out        *Linear // nil for a full-precision head
 }
 
 // logitsInMemory bounds the logits that exist at a time, in values: tokens are taken in chunks, and the backward pass
@@ -48,17 +48,23 @@ func Loss(w *Workspace, m *layer.Head, p HeadWeights, h *G.Node) (*G.Node, error
 	}
 	x.logits = make([]float32, x.chunk*V)
 	x.lossBlock, x.gradBlock, x.normBlock = x.lossTokens, x.gradTokens, x.normBackward
-	n := &part{name: "loss", out: x.loss, forward: x.forward, weights: []Weight{p.Norm, p.WOut, p.NormOut}}
+	n := &part{name: "loss", out: x.loss, forward: x.forward, weights: []Weight{p.Norm, p.WOut}}
+	if p.NormOut != nil {
+		n.weights = append(n.weights, *p.NormOut)
+	}
 	if w.Training {
 		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
+		w.reserveGains(2 * w.Config.HiddenSize)
 	}
 	return n.node(h)
 }
 
 func (x *head) forward(in []G.Value) error {
 	w, V := x.w, x.w.Config.VocabSize
-	if err := w.Quantiser.Refresh(x.p.Out); err != nil {
-		return err
+	if x.p.Out != nil {
+		if err := w.Quantiser.Refresh(x.p.Out); err != nil {
+			return err
+		}
 	}
 	x.m.Quantize(w.Env, floats(in[0]), w.N, x.buf)
 	for x.t0 = 0; x.t0 < w.N; x.t0 += x.chunk {
@@ -105,10 +111,17 @@ func (x *head) backward(in []G.Value) error {
 			x.m.Logits(w.Env, x.logits, x.t0, x.n, x.buf)
 		}
 		w.Env.Pool.Run(layer.Blocks(x.n, layer.TokenBlock), x.gradBlock)
-		x.p.Out.backward(w, w.scratch.dNorm[0][x.t0*d:], x.logits[:x.n*V], &x.buf.Codes, x.t0, x.n)
+		if x.p.Out != nil {
+			x.p.Out.backward(w, w.scratch.dNorm[0][x.t0*d:], x.logits[:x.n*V], &x.buf.Codes, x.t0, x.n)
+		} else {
+			w.Env.DenseOuter(x.p.WOut.Grad, x.logits, x.buf.Normed.X[x.t0*d:], V, d, x.n)
+			w.Env.DenseTransposed(w.scratch.dNorm[0][x.t0*d:], x.m.Dense, x.logits, V, d, x.n)
+		}
 	}
 	w.Env.Pool.Run(layer.Blocks(w.N, layer.TokenBlock), x.normBlock)
-	w.addGain(x.p.NormOut.Grad, 2*d, 0)
+	if x.p.NormOut != nil {
+		w.addGain(x.p.NormOut.Grad, 2*d, 0)
+	}
 	w.addGain(x.p.Norm.Grad, 2*d, d)
 	return nil
 }
@@ -131,10 +144,18 @@ func (x *head) normBackward(worker, b int) {
 	w, set := x.w, x.w.Env.Set
 	d := w.Config.HiddenSize
 	dOut, dNorm := w.partialGain(b, 2*d, 0, d), w.partialGain(b, 2*d, d, d)
+	inv := x.buf.Normed.Inv
+	if x.m.Single {
+		inv = x.buf.Codes.Inv
+	}
 	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
-		n, dx := x.m.Norm.Again(set, w.row(worker, 0, d), &x.buf.Normed, x.h, t), w.row(worker, 1, d)
-		set.RMSNormBackward(dx, dOut, w.scratch.dNorm[0][t*d:][:d], n, x.m.Out.Gain, x.buf.Codes.Inv[t], false)
-		set.RMSNormBackward(w.scratch.dh[t*d:][:d], dNorm, dx, x.h[t*d:][:d], x.m.Norm.Gain, x.buf.Normed.Inv[t], false)
+		dx := w.scratch.dNorm[0][t*d:][:d]
+		if x.p.NormOut != nil {
+			n, inner := x.m.Norm.Again(set, w.row(worker, 0, d), &x.buf.Normed, x.h, t), w.row(worker, 1, d)
+			set.RMSNormBackward(inner, dOut, dx, n, x.m.Out.Gain, x.buf.Codes.Inv[t], false)
+			dx = inner
+		}
+		set.RMSNormBackward(w.scratch.dh[t*d:][:d], dNorm, dx, x.h[t*d:][:d], x.m.Norm.Gain, inv[t], false)
 	}
 }
 

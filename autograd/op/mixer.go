@@ -17,7 +17,6 @@ type MixerWeights struct {
 type mixer struct {
 	w     *Workspace
 	m     *layer.TokenMixer
-	model *layer.MatMulFree
 	l     int
 	p     MixerWeights
 	buf   *layer.MixerBuffers
@@ -30,14 +29,14 @@ type mixer struct {
 }
 
 // TokenMixer adds the first half of layer l: h + o_proj(RMS(g)∘silu(s)). buf and out [N, d] are its memory.
-func TokenMixer(w *Workspace, model *layer.MatMulFree, l int, p MixerWeights, h *G.Node, buf *layer.MixerBuffers, out []float32) (*G.Node, error) {
+func TokenMixer(w *Workspace, m *layer.TokenMixer, l int, p MixerWeights, h *G.Node, buf *layer.MixerBuffers, out []float32) (*G.Node, error) {
 	x := &mixer{
-		w: w, m: &model.Mixers[l], model: model, l: l, p: p, buf: buf, out: out,
+		w: w, m: m, l: l, p: p, buf: buf, out: out,
 		state: make([]float32, w.B*w.Config.RecurrenceWidth()),
 	}
 	x.gateBack, x.recurBack, x.normBack = x.gateBackward, x.recurBackward, x.normBackward
 	n := &part{
-		name: layer.TapName("attn", l), out: Dense(out, w.N, w.Config.HiddenSize), forward: x.forward,
+		name: layer.TapName(m.Name(), l), out: Dense(out, w.N, w.Config.HiddenSize), forward: x.forward,
 		weights: []Weight{p.Norm, p.WI, p.NormI, p.WF, p.NormF, p.WG, p.NormG, p.GateNorm, p.WO, p.NormO},
 	}
 	if p.Bounds != nil {
@@ -45,8 +44,27 @@ func TokenMixer(w *Workspace, model *layer.MatMulFree, l int, p MixerWeights, h 
 	}
 	if w.Training {
 		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
+		w.mixerScratch()
 	}
 	return n.node(h)
+}
+
+// mixerScratch makes the backward pass's memory of this kind of part.
+func (w *Workspace) mixerScratch() {
+	s, d, D := &w.scratch, w.Config.HiddenSize, w.Config.RecurrenceWidth()
+	w.reserveGains(max(4*d, 2*D))
+	if s.dG != nil {
+		return
+	}
+	floats := func(n int) []float32 { return make([]float32, n) }
+	if D > d {
+		s.dS = floats(w.N * D)
+		s.dNorm[1] = s.dS
+	}
+	s.dG, s.dBound, s.zero = floats(w.N*D), floats(w.B*D), floats(w.B*D)
+	if w.Unfused {
+		s.dI, s.dZ = floats(w.N*D), floats(w.N*D)
+	}
 }
 
 func (x *mixer) forward(in []G.Value) error {
@@ -57,7 +75,7 @@ func (x *mixer) forward(in []G.Value) error {
 	}
 	clear(x.state)
 	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.B, x.w.T, x.state, nil, x.w.Starts, x.buf)
-	x.w.tap("attn", x.l, x.out)
+	x.w.tap(x.m.Name(), x.l, x.out)
 	return nil
 }
 
@@ -147,7 +165,7 @@ func (x *mixer) boundsBackward() {
 			if j >= 1 && j <= x.l {
 				share = float32(dlb * (1 - lb))
 			}
-			x.p.Bounds.Grad[j*d+c] += float32(x.model.Probabilities[j*d+c] * share)
+			x.p.Bounds.Grad[j*d+c] += float32(x.m.Probabilities[j*d+c] * share)
 		}
 	}
 }

@@ -32,11 +32,15 @@ func ChannelMixer(w *Workspace, m *layer.ChannelMixer, l int, p MLPWeights, h *G
 	x := &mlp{w: w, m: m, l: l, p: p, buf: buf, out: out}
 	x.activateBack, x.normBack = x.activateBackward, x.normBackward
 	n := &part{
-		name: layer.TapName("mlp", l), out: Dense(out, w.N, w.Config.HiddenSize), forward: x.forward,
+		name: layer.TapName(m.Name(), l), out: Dense(out, w.N, w.Config.HiddenSize), forward: x.forward,
 		weights: []Weight{p.Norm, p.WGate, p.NormGate, p.WDown, p.NormDown},
 	}
 	if w.Training {
 		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
+		w.reserveGains(max(w.Config.MLPWidth(), 2*w.Config.HiddenSize))
+		if w.Unfused && w.scratch.dPQ == nil {
+			w.scratch.dPQ = make([]float32, w.N*2*w.Config.MLPWidth())
+		}
 	}
 	return n.node(h)
 }
@@ -51,7 +55,7 @@ func (x *mlp) forward(in []G.Value) error {
 		}
 	}
 	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.N, x.buf)
-	x.w.tap("mlp", x.l, x.out)
+	x.w.tap(x.m.Name(), x.l, x.out)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package op
 
 import (
 	"errors"
+	"fmt"
 
 	"mmfree/ternary/layer"
 	"mmfree/ternary/spec"
@@ -34,48 +35,79 @@ type Workspace struct {
 	scratch backwardScratch
 	gains   gainJob
 	outer   outerJob
+
+	sizes map[string]int       // what the parts reserved
+	named map[string][]float32 // made when first asked for
 }
 
 // backwardScratch is shared by all parts: each uses it up before the next runs.
 type backwardScratch struct {
-	dNorm  [3][]float32 // [N, d]: dX̃ of up to three projections; the first two lie in dWide and dS, used up by then
-	dWide  []float32    // [N, max(D, I)]: dX̃ of a projection back to d
-	dG, dS []float32    // [N, D]
-	dI, dZ []float32    // [N, D], in the unfused mode; else they replace the values that they are gradients of
-	dPQ    []float32    // [N, 2I], as dI
-	dBound []float32    // [B, D]
-	rows   [][]float32  // two rows of the widest layer per worker
-	gains  []float32    // partial gradients of gains, per block of tokens
-	dh     []float32    // [N, d]: gradient of the residual stream
-	zero   []float32    // [B, D] of zeros: the state before the first token
+	dNorm      [3][]float32 // [N, d]: dX̃ of up to three projections; the first two lie in dWide and dS, used up by then
+	dWide      []float32    // [N, widest row of a layer]: dX̃ of a projection back to d
+	dS         []float32    // [N, d], or [N, D] of TokenMixers that are wider
+	dG         []float32    // [N, D], of TokenMixers
+	dI, dZ     []float32    // [N, D], in the unfused mode; else they replace the values that they are gradients of
+	dPQ        []float32    // [N, 2I] of ChannelMixers, as dI
+	dBound     []float32    // [B, D], of TokenMixers
+	rows       [][]float32  // two rows of the widest layer per worker
+	gains      []float32    // partial gradients of gains, per block of tokens
+	gainStride int          // floats of a block that the parts reserved
+	dh         []float32    // [N, d]: gradient of the residual stream
+	zero       []float32    // [B, D] of zeros: the state before the first token; of TokenMixers
 }
 
 // NewWorkspace makes the memory for batches of B×T tokens.
 func NewWorkspace(env *layer.Env, q *Quantiser, c spec.Config, B, T int, training, unfused bool) *Workspace {
-	d, D, I, N := c.HiddenSize, c.RecurrenceWidth(), c.MLPWidth(), B*T
+	d, N := c.HiddenSize, B*T
 	w := &Workspace{
 		Env: env, Quantiser: q, Config: c, B: B, T: T, N: N, Training: training, Unfused: unfused,
-		IDs: make([]int32, N), Labels: make([]int32, N),
+		IDs: make([]int32, N), Labels: make([]int32, N), sizes: map[string]int{}, named: map[string][]float32{},
 	}
 	w.gains.run = w.gains.block
 	w.outer.run = w.outer.block
 	if !training {
 		return w
 	}
-	floats := func(n int) []float32 { return make([]float32, n) }
+	widest := layer.Widest(c)
 	s := &w.scratch
-	s.dWide, s.dG, s.dS = floats(N*max(d, D, I)), floats(N*D), floats(N*max(d, D))
-	s.dNorm = [3][]float32{s.dWide, s.dS, floats(N * d)}
-	if unfused {
-		s.dI, s.dZ, s.dPQ = floats(N*D), floats(N*D), floats(N*2*I)
-	}
-	s.dBound, s.zero = floats(B*D), floats(B*D)
+	s.dWide, s.dS = make([]float32, N*widest), make([]float32, N*d)
+	s.dNorm = [3][]float32{s.dWide, s.dS, make([]float32, N*d)}
 	for range 2 * env.Pool.Threads() {
-		s.rows = append(s.rows, floats(max(d, D, I)))
+		s.rows = append(s.rows, make([]float32, widest))
 	}
-	s.gains = floats(layer.Blocks(N, layer.TokenBlock) * max(4*d, 2*D, I+d))
-	s.dh = floats(N * d)
+	s.dh = make([]float32, N*d)
 	return w
+}
+
+// reserve asks for scratch memory of at least n floats under a name, which shared then returns: parts of one name use it
+// in turn.
+func (w *Workspace) reserve(name string, n int) { w.sizes[name] = max(w.sizes[name], n) }
+
+// shared returns the memory of that name. Its values are left over from the last user. The first call is made while the
+// graph is built, or by its caller's goroutine alone.
+func (w *Workspace) shared(name string) []float32 {
+	s := w.named[name]
+	if len(s) < w.sizes[name] {
+		s = make([]float32, w.sizes[name])
+		w.named[name] = s
+	}
+	return s
+}
+
+// each returns piece i of scratch memory that the parts of one name use in turn; every part asks for the same n.
+func (w *Workspace) each(name string, i, n int) []float32 {
+	name = fmt.Sprint(name, i)
+	w.reserve(name, n)
+	return w.shared(name)
+}
+
+// reserveGains asks for room for n floats of partial gradients of gains for each block of tokens.
+func (w *Workspace) reserveGains(n int) {
+	s := &w.scratch
+	if n > s.gainStride && w.Training {
+		s.gainStride = n
+		s.gains = make([]float32, layer.Blocks(w.N, layer.TokenBlock)*n)
+	}
 }
 
 // Spare returns memory for N tokens of the hidden size that only the backward pass uses, or nil outside of training.

@@ -102,7 +102,8 @@ func layout(path string, m *pack.Model) (list []safetensors.Tensor, err error) {
 	return list, nil
 }
 
-// BitsPerWeight returns the packed bits, words and scales, for each weight of the model's ternary tensors.
+// BitsPerWeight returns the packed bits, words and scales, for each weight of the model's ternary tensors; a model without
+// any has float32 weights.
 func BitsPerWeight(m *pack.Model) float64 {
 	const scaleBits = 32
 	var bits, weights float64
@@ -113,7 +114,7 @@ func BitsPerWeight(m *pack.Model) float64 {
 		}
 	}
 	if weights == 0 {
-		return 0
+		return 32
 	}
 	return bits / weights
 }

@@ -1,8 +1,11 @@
 package infer
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"mmfree/ternary/layer"
 )
 
 // Generation is what Generate did.
@@ -12,7 +15,7 @@ type Generation struct {
 }
 
 // Generate continues a prompt by at most n tokens. emit sees each new token as it is chosen and ends the generation by
-// returning false; so does a token equal to stop (none when negative), which is kept.
+// returning false; so does the model's last position, and a token equal to stop (none when negative), which is kept.
 func (m *Model) Generate(prompt []int32, n int, s *Sampler, stop int32, emit func(id int32) bool) (*Generation, error) {
 	if len(prompt) == 0 {
 		return nil, fmt.Errorf("%w: the prompt is empty", ErrInput)
@@ -35,7 +38,10 @@ func (m *Model) Generate(prompt []int32, n int, s *Sampler, stop int32, emit fun
 		if !emit(next[0]) || next[0] == stop || len(g.IDs) == n {
 			break
 		}
-		if err := m.Forward(state, Call{IDs: next[:], Logits: logits, Which: Last}); err != nil {
+		var full *layer.LengthError // the model can look back no further: the text ends
+		if err := m.Forward(state, Call{IDs: next[:], Logits: logits, Which: Last}); errors.As(err, &full) {
+			break
+		} else if err != nil {
 			return nil, err
 		}
 	}

@@ -25,7 +25,7 @@ func build(t *testing.T, g *goldentest.Golden) *pack.Model {
 func TestModelGoldens(t *testing.T) {
 	pool := par.New(2)
 	defer pool.Close()
-	for _, name := range goldentest.Names("model_matmulfree") {
+	for _, name := range goldentest.Names("model_") {
 		for _, set := range append(kernel.Available(), kernel.Counting(new(kernel.Counts))) {
 			t.Run(name+"/"+set.Name, func(t *testing.T) {
 				g := goldentest.Load(t, name)
@@ -92,8 +92,10 @@ func TestDecodeGolden(t *testing.T) {
 			}
 			states := func(s *infer.State) []float32 {
 				flat := make([]float32, 0, L*B*D)
-				for _, l := range s.Layers {
-					flat = append(flat, l...)
+				for _, l := range s.Parts {
+					if r, ok := l.(layer.Recurrent); ok {
+						flat = append(flat, r...)
+					}
 				}
 				return flat
 			}

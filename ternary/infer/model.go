@@ -17,23 +17,23 @@ const DefaultChunk = 256
 // Model runs one packed model. It holds the buffers of one call at a time; more callers need more Models, which may
 // share the pack.Model.
 type Model struct {
-	layers *layer.MatMulFree
+	layers *layer.Model
 	env    *layer.Env
 	chunk  int
 
 	h, out, last []float32
-	mixer        *layer.MixerBuffers
-	mlp          *layer.MLPBuffers
+	buffers      []layer.Buffers // of each part; parts of one name share theirs
 	head         *layer.HeadBuffers
+	batch        layer.Batch // of the call in flight
 	ids          []int32
 	mask         []float32
 	starts       []bool
 }
 
 // New makes a Model that runs at most chunk tokens together (of all sequences of a batch). It uses p in place. No later
-// call allocates.
+// call allocates, but for the pages of keys and values that attention needs as a text grows.
 func New(p *pack.Model, set *kernel.Set, pool *par.Pool, chunk int) *Model {
-	layers := layer.NewMatMulFree(p)
+	layers := layer.New(p)
 	d := p.Config.HiddenSize
 	m := &Model{
 		layers: layers, env: layer.NewEnv(set, pool, p.Config), chunk: chunk,
@@ -41,30 +41,46 @@ func New(p *pack.Model, set *kernel.Set, pool *par.Pool, chunk int) *Model {
 		ids: make([]int32, chunk), mask: make([]float32, chunk), starts: make([]bool, chunk),
 		head: layers.Head.NewHeadBuffers(chunk, false),
 	}
-	m.mixer = layers.Mixers[0].NewMixerBuffers(chunk, m.out, false)
-	m.mlp = layers.MLPs[0].NewMLPBuffers(chunk, m.out, false)
+	shared := map[string]layer.Buffers{}
+	for _, p := range layers.Parts {
+		if shared[p.Name()] == nil {
+			shared[p.Name()] = p.NewBuffers(chunk, m.out)
+		}
+		m.buffers = append(m.buffers, shared[p.Name()])
+	}
 	return m
 }
 
-// State is what a batch of sequences carries from token to token: [L][B, D] float32, nothing else.
+// State is what a batch of sequences carries from token to token.
 type State struct {
-	Batch  int
-	Layers [][]float32
+	Batch int
+	Parts []layer.State // of each part of each layer, in order; nil for parts that carry nothing
 }
 
 // NewState returns the state before the first token of batch sequences.
 func (m *Model) NewState(batch int) *State {
 	s := &State{Batch: batch}
-	for range m.layers.Mixers {
-		s.Layers = append(s.Layers, make([]float32, batch*m.layers.Config.RecurrenceWidth()))
+	for _, p := range m.layers.Parts {
+		s.Parts = append(s.Parts, p.NewState(batch))
 	}
 	return s
 }
 
 // Reset returns the state to the one before the first token.
 func (s *State) Reset() {
-	for _, l := range s.Layers {
-		clear(l)
+	for _, p := range s.Parts {
+		if p != nil {
+			p.Reset()
+		}
+	}
+}
+
+// Copy makes s equal to from, a state of the same model and batch, so that several texts go on from one beginning.
+func (s *State) Copy(from *State) {
+	for i, p := range s.Parts {
+		if p != nil {
+			p.Copy(from.Parts[i])
+		}
 	}
 }
 
@@ -79,7 +95,7 @@ const (
 )
 
 // Call is one forward pass. IDs [B, T] are the next T tokens of each of the state's B sequences. Mask [B, T], where it
-// is not nil, multiplies what enters the recurrence: 0 for left padding. Starts [B, T], where it is not nil, is true where
+// is not nil, multiplies what enters the recurrence, and where it is 0 attention has no key: 0 for left padding. Starts [B, T], where it is not nil, is true where
 // a document starts: the state before that token is the one before the first token. Logits receives what Which says. Tap, where it
 // is not nil, sees the residual stream behind each half of each layer, rows [B, n] for the tokens [t0, t0+n).
 type Call struct {
@@ -118,6 +134,12 @@ func (m *Model) Forward(s *State, c Call) error {
 	if want := [...]int{None: 0, Last: B * V, All: B * T * V}[c.Which]; len(c.Logits) != want {
 		return fmt.Errorf("%w: room for %d logits, needed are %d", ErrInput, len(c.Logits), want)
 	}
+	m.batch = layer.Batch{B: B, T: T, Mask: c.Mask, Starts: c.Starts}
+	for i, p := range m.layers.Parts {
+		if err := layer.Check(p, s.Parts[i], &m.batch); err != nil {
+			return fmt.Errorf("%w: %w", ErrInput, err)
+		}
+	}
 	step := m.chunk / B
 	for t0 := 0; t0 < T; t0 += step {
 		m.run(s, &c, T, t0, min(step, T-t0))
@@ -147,12 +169,11 @@ func (m *Model) run(s *State, c *Call, T, t0, n int) {
 	}
 	h := m.h[:N*d]
 	m.layers.Embed(h, ids)
-	m.tap(c, "embeddings", -1, t0, n, h)
-	for l := range m.layers.Mixers {
-		m.layers.Mixers[l].Forward(m.env, h, h, B, n, s.Layers[l], mask, starts, m.mixer)
-		m.tap(c, "attn", l, t0, n, h)
-		m.layers.MLPs[l].Forward(m.env, h, h, N, m.mlp)
-		m.tap(c, "mlp", l, t0, n, h)
+	m.tap(c, layer.TapEmbeddings, -1, t0, n, h)
+	m.batch = layer.Batch{B: B, T: n, Mask: mask, Starts: starts}
+	for i, p := range m.layers.Parts {
+		p.Run(m.env, h, h, &m.batch, s.Parts[i], m.buffers[i])
+		m.tap(c, p.Name(), layer.Layer(i), t0, n, h)
 	}
 	switch {
 	case c.Which == All:

@@ -28,6 +28,7 @@ const (
 func Counting(c *Counts) *Set {
 	s := Generic()
 	s.Name = "counting"
+	s.counts, s.plain = c, Generic()
 	s.MatMul = func(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
 		row := make([]int8, w.Cols)
 		var adds, zeros int64

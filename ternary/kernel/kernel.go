@@ -86,6 +86,10 @@ type Set struct {
 
 	// AdamW updates one run of values (spec §12): g is multiplied by clip first. See AdamStep.
 	AdamW func(theta, m, v, g []float32, a AdamStep)
+
+	// Of a set that counts: where to, and the set that computes what is not a weight's.
+	counts *Counts
+	plain  *Set
 }
 
 // AdamStep holds one optimiser step's scalars.

@@ -35,7 +35,7 @@ type Env struct {
 
 // NewEnv makes an Env for models of a configuration.
 func NewEnv(set *kernel.Set, pool *par.Pool, c spec.Config) *Env {
-	width := max(c.HiddenSize, c.RecurrenceWidth(), c.MLPWidth())
+	width := Widest(c)
 	e := &Env{Set: set, Pool: pool, prepared: make([]int16, kernel.PreparedLen(width))}
 	for range pool.Threads() {
 		e.rows = append(e.rows, make([]float32, width))
@@ -44,6 +44,16 @@ func NewEnv(set *kernel.Set, pool *par.Pool, c spec.Config) *Env {
 	e.addition.run = e.addition.block
 	e.dense.run = e.dense.block
 	return e
+}
+
+// Widest returns the length of the longest row that a layer reads.
+func Widest(c spec.Config) (n int) {
+	for _, t := range spec.Tensors(c) {
+		if len(t.Shape) == 2 { // matrices [out, in]; a table's rows are as wide as the residual stream
+			n = max(n, t.Shape[1])
+		}
+	}
+	return n
 }
 
 // Row returns the worker's scratch row of n values, n at most the width of the widest layer.

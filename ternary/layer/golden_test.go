@@ -16,7 +16,7 @@ import (
 func TestCodesGoldens(t *testing.T) {
 	pool := par.New(2)
 	defer pool.Close()
-	for _, name := range goldentest.Names("model_matmulfree") {
+	for _, name := range goldentest.Names("model_") {
 		for _, floats := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/floats=%v", name, floats), func(t *testing.T) {
 				g := goldentest.Load(t, name)
@@ -24,7 +24,7 @@ func TestCodesGoldens(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				m, c := layer.NewMatMulFree(p), p.Config
+				m, c := layer.New(p), p.Config
 				e := layer.NewEnv(kernel.Generic(), pool, c)
 				B, T := g.Shape("ids")[0], g.Shape("ids")[1]
 				N := B * T
@@ -36,25 +36,51 @@ func TestCodesGoldens(t *testing.T) {
 					seen++
 					g.CheckCodes(t, "codes."+linear, codes.Q)
 				}
-				for l := range m.Mixers {
-					prefix := spec.Layer(l)
-					mb := m.Mixers[l].NewMixerBuffers(N, scratch, floats)
-					m.Mixers[l].Forward(e, h, h, B, T, make([]float32, B*c.RecurrenceWidth()), nil, nil, mb)
-					check(prefix+"attn.i_proj", mb.CodesI)
-					check(prefix+"attn.f_proj", mb.CodesF)
-					check(prefix+"attn.g_proj", mb.CodesG)
-					check(prefix+"attn.o_proj", mb.CodesO)
-					cb := m.MLPs[l].NewMLPBuffers(N, scratch, floats)
-					m.MLPs[l].Forward(e, h, h, N, cb)
-					check(prefix+"mlp.gate_proj", cb.CodesGate)
-					if m.MLPs[l].Dense == nil {
-						check(prefix+"mlp.down_proj", cb.CodesDown)
+				for i, part := range m.Parts {
+					prefix := spec.Layer(layer.Layer(i))
+					switch m := part.(type) {
+					case *layer.TokenMixer:
+						b := m.NewMixerBuffers(N, scratch, floats)
+						m.Forward(e, h, h, B, T, make([]float32, B*c.RecurrenceWidth()), nil, nil, b)
+						check(prefix+"attn.i_proj", b.CodesI)
+						check(prefix+"attn.f_proj", b.CodesF)
+						check(prefix+"attn.g_proj", b.CodesG)
+						check(prefix+"attn.o_proj", b.CodesO)
+					case *layer.ChannelMixer:
+						b := m.NewMLPBuffers(N, scratch, floats)
+						m.Forward(e, h, h, N, b)
+						check(prefix+"mlp.gate_proj", b.CodesGate)
+						if m.Dense == nil {
+							check(prefix+"mlp.down_proj", b.CodesDown)
+						}
+					case *layer.Attention:
+						b := m.NewAttentionBuffers(N, scratch, floats)
+						m.Forward(e, h, h, B, T, m.NewPass(B, T), nil, nil, b)
+						for i, codes := range b.Fan.Codes {
+							check(m.In.Projections[i].Name, codes)
+						}
+						if m.Out.W != nil {
+							check(m.Out.Name, b.CodesOut)
+						}
+					case *layer.GatedMLP:
+						b := m.NewGatedBuffers(N, scratch, floats)
+						m.Forward(e, h, h, N, b)
+						for i, codes := range b.Fan.Codes {
+							check(m.In.Projections[i].Name, codes)
+						}
+						if m.Down.W != nil {
+							check(m.Down.Name, b.CodesDown)
+						}
 					}
-					g.CheckOutput(t, fmt.Sprintf("hidden.%d", l), h)
+					if part.Name() == layer.PartMLP {
+						g.CheckOutput(t, fmt.Sprintf("hidden.%d", layer.Layer(i)), h)
+					}
 				}
 				hb := m.Head.NewHeadBuffers(N, floats)
 				m.Head.Quantize(e, h, N, hb)
-				check("lm_head", hb.Codes)
+				if m.Head.Dense == nil {
+					check("lm_head", hb.Codes)
+				}
 				if want := len(g.Tensors("codes")); seen != want {
 					t.Errorf("%d linears compared, the golden has codes of %d", seen, want)
 				}

@@ -15,7 +15,7 @@ import (
 )
 
 // model is a small model whose sizes are multiples of no block.
-func model(t *testing.T, edit func(c *spec.Config)) *layer.MatMulFree {
+func model(t *testing.T, edit func(c *spec.Config)) *layer.Model {
 	t.Helper()
 	c := spec.Default()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.IntermediateSize = 29, 37, 2, 531
@@ -29,7 +29,7 @@ func model(t *testing.T, edit func(c *spec.Config)) *layer.MatMulFree {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return layer.NewMatMulFree(p)
+	return layer.New(p)
 }
 
 func same(t *testing.T, what string, got, want []float32) {
@@ -72,7 +72,7 @@ func TestBuffersAndThreadsChangeNoBit(t *testing.T) {
 				defer pool.Close()
 				e := layer.NewEnv(kernel.Generic(), pool, c)
 				scratch, out, state := make([]float32, len(h)), make([]float32, len(h)), slices.Clone(before)
-				mixer, mlp := &m.Mixers[1], &m.MLPs[1]
+				mixer, mlp := m.Parts[2].(*layer.TokenMixer), m.Parts[3].(*layer.ChannelMixer)
 				mb := mixer.NewMixerBuffers(N, scratch, floats)
 				mixer.Forward(e, out, h, B, T, state, nil, nil, mb)
 				seen := map[string][]float32{
@@ -124,8 +124,9 @@ func TestDamageStaysInItsSequence(t *testing.T) {
 		h[i] = float32(i%7) - 3
 	}
 	h[2*c.HiddenSize+5] = float32(math.NaN()) // token 2 of sequence 0
-	mb := m.Mixers[0].NewMixerBuffers(B*T, make([]float32, len(h)), false)
-	m.Mixers[0].Forward(e, h, h, B, T, make([]float32, B*c.RecurrenceWidth()), nil, nil, mb)
+	mixer := m.Parts[0].(*layer.TokenMixer)
+	mb := mixer.NewMixerBuffers(B*T, make([]float32, len(h)), false)
+	mixer.Forward(e, h, h, B, T, make([]float32, B*c.RecurrenceWidth()), nil, nil, mb)
 	for n := range B * T {
 		bad := n >= 2 && n < T // the state carries it on
 		for j, v := range h[n*c.HiddenSize:][:c.HiddenSize] {

@@ -7,6 +7,8 @@ type TokenMixer struct {
 	I, F, G, O BitLinear
 	GateNorm   []float32 // [D], gain of the gate norm, whose epsilon is the block norm's
 	Bound      []float32 // [D], lower bound of the forget gate; nil: none
+	// Probabilities [L, d] is the softmax behind all layers' bounds, which their gradient needs; nil without a bound.
+	Probabilities []float32
 }
 
 // MixerBuffers holds a TokenMixer's intermediate values for N tokens. For inference one is shared by all layers; for

@@ -24,9 +24,6 @@ func NewModel(c spec.Config, dense map[string][]float32, matrices map[string]*Ma
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if c.Arch != spec.ArchMatMulFree {
-		return nil, &Error{Word: -1, Problem: "models of architecture " + c.Arch + " can be described but not run yet"}
-	}
 	m := &Model{Config: c, Tensors: spec.PackedTensors(c), dense: dense, matrices: matrices}
 	for _, t := range m.Tensors {
 		if t.Kind == spec.Ternary {

@@ -20,6 +20,8 @@ type architecture struct {
 	refuse func(c *Config, r *fieldReader) error
 	// validate adds the faults of the architecture's own fields.
 	validate func(c *Config, v *validator)
+	// positions returns the most tokens of a text that a model can look back on; nil: any number.
+	positions func(c *Config) int
 	// ternaryHead reports whether the head is ternary: a tied one is then packed beside the embeddings it is made from.
 	ternaryHead func(c *Config) bool
 	// tensors is Tensors of the architecture.
@@ -57,3 +59,11 @@ func Architectures() []string {
 
 // EmbeddingName returns the name of the embedding table of a valid configuration.
 func EmbeddingName(c Config) string { return c.architecture().embeddings }
+
+// MaxPositions returns the most tokens of a text that the model can look back on, or 0 when there is no limit. c is valid.
+func (c *Config) MaxPositions() int {
+	if a := c.architecture(); a.positions != nil {
+		return a.positions(c)
+	}
+	return 0
+}

@@ -40,6 +40,7 @@ func bitNet() *architecture {
 			v.oneOf("norm_placement", c.NormPlacement, NormSubLN, NormBitLinear)
 			v.oneOf("lm_head", c.LMHead, HeadDense, HeadBitLinear)
 		},
+		positions:   (*Config).attentionPositions,
 		ternaryHead: func(c *Config) bool { return c.LMHead == HeadBitLinear },
 		tensors: func(c *Config) []Tensor {
 			inner, head := c.NormPlacement == NormBitLinear, Dense

@@ -51,6 +51,7 @@ func transformer() *architecture {
 			c.validateAttention(v)
 			v.oneOf("hidden_act", c.HiddenAct, ActSilu)
 		},
+		positions:   (*Config).attentionPositions,
 		ternaryHead: func(*Config) bool { return false },
 		tensors: func(c *Config) []Tensor {
 			return c.attentionTensors(attentionParts{kind: Dense, head: Dense, blockNorms: true})
@@ -104,6 +105,8 @@ func (c *Config) readAttention(r *fieldReader) error {
 	}
 	return nil
 }
+
+func (c *Config) attentionPositions() int { return c.MaxPositionEmbeddings }
 
 // maxPositions bounds the tokens that attention may look back on.
 const maxPositions = 1 << 24

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mmfree/ternary/infer"
+	"mmfree/ternary/layer"
 	"mmfree/ternary/pack"
 	"mmfree/ternary/spec"
 	"mmfree/train/metrics"
@@ -241,8 +242,10 @@ func (r *runner) results(shape Shape) []Result {
 	macs := float64(r.body) + float64(r.head)/float64(r.prompt) // of a prompt's token: only the last one's logits are made
 	_, ternary := spec.Parameters(shape.Model)
 	state := int64(0)
-	for _, layer := range r.states[0].Layers {
-		state += 4 * int64(len(layer))
+	for _, part := range r.states[0].Parts {
+		if s, ok := part.(layer.Recurrent); ok {
+			state += 4 * int64(len(s))
+		}
 	}
 	return []Result{
 		s.result("decode", r.shape, "tok/s", decode).of(limitMemory, read/memory),

@@ -16,8 +16,14 @@ import (
 // TestTrajectory trains the golden's model for its 30 steps and compares loss and gradient norm of each, and the final
 // parameters.
 func TestTrajectory(t *testing.T) {
+	for _, name := range goldentest.Names("trajectory_") {
+		t.Run(name, func(t *testing.T) { followTrajectory(t, name) })
+	}
+}
+
+func followTrajectory(t *testing.T, name string) {
 	for _, threads := range []int{1, 2} {
-		g := goldentest.Load(t, "trajectory_matmulfree")
+		g := goldentest.Load(t, name)
 		var o struct {
 			LR          float64  `json:"lr"`
 			Beta1       float64  `json:"beta1"`

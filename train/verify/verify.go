@@ -73,6 +73,9 @@ func Run(ctx context.Context, r Request) (*Report, error) {
 	c := r.Packed.Config
 	perToken := (2*c.NumHiddenLayers+1)*c.HiddenSize + c.VocabSize
 	T := max(1, min(r.SeqLen, valuesAtOnce/perToken, len(r.IDs)))
+	if most := c.MaxPositions(); most > 0 {
+		T = min(T, most)
+	}
 	var counts kernel.Counts
 	v := &verification{
 		request: r, report: &Report{Identical: true}, T: T,
