@@ -74,7 +74,7 @@ func differences(r *reference, w *spec.Weights, ids, labels []int32, B, count in
 		values := r.weights[tensor.Name]
 		all[i] = make([]float64, len(values))
 		for j, v := range values {
-			if pad := w.Config.PadTokenID; pad != nil && tensor.Name == spec.EmbeddingsName && j/w.Config.HiddenSize == *pad {
+			if pad := w.Config.PadTokenID; pad != nil && tensor.Name == spec.EmbeddingName(w.Config) && j/w.Config.HiddenSize == *pad {
 				continue
 			}
 			values[j] = v + gradStep
@@ -115,7 +115,7 @@ func checkDirections(t *testing.T, r *reference, grads *spec.Weights, ids, label
 			d := make([]float64, tensor.Elements())
 			for j, g := range grads.At(i) {
 				d[j] = rng.NormFloat64()
-				if pad := grads.Config.PadTokenID; pad != nil && tensor.Name == spec.EmbeddingsName && j/grads.Config.HiddenSize == *pad {
+				if pad := grads.Config.PadTokenID; pad != nil && tensor.Name == spec.EmbeddingName(grads.Config) && j/grads.Config.HiddenSize == *pad {
 					d[j] = 0
 				}
 				slope += d[j] * float64(g)

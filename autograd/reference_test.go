@@ -91,7 +91,11 @@ func product(w, x []float64) []float64 {
 }
 
 func (r *reference) activations(x []float64, name string) []float64 {
-	n := rms64(x, r.weights[name+".norm.weight"], r.config.BitLinearEps)
+	return r.row(rms64(x, r.weights[name+".norm.weight"], r.config.BitLinearEps))
+}
+
+// row quantises one token's row.
+func (r *reference) row(n []float64) []float64 {
 	top := 1e-5
 	for _, v := range n {
 		top = max(top, math.Abs(v))
@@ -106,7 +110,7 @@ func (r *reference) activations(x []float64, name string) []float64 {
 func (r *reference) bitLinear(x []float64, name string) []float64 {
 	weight := name + ".weight"
 	if weight == spec.HeadName && r.config.TieWordEmbeddings {
-		weight = spec.EmbeddingsName
+		weight = spec.EmbeddingName(r.config)
 	}
 	return product(r.weight(weight), r.activations(x, name))
 }
@@ -156,6 +160,9 @@ func (r *reference) lossSum(ids, labels []int32, B int) (loss float64, logits []
 
 func (r *reference) sequence(ids []int32) (logits [][]float64) {
 	c := r.config
+	if c.Arch != spec.ArchMatMulFree {
+		return r.attentionSequence(ids)
+	}
 	d, D, I := c.HiddenSize, c.RecurrenceWidth(), c.MLPWidth()
 	gain := func(name string) []float64 { return r.weights[name] }
 	h := make([][]float64, len(ids))

@@ -37,6 +37,21 @@ func variants() []variant {
 		c.PadTokenID, c.NumHiddenLayers = &pad, 3
 		c.BitLinearEps, c.ActivationRounding = spec.BitLinearEpsFused, spec.HalfAway
 	})
+	attention := func(name, arch string, change func(c *spec.Config)) {
+		add(name, func(c *spec.Config) {
+			c.Arch, c.HiddenSize, c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim = arch, 7, 4, 2, 6
+			change(c)
+		})
+	}
+	attention("transformer", spec.ArchTransformer, func(*spec.Config) {})
+	attention("transformer, tied", spec.ArchTransformer, func(c *spec.Config) { c.TieWordEmbeddings, c.NumKeyValueHeads = true, 1 })
+	attention("bitnet", spec.ArchBitNet, func(*spec.Config) {})
+	attention("bitnet, relu2, tied ternary head", spec.ArchBitNet, func(c *spec.Config) {
+		c.HiddenAct, c.TieWordEmbeddings, c.LMHead = spec.ActReLU2, true, spec.HeadBitLinear
+	})
+	attention("bitnet, inner norms, ternary head", spec.ArchBitNet, func(c *spec.Config) {
+		c.NormPlacement, c.LMHead, c.ActivationRounding, c.NumKeyValueHeads = spec.NormBitLinear, spec.HeadBitLinear, spec.HalfAway, 4
+	})
 	return list
 }
 

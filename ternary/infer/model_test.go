@@ -239,9 +239,10 @@ func TestBitsArePinned(t *testing.T) {
 	want := map[string]uint64{
 		"base": 0x914fb98170ebf953, "wide": 0x5fcb2e9f416c98f3, "narrow": 0x991a16f4cfd91033,
 		"fused": 0xeda9b429bcfe1c97, "tied": 0x89c50077fc144719, "dense": 0xdc50e785e8dfcbcb,
+		"llama": 0x8fca095d4a8aa224, "llama tied": 0x03d347ae72584417, "bitnet": 0x35ddf6fa00882313,
+		"bitnet relu2": 0x891c0aed132cc0d3, "bitnet head": 0x02a546fd2ce39ac8, "bitnet inner": 0x84a43455eba377c1,
 	}
-	for name := range want {
-		c := configs()[name]
+	for name, c := range configs() {
 		p := random(t, c, 9)
 		logits, _ := alone(t, p, tokens(rand.New(rand.NewPCG(4, 1)), 33, c.VocabSize))
 		h := fnv.New64a()
