@@ -77,12 +77,12 @@ func (q *Quantiser) encodeBlock(_, b int) {
 	q.l.W.Encode(q.codes, b, b+1)
 }
 
-// The most output rows of one block of a weight gradient. For the integers it is four panels of 14 rows, which share one
-// widening of the codes: 94 Gmac/s, and with eight panels, which fewer threads could share, 98 (512x512). For floats it is
-// ten: 91 Gmac/s with four panels, 96 with eight, 98 with as many as are packed at a time (512x512, 256 tokens).
+// The most output rows of one block of a weight gradient, in panels of 14. For the integers it is as many as share one
+// widening of the codes. For floats it is ten panels: 91 Gmac/s with four, 96 with eight, 98 with as many as are packed at a
+// time (512x512, 256 tokens).
 const (
 	outerRows    = 140
-	outerRowsInt = 56
+	outerRowsInt = 112
 	outerUnit    = 14
 )
 
@@ -102,10 +102,11 @@ type outerJob struct {
 
 // rows is the number of output rows of a block.
 func (j *outerJob) rows() int {
+	most := outerRows
 	if j.ints {
-		return outerRowsInt
+		most = outerRowsInt
 	}
-	return layer.Share(j.R, j.env.Pool.Threads(), outerRows, outerUnit)
+	return layer.Share(j.R, j.env.Pool.Threads(), most, outerUnit)
 }
 
 func (j *outerJob) block(_, b int) {
@@ -123,6 +124,12 @@ func (j *outerJob) block(_, b int) {
 // backward is the straight-through gradient of a BitLinear's product (spec §3.2) for tokens [t0, t0+n) of its codes c and
 // the upstream gradient dy [n, out] of those tokens: the weight's is added, dX̃ [n, in] is written to dnorm.
 func (l *Linear) backward(w *Workspace, dnorm, dy []float32, c *layer.Codes, t0, n int) {
+	l.outer(w, dy, c, t0, n)
+	w.Env.MatMulFloat(dnorm, l.WT, dy, l.W.Scale, n)
+}
+
+// outer is the first half of backward, the weight's gradient.
+func (l *Linear) outer(w *Workspace, dy []float32, c *layer.Codes, t0, n int) {
 	R, K := l.W.Rows, l.W.Cols
 	j := &w.outer
 	*j = outerJob{run: j.run, env: w.Env, grad: l.Grad, dy: dy, s: c.Scale[t0:], R: R, K: K, n: n}
@@ -132,5 +139,9 @@ func (l *Linear) backward(w *Workspace, dnorm, dy []float32, c *layer.Codes, t0,
 		j.q, j.ints = c.Q[t0*K:], w.IntegerGradients
 	}
 	w.Env.Pool.Run(layer.Blocks(R, j.rows()), j.run)
-	w.Env.MatMulFloat(dnorm, l.WT, dy, l.W.Scale, n)
+}
+
+// input is the second half of backward for tokens [t0, t1) of dnorm and dy, by the worker that calls it.
+func (l *Linear) input(w *Workspace, dnorm, dy []float32, t0, t1 int) {
+	w.Env.ProductFloat(dnorm, l.WT, dy, l.W.Scale, t0, t1)
 }

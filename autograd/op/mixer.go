@@ -25,7 +25,7 @@ type mixer struct {
 
 	h, dh []float32 // of the backward pass in flight
 
-	gateBack, recurBack, normBack func(worker, block int)
+	gateBack, recurBack, normBack, gateChain, normChain func(worker, block int)
 }
 
 // TokenMixer adds the first half of layer l: h + o_proj(RMS(g)∘silu(s)). buf and out [N, d] are its memory.
@@ -35,6 +35,7 @@ func TokenMixer(w *Workspace, m *layer.TokenMixer, l int, p MixerWeights, h *G.N
 		state: make([]float32, w.B*w.Config.RecurrenceWidth()),
 	}
 	x.gateBack, x.recurBack, x.normBack = x.gateBackward, x.recurBackward, x.normBackward
+	x.gateChain, x.normChain = x.chainGate, x.chainNorm
 	n := &part{
 		name: layer.TapName(m.Name(), l), out: Dense(out, w.N, w.Config.HiddenSize), forward: x.forward,
 		weights: []Weight{p.Norm, p.WI, p.NormI, p.WF, p.NormF, p.WG, p.NormG, p.GateNorm, p.WO, p.NormO},
@@ -88,8 +89,14 @@ func (x *mixer) backward(in []G.Value) error {
 	blocks := layer.Blocks(w.N, layer.TokenBlock)
 
 	// Output projection, its norm, the output gate.
-	x.p.O.backward(w, s.dWide, x.dh, &buf.CodesO, 0, w.N)
-	w.Env.Pool.Run(blocks, x.gateBack)
+	chains := layer.Blocks(w.N, layer.ChainTokens)
+	x.p.O.outer(w, x.dh, &buf.CodesO, 0, w.N)
+	if w.chained() {
+		w.Env.Pool.Run(chains, x.gateChain)
+	} else {
+		w.Env.MatMulFloat(s.dWide, x.p.O.WT, x.dh, x.p.O.W.Scale, w.N)
+		w.Env.Pool.Run(blocks, x.gateBack)
+	}
 	w.addGain(x.p.NormO.Grad, 2*D, 0)
 	w.addGain(x.p.GateNorm.Grad, 2*D, D)
 
@@ -104,14 +111,50 @@ func (x *mixer) backward(in []G.Value) error {
 	if buf.Shared {
 		x.m.Requantize(w.Env, x.h, w.N, buf)
 	}
-	x.p.I.backward(w, s.dNorm[0], inPlace(s.dI, buf.I), &buf.CodesI, 0, w.N)
-	x.p.F.backward(w, s.dNorm[1], inPlace(s.dZ, buf.Z), &buf.CodesF, 0, w.N)
-	x.p.G.backward(w, s.dNorm[2], s.dG, &buf.CodesG, 0, w.N)
-	w.Env.Pool.Run(blocks, x.normBack)
+	for i, l := range x.projections() {
+		l.linear.outer(w, l.dy, l.codes, 0, w.N)
+		if !w.chained() {
+			w.Env.MatMulFloat(s.dNorm[i], l.linear.WT, l.dy, l.linear.W.Scale, w.N)
+		}
+	}
+	if w.chained() {
+		w.Env.Pool.Run(chains, x.normChain)
+	} else {
+		w.Env.Pool.Run(blocks, x.normBack)
+	}
 	for i, g := range []Weight{x.p.NormI, x.p.NormF, x.p.NormG, x.p.Norm} {
 		w.addGain(g.Grad, 4*d, i*d)
 	}
 	return nil
+}
+
+// projection is one of the three linears of the block's input, with the gradient of its output.
+type projection struct {
+	linear *Linear
+	dy     []float32
+	codes  *layer.Codes
+}
+
+func (x *mixer) projections() [3]projection {
+	s, buf := &x.w.scratch, x.buf
+	return [3]projection{
+		{x.p.I, inPlace(s.dI, buf.I), &buf.CodesI}, {x.p.F, inPlace(s.dZ, buf.Z), &buf.CodesF}, {x.p.G, s.dG, &buf.CodesG},
+	}
+}
+
+// chainGate leads from dh to dG and dS for some tokens, chainNorm from the projections' gradients to dh.
+func (x *mixer) chainGate(worker, b int) {
+	t0, t1 := layer.Span(b, layer.ChainTokens, x.w.N)
+	x.p.O.input(x.w, x.w.scratch.dWide, x.dh, t0, t1)
+	layer.EachTokenBlock(worker, t0, t1, x.gateBack)
+}
+
+func (x *mixer) chainNorm(worker, b int) {
+	t0, t1 := layer.Span(b, layer.ChainTokens, x.w.N)
+	for i, l := range x.projections() {
+		l.linear.input(x.w, x.w.scratch.dNorm[i], l.dy, t0, t1)
+	}
+	layer.EachTokenBlock(worker, t0, t1, x.normBack)
 }
 
 func (x *mixer) gateBackward(worker, b int) {

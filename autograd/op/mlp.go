@@ -24,20 +24,20 @@ type mlp struct {
 
 	h, dh []float32 // of the backward pass in flight
 
-	activateBack, normBack func(worker, block int)
+	activateBack, normBack, chain func(worker, block int)
 }
 
 // ChannelMixer adds the second half of layer l: h + down(silu(p)∘q). buf and out [N, d] are its memory.
 func ChannelMixer(w *Workspace, m *layer.ChannelMixer, l int, p MLPWeights, h *G.Node, buf *layer.MLPBuffers, out []float32) (*G.Node, error) {
 	x := &mlp{w: w, m: m, l: l, p: p, buf: buf, out: out}
-	x.activateBack, x.normBack = x.activateBackward, x.normBackward
+	x.activateBack, x.normBack, x.chain = x.activateBackward, x.normBackward, x.chainBackward
 	n := &part{
 		name: layer.TapName(m.Name(), l), out: Dense(out, w.N, w.Config.HiddenSize), forward: x.forward,
 		weights: []Weight{p.Norm, p.WGate, p.NormGate, p.WDown, p.NormDown},
 	}
 	if w.Training {
 		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
-		w.reserveGains(max(w.Config.MLPWidth(), 2*w.Config.HiddenSize))
+		w.reserveGains(w.Config.MLPWidth() + 2*w.Config.HiddenSize)
 		if w.Unfused && w.scratch.dPQ == nil {
 			w.scratch.dPQ = make([]float32, w.N*2*w.Config.MLPWidth())
 		}
@@ -67,27 +67,45 @@ func (x *mlp) backward(in []G.Value) error {
 	d, I := w.Config.HiddenSize, w.Config.MLPWidth()
 	blocks := layer.Blocks(w.N, layer.TokenBlock)
 
-	if x.p.Down != nil {
-		x.p.Down.backward(w, s.dWide, x.dh, &buf.CodesDown, 0, w.N)
+	dPQ := inPlace(s.dPQ, buf.PQ)
+	if x.p.Down != nil && w.chained() {
+		x.p.Down.outer(w, x.dh, &buf.CodesDown, 0, w.N)
+		w.Env.Pool.Run(layer.Blocks(w.N, layer.ChainTokens), x.chain)
+		x.p.Gate.outer(w, dPQ, &buf.CodesGate, 0, w.N)
 	} else {
-		w.Env.DenseOuter(x.p.WDown.Grad, x.dh, buf.A, d, I, w.N)
-		w.Env.DenseTransposed(s.dWide, x.m.Dense, x.dh, d, I, w.N)
+		if x.p.Down != nil {
+			x.p.Down.backward(w, s.dWide, x.dh, &buf.CodesDown, 0, w.N)
+		} else {
+			w.Env.DenseOuter(x.p.WDown.Grad, x.dh, buf.A, d, I, w.N)
+			w.Env.DenseTransposed(s.dWide, x.m.Dense, x.dh, d, I, w.N)
+		}
+		w.Env.Pool.Run(blocks, x.activateBack)
+		x.p.Gate.backward(w, s.dNorm[2], dPQ, &buf.CodesGate, 0, w.N)
+		w.Env.Pool.Run(blocks, x.normBack)
 	}
-	w.Env.Pool.Run(blocks, x.activateBack)
 	if x.p.Down != nil {
-		w.addGain(x.p.NormDown.Grad, I, 0)
+		w.addGain(x.p.NormDown.Grad, I+2*d, 0)
 	}
-	x.p.Gate.backward(w, s.dNorm[0], inPlace(s.dPQ, buf.PQ), &buf.CodesGate, 0, w.N)
-	w.Env.Pool.Run(blocks, x.normBack)
-	w.addGain(x.p.NormGate.Grad, 2*d, 0)
-	w.addGain(x.p.Norm.Grad, 2*d, d)
+	w.addGain(x.p.NormGate.Grad, I+2*d, I)
+	w.addGain(x.p.Norm.Grad, I+2*d, I+d)
 	return nil
+}
+
+// chainBackward is what leads from dh to dh for some tokens; dPQ is complete behind it. dX̃ of the gate is not in dWide,
+// where it would overwrite what other workers have for other tokens.
+func (x *mlp) chainBackward(worker, b int) {
+	w, s := x.w, &x.w.scratch
+	t0, t1 := layer.Span(b, layer.ChainTokens, w.N)
+	x.p.Down.input(w, s.dWide, x.dh, t0, t1)
+	layer.EachTokenBlock(worker, t0, t1, x.activateBack)
+	x.p.Gate.input(w, s.dNorm[2], inPlace(s.dPQ, x.buf.PQ), t0, t1)
+	layer.EachTokenBlock(worker, t0, t1, x.normBack)
 }
 
 func (x *mlp) activateBackward(worker, b int) {
 	w, s, set, buf := x.w, &x.w.scratch, x.w.Env.Set, x.buf
 	I := w.Config.MLPWidth()
-	dNormDown, dPQ := w.partialGain(b, I, 0, I), inPlace(s.dPQ, buf.PQ)
+	dNormDown, dPQ := w.partialGain(b, I+2*x.w.Config.HiddenSize, 0, I), inPlace(s.dPQ, buf.PQ)
 	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
 		p, q := buf.PQ[t*2*I:][:I], buf.PQ[t*2*I+I:][:I]
 		da := s.dWide[t*I:][:I]
@@ -106,11 +124,11 @@ func (x *mlp) activateBackward(worker, b int) {
 
 func (x *mlp) normBackward(worker, b int) {
 	w, s, set, buf := x.w, &x.w.scratch, x.w.Env.Set, x.buf
-	d := w.Config.HiddenSize
-	dGate, dNorm := w.partialGain(b, 2*d, 0, d), w.partialGain(b, 2*d, d, d)
+	d, I := w.Config.HiddenSize, w.Config.MLPWidth()
+	dGate, dNorm := w.partialGain(b, I+2*d, I, d), w.partialGain(b, I+2*d, I+d, d)
 	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
 		n, dx := x.m.Norm.Again(set, w.row(worker, 0, d), &buf.Normed, x.h, t), w.row(worker, 1, d)
-		set.RMSNormBackward(dx, dGate, s.dNorm[0][t*d:][:d], n, x.m.Gate.Gain, buf.CodesGate.Inv[t], false)
+		set.RMSNormBackward(dx, dGate, s.dNorm[2][t*d:][:d], n, x.m.Gate.Gain, buf.CodesGate.Inv[t], false)
 		set.RMSNormBackward(x.dh[t*d:][:d], dNorm, dx, x.h[t*d:][:d], x.m.Norm.Gain, buf.Normed.Inv[t], true)
 	}
 }

@@ -110,6 +110,10 @@ func (w *Workspace) reserveGains(n int) {
 	}
 }
 
+// chained reports whether a part's operations follow each other for some tokens at a time, which stay in the cache. In the
+// unfused mode each operation passes over all tokens.
+func (w *Workspace) chained() bool { return !w.Unfused && w.Env.Chained(w.N) }
+
 // Spare returns memory for N tokens of the hidden size that only the backward pass uses, or nil outside of training.
 func (w *Workspace) Spare() []float32 { return w.scratch.dNorm[2] }
 
@@ -153,8 +157,6 @@ func (j *gainJob) block(_, b int) {
 	from, to := layer.Span(b, gainChannels, len(j.grad))
 	out := j.grad[from:to]
 	for p := range j.nPartial {
-		for c, v := range j.w.scratch.gains[p*j.stride+j.offset+from:][:len(out)] {
-			out[c] += v
-		}
+		j.w.Env.Set.Add(out, out, j.w.scratch.gains[p*j.stride+j.offset+from:][:len(out)])
 	}
 }

@@ -11,6 +11,11 @@ import (
 // data, so that sums over tokens which the backward pass keeps per block do not depend on the thread count.
 const TokenBlock = 16
 
+// ChainTokens is the number of tokens that one block takes through several operations, products included, so that what
+// lies between them stays in the worker's second-level cache: of a GLU of 2 × 4096 floats, a megabyte. It is a multiple of
+// TokenBlock and of every set's tile.
+const ChainTokens = 2 * TokenBlock
+
 const (
 	channelBlock = 64      // channels of one block of the recurrence: four cache lines
 	addBlock     = 1 << 14 // values of one block of an element-wise addition
@@ -28,7 +33,7 @@ type Env struct {
 
 	rows     [][]float32 // one row of the widest layer per worker
 	prepared []int16     // MatVec's form of one token
-	product  productJob
+	products productJob
 	addition additionJob
 	dense    denseJob
 }
@@ -40,7 +45,7 @@ func NewEnv(set *kernel.Set, pool *par.Pool, c spec.Config) *Env {
 	for range pool.Threads() {
 		e.rows = append(e.rows, make([]float32, width))
 	}
-	e.product.run = e.product.block
+	e.products.run = e.products.block
 	e.addition.run = e.addition.block
 	e.dense.run = e.dense.block
 	return e
@@ -65,9 +70,29 @@ func Blocks(n, size int) int { return (n + size - 1) / size }
 // Span returns the items [from, to) of block b.
 func Span(b, size, n int) (from, to int) { return b * size, min((b+1)*size, n) }
 
+// Chained reports whether n tokens make enough blocks of ChainTokens for all workers.
+func (e *Env) Chained(n int) bool { return Blocks(n, ChainTokens) >= 4*e.Pool.Threads() }
+
+// EachTokenBlock calls work for the blocks of TokenBlock that tokens [t0, t1) are.
+func EachTokenBlock(worker, t0, t1 int, work func(worker, block int)) {
+	for b := t0 / TokenBlock; b < Blocks(t1, TokenBlock); b++ {
+		work(worker, b)
+	}
+}
+
+// product is MatMul of tokens [t0, t1) by the worker that calls it.
+func (e *Env) product(dst []float32, w *pack.Matrix, c *Codes, t0, t1 int) {
+	e.Set.MatMul(dst[t0*w.Rows:], w.Rows, w, 0, w.Superblocks(), c.Q[t0*w.Cols:], c.Out[t0:], t1-t0)
+}
+
+// ProductFloat is MatMulFloat of tokens [t0, t1) by the worker that calls it.
+func (e *Env) ProductFloat(dst []float32, w *pack.Matrix, y []float32, scale float32, t0, t1 int) {
+	e.Set.MatMulFloat(dst[t0*w.Rows:], w.Rows, w, 0, w.Superblocks(), y[t0*w.Cols:], t1-t0, scale)
+}
+
 // MatMul computes dst[t, r] = (Σ_k w[r,k]·c.Q[t,k])·c.Out[t] for n tokens; dst is [n, Rows].
 func (e *Env) MatMul(dst []float32, w *pack.Matrix, c *Codes, n int) {
-	j := &e.product
+	j := &e.products
 	*j = productJob{run: j.run, env: e, dst: dst, w: w, codes: c, n: n}
 	if n == 1 {
 		e.Set.Prepare(e.prepared, c.Q[:w.Cols])
@@ -77,7 +102,7 @@ func (e *Env) MatMul(dst []float32, w *pack.Matrix, c *Codes, n int) {
 
 // MatMulFloat computes dst[t, r] = (Σ_k w[r,k]·y[t,k])·scale for n tokens of float32, by additions alone.
 func (e *Env) MatMulFloat(dst []float32, w *pack.Matrix, y []float32, scale float32, n int) {
-	j := &e.product
+	j := &e.products
 	*j = productJob{run: j.run, env: e, dst: dst, w: w, floats: y, scale: scale, n: n}
 	e.runProduct(j)
 }

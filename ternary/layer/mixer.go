@@ -45,7 +45,8 @@ func (m *TokenMixer) NewMixerBuffers(n int, scratch []float32, floats bool) *Mix
 	if floats {
 		b.A = make([]float32, n*D)
 	}
-	b.job.quantize, b.job.recur, b.job.gate = b.job.quantizeBlock, b.job.recurBlock, b.job.gateBlock
+	j := &b.job
+	j.quantize, j.recur, j.gate, j.project, j.emit = j.quantizeBlock, j.recurBlock, j.gateBlock, j.projectBlock, j.emitBlock
 	return b
 }
 
@@ -57,6 +58,13 @@ func (m *TokenMixer) Forward(e *Env, dst, h []float32, B, T int, state, mask []f
 	j := &buf.job
 	j.env, j.m, j.buf, j.h, j.state, j.mask, j.starts, j.n, j.T = e, m, buf, h, state, mask, starts, N, T
 
+	if buf.A == nil && e.Chained(N) {
+		j.dst = dst
+		e.Pool.Run(Blocks(N, ChainTokens), j.project)
+		e.Pool.Run(B*Blocks(D, channelBlock), j.recur)
+		e.Pool.Run(Blocks(N, ChainTokens), j.emit)
+		return
+	}
 	e.Pool.Run(Blocks(N, TokenBlock), j.quantize)
 	e.MatMul(buf.I, m.I.W, &buf.CodesI, N)
 	e.MatMul(buf.Z, m.F.W, &buf.CodesF, N)
@@ -76,14 +84,33 @@ func (m *TokenMixer) Requantize(e *Env, h []float32, N int, buf *MixerBuffers) {
 
 // mixerJob holds the arguments of the forward pass in flight, so that no closure is made for it.
 type mixerJob struct {
-	quantize, recur, gate func(worker, block int)
+	quantize, recur, gate, project, emit func(worker, block int)
 
-	env            *Env
-	m              *TokenMixer
-	buf            *MixerBuffers
-	h, state, mask []float32
-	starts         []bool
-	n, T           int
+	env                 *Env
+	m                   *TokenMixer
+	buf                 *MixerBuffers
+	dst, h, state, mask []float32
+	starts              []bool
+	n, T                int
+}
+
+// projectBlock is what comes before the recurrence, for some tokens; emitBlock what comes after it.
+func (j *mixerJob) projectBlock(worker, b int) {
+	e, m, buf := j.env, j.m, j.buf
+	t0, t1 := Span(b, ChainTokens, j.n)
+	EachTokenBlock(worker, t0, t1, j.quantize)
+	e.product(buf.I, m.I.W, &buf.CodesI, t0, t1)
+	e.product(buf.Z, m.F.W, &buf.CodesF, t0, t1)
+	e.product(buf.G, m.G.W, &buf.CodesG, t0, t1)
+}
+
+func (j *mixerJob) emitBlock(worker, b int) {
+	e, m, buf := j.env, j.m, j.buf
+	d := len(m.Norm.Gain)
+	t0, t1 := Span(b, ChainTokens, j.n)
+	EachTokenBlock(worker, t0, t1, j.gate)
+	e.product(buf.Out, m.O.W, &buf.CodesO, t0, t1)
+	e.Set.Add(j.dst[t0*d:t1*d], j.h[t0*d:t1*d], buf.Out[t0*d:t1*d])
 }
 
 func (j *mixerJob) quantizeBlock(worker, b int) {

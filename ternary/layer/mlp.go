@@ -35,7 +35,7 @@ func (m *ChannelMixer) NewMLPBuffers(n int, scratch []float32, floats bool) *MLP
 	if floats || m.Dense != nil {
 		b.A = make([]float32, n*I)
 	}
-	b.job.quantize, b.job.activate = b.job.quantizeBlock, b.job.activateBlock
+	b.job.quantize, b.job.activate, b.job.chain = b.job.quantizeBlock, b.job.activateBlock, b.job.chainBlock
 	return b
 }
 
@@ -45,6 +45,11 @@ func (m *ChannelMixer) Forward(e *Env, dst, h []float32, N int, buf *MLPBuffers)
 	j := &buf.job
 	j.env, j.m, j.buf, j.h, j.n = e, m, buf, h, N
 
+	if buf.A == nil && e.Chained(N) {
+		j.dst = dst
+		e.Pool.Run(Blocks(N, ChainTokens), j.chain)
+		return
+	}
 	e.Pool.Run(Blocks(N, TokenBlock), j.quantize)
 	e.MatMul(buf.PQ, m.Gate.W, &buf.CodesGate, N)
 	e.Pool.Run(Blocks(N, TokenBlock), j.activate)
@@ -57,13 +62,25 @@ func (m *ChannelMixer) Forward(e *Env, dst, h []float32, N int, buf *MLPBuffers)
 }
 
 type mlpJob struct {
-	quantize, activate func(worker, block int)
+	quantize, activate, chain func(worker, block int)
 
-	env *Env
-	m   *ChannelMixer
-	buf *MLPBuffers
-	h   []float32
-	n   int
+	env    *Env
+	m      *ChannelMixer
+	buf    *MLPBuffers
+	dst, h []float32
+	n      int
+}
+
+// chainBlock is all of Forward for some tokens.
+func (j *mlpJob) chainBlock(worker, b int) {
+	e, m, buf := j.env, j.m, j.buf
+	d := len(m.Norm.Gain)
+	t0, t1 := Span(b, ChainTokens, j.n)
+	EachTokenBlock(worker, t0, t1, j.quantize)
+	e.product(buf.PQ, m.Gate.W, &buf.CodesGate, t0, t1)
+	EachTokenBlock(worker, t0, t1, j.activate)
+	e.product(buf.Out, m.Down.W, &buf.CodesDown, t0, t1)
+	e.Set.Add(j.dst[t0*d:t1*d], j.h[t0*d:t1*d], buf.Out[t0*d:t1*d])
 }
 
 func (j *mlpJob) quantizeBlock(worker, b int) {
