@@ -15,7 +15,7 @@ func TestHeadLiterally(t *testing.T) {
 	const B, T = 2, 9
 	c := smallConfig()
 	ids, labels, count := smallBatch(c, B, T)
-	w, _ := clearOfHalves(t, c, ids, labels, B)
+	w, _ := clearOfHalves(t, c, ids, labels, B, nil)
 	s := newTestSession(t, w, 2, false)
 	if _, err := s.Backward(ids, labels, B, 1/float64(count)); err != nil {
 		t.Fatal(err)

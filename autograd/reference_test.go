@@ -15,6 +15,10 @@ type reference struct {
 	config  spec.Config
 	weights map[string][]float64
 
+	// keep returns what the values of half a block are multiplied by before the residual stream takes them: the halves
+	// count from 0, values run over the batch's tokens. Nil: all by 1.
+	keep func(half, value int) float64
+
 	frozen  bool
 	offsets [][]float64 // in the order of the calls of quantise
 	next    int
@@ -144,7 +148,7 @@ func (r *reference) lossSum(ids, labels []int32, B int) (loss float64, logits []
 	r.next, r.ternary = 0, map[string][]float64{}
 	T := len(ids) / B
 	for b := range B {
-		for t, y := range r.sequence(ids[b*T:][:T]) {
+		for t, y := range r.sequence(ids[b*T:][:T], b*T) {
 			logits = append(logits, y...)
 			if label := labels[b*T+t]; label >= 0 {
 				var sum float64
@@ -158,10 +162,19 @@ func (r *reference) lossSum(ids, labels []int32, B int) (loss float64, logits []
 	return loss, logits
 }
 
-func (r *reference) sequence(ids []int32) (logits [][]float64) {
+// sequence returns the logits of one sequence, whose first token is number first of the batch.
+func (r *reference) sequence(ids []int32, first int) (logits [][]float64) {
 	c := r.config
 	if c.Arch != spec.ArchMatMulFree {
 		return r.attentionSequence(ids)
+	}
+	add := func(half, t int, h, branch []float64) {
+		for j, v := range branch {
+			if r.keep != nil {
+				v *= r.keep(half, (first+t)*len(h)+j)
+			}
+			h[j] += v
+		}
 	}
 	d, D, I := c.HiddenSize, c.RecurrenceWidth(), c.MLPWidth()
 	gain := func(name string) []float64 { return r.weights[name] }
@@ -187,9 +200,7 @@ func (r *reference) sequence(ids []int32) (logits [][]float64) {
 			for j := range a {
 				a[j] *= silu64(s[j])
 			}
-			for j, v := range r.bitLinear(a, p+"attn.o_proj") {
-				h[t][j] += v
-			}
+			add(2*l, t, h[t], r.bitLinear(a, p+"attn.o_proj"))
 		}
 		for t := range h {
 			pq := r.bitLinear(rms64(h[t], gain(p+"mlp_norm.weight"), c.RMSNormEps), p+"mlp.gate_proj")
@@ -203,9 +214,7 @@ func (r *reference) sequence(ids []int32) (logits [][]float64) {
 			} else {
 				y = r.bitLinear(z, p+"mlp.down_proj")
 			}
-			for j, v := range y {
-				h[t][j] += v
-			}
+			add(2*l+1, t, h[t], y)
 		}
 	}
 	for t := range h {

@@ -30,6 +30,9 @@ type Options struct {
 	Unfused bool // keep float activations for the backward pass instead of int8 codes: more memory, for comparison
 	// WeightGradient is the arithmetic of ternary tensors' weight gradients. Unfused, which has no codes, keeps Float32.
 	WeightGradient WeightGradient
+	// Dropout is the share of the values that each half of a block adds to the residual stream which training zeroes; Draw
+	// says which.
+	Dropout float64
 }
 
 // WeightGradient names an arithmetic.
@@ -52,6 +55,7 @@ type Session struct {
 	layers    *layer.Model
 	env       *layer.Env
 	quantiser *op.Quantiser
+	dropout   *op.Dropout
 	linears   map[string]*op.Linear
 
 	training   map[[2]int]*program
@@ -104,6 +108,7 @@ func NewForward(p *pack.Model, o Options) *Session {
 func newSession(p *pack.Model, o Options) *Session {
 	return &Session{
 		options: o, packed: p, layers: layer.New(p), env: layer.NewEnv(o.Set, o.Pool, p.Config),
+		dropout: op.NewDropout(o.Dropout),
 		linears: map[string]*op.Linear{}, training: map[[2]int]*program{}, evaluation: map[[2]int]*program{},
 	}
 }
@@ -116,6 +121,9 @@ func (s *Session) ZeroGrads() { clear(s.grads.Flat()) }
 
 // WeightsChanged tells the session that the shadow weights were updated: codes are made anew when next needed.
 func (s *Session) WeightsChanged() { s.quantiser.Generation++ }
+
+// Draw makes key decide what dropout zeroes from here on; a new one for each micro-batch.
+func (s *Session) Draw(key uint64) { s.dropout.Key = key }
 
 // Backward runs forward and backward over one batch of B sequences, T = len(ids)/B tokens each, and adds the gradients of
 // Σ loss·scale to Grads. labels[t] is the token to predict at t; negative ones are ignored. It returns Σ loss in nats.
@@ -216,6 +224,7 @@ func (s *Session) program(programs map[[2]int]*program, training bool, ids []int
 
 func (s *Session) compile(B, T int, training bool) (*program, error) {
 	w := op.NewWorkspace(s.env, s.quantiser, s.packed.Config, B, T, training, s.options.Unfused)
+	w.Dropout = s.dropout
 	w.IntegerGradients = s.options.WeightGradient == Int16
 	b := &binder{session: s, graph: G.NewGraph(), training: training}
 	loss, err := model.Build(w, s.layers, b)

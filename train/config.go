@@ -73,6 +73,7 @@ type TrainConfig struct {
 	MinLRRatio     float64 `yaml:"min_lr_ratio" help:"rate at the end as a share of lr"`
 	DecayFraction  float64 `yaml:"decay_fraction" help:"wsd: share of the run, at its end, that decays"`
 	WeightDecay    float64 `yaml:"weight_decay" help:"decoupled weight decay of matrices; 0 = none"`
+	Dropout        float64 `yaml:"dropout" help:"share of the values that each half of a block adds to the residual stream which training zeroes; against overfitting"`
 	Clip           float64 `yaml:"clip" help:"largest norm of the whole gradient; 0 = no clipping"`
 	Beta1          float64 `yaml:"beta1" help:"AdamW: decay of the gradient's mean"`
 	Beta2          float64 `yaml:"beta2" help:"AdamW: decay of the squared gradient's mean"`
@@ -240,6 +241,7 @@ func (v *validator) train(t *TrainConfig) {
 	v.between("train.min_lr_ratio", t.MinLRRatio, 0, 1)
 	v.above0("train.decay_fraction", t.DecayFraction, 1)
 	v.between("train.weight_decay", t.WeightDecay, 0, 10)
+	v.between("train.dropout", t.Dropout, 0, 0.9)
 	v.between("train.clip", t.Clip, 0, 1e6)
 	// A beta of 1 never forgets, and its bias correction divides by zero.
 	v.between("train.beta1", t.Beta1, 0, 0.999999)

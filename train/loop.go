@@ -109,10 +109,11 @@ func (t *run) step(batch *data.Batch, lr float64) (loss, norm float64, err error
 	n := t.Config.Train.Accumulate
 	count := float64(batch.B * batch.T * n)
 	t.session.ZeroGrads()
-	for range n {
+	for micro := range n {
 		if err := t.text.loader.Next(batch); err != nil {
 			return 0, 0, err
 		}
+		t.session.Draw(t.Config.Train.Seed ^ (uint64(t.state.Step)*maxBatch+uint64(micro))*0x9e3779b97f4a7c15)
 		sum, err := t.session.Backward(batch.IDs, batch.Labels, batch.B, 1/count)
 		if err != nil {
 			return 0, 0, fmt.Errorf("step %d: %w", t.state.Step, err)

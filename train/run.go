@@ -181,7 +181,7 @@ func prepare(r Request) (*run, error) {
 		return nil, err
 	}
 	h := t.Config.Train
-	o := autograd.Options{Set: r.Machine.Set, Pool: r.Machine.Pool, Unfused: !h.Fused}
+	o := autograd.Options{Set: r.Machine.Set, Pool: r.Machine.Pool, Unfused: !h.Fused, Dropout: h.Dropout}
 	if h.WeightGradient == gradientInt16 {
 		o.WeightGradient = autograd.Int16
 		if !h.Fused {

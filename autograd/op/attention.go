@@ -36,6 +36,7 @@ func Attention(w *Workspace, m *layer.Attention, l int, p AttentionWeights, h *G
 	}
 	if w.Training {
 		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
+		w.dropOut(&buf.Branch, firstHalf(l))
 		x.fan = newFan(w, &m.In, p.In, &buf.Fan)
 		x.exitBack, x.headBack = x.exitBackward, x.headBackward
 		w.reserveGains(m.Out.Cols)
@@ -69,7 +70,7 @@ func (x *attention) forward(in []G.Value) error {
 func (x *attention) backward(in []G.Value) error {
 	w, buf := x.w, x.buf
 	h, dh := floats(in[0]), floats(in[len(in)-1])
-	x.p.Out.backward(w, &x.m.Out, w.scratch.dWide, dh, &buf.CodesOut, buf.A, w.N)
+	x.p.Out.backward(w, &x.m.Out, w.scratch.dWide, w.branchGradient(firstHalf(x.l), dh, buf.Out), &buf.CodesOut, buf.A, w.N)
 	if x.p.Out.Norm != nil {
 		w.Env.Pool.Run(layer.Blocks(w.N, layer.TokenBlock), x.exitBack)
 		w.addGain(x.p.Out.Norm.Grad, x.m.Out.Cols, 0)

@@ -37,6 +37,7 @@ func GatedMLP(w *Workspace, m *layer.GatedMLP, l int, p GatedWeights, h *G.Node,
 	}
 	if w.Training {
 		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
+		w.dropOut(&buf.Branch, secondHalf(l))
 		x.fan = newFan(w, &m.In, p.In, &buf.Fan)
 		x.activateBack = x.activateBackward
 		w.reserveGains(m.Down.Cols)
@@ -64,7 +65,7 @@ func (x *gated) forward(in []G.Value) error {
 func (x *gated) backward(in []G.Value) error {
 	w := x.w
 	h, dh := floats(in[0]), floats(in[len(in)-1])
-	x.p.Down.backward(w, &x.m.Down, w.scratch.dWide, dh, &x.buf.CodesDown, x.buf.A, w.N)
+	x.p.Down.backward(w, &x.m.Down, w.scratch.dWide, w.branchGradient(secondHalf(x.l), dh, x.buf.Out), &x.buf.CodesDown, x.buf.A, w.N)
 	x.dGate, x.dUp = w.shared(dGates[0]), w.shared(dGates[1])
 	w.Env.Pool.Run(layer.Blocks(w.N, layer.TokenBlock), x.activateBack)
 	if x.p.Down.Norm != nil {

@@ -23,7 +23,8 @@ type mixer struct {
 	out   []float32
 	state []float32 // [B, D], cleared before each run
 
-	h, dh []float32 // of the backward pass in flight
+	h, dh   []float32 // of the backward pass in flight
+	dBranch []float32 // the gradient of what the half adds to the residual stream
 
 	gateBack, recurBack, normBack, gateChain, normChain func(worker, block int)
 }
@@ -46,6 +47,7 @@ func TokenMixer(w *Workspace, m *layer.TokenMixer, l int, p MixerWeights, h *G.N
 	if w.Training {
 		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
 		w.mixerScratch()
+		w.dropOut(&buf.Branch, firstHalf(l))
 	}
 	return n.node(h)
 }
@@ -89,12 +91,13 @@ func (x *mixer) backward(in []G.Value) error {
 	blocks := layer.Blocks(w.N, layer.TokenBlock)
 
 	// Output projection, its norm, the output gate.
+	x.dBranch = w.branchGradient(firstHalf(x.l), x.dh, buf.Out)
 	chains := layer.Blocks(w.N, layer.ChainTokens)
-	x.p.O.outer(w, x.dh, &buf.CodesO, 0, w.N)
+	x.p.O.outer(w, x.dBranch, &buf.CodesO, 0, w.N)
 	if w.chained() {
 		w.Env.Pool.Run(chains, x.gateChain)
 	} else {
-		w.Env.MatMulFloat(s.dWide, x.p.O.WT, x.dh, x.p.O.W.Scale, w.N)
+		w.Env.MatMulFloat(s.dWide, x.p.O.WT, x.dBranch, x.p.O.W.Scale, w.N)
 		w.Env.Pool.Run(blocks, x.gateBack)
 	}
 	w.addGain(x.p.NormO.Grad, 2*D, 0)
@@ -145,7 +148,7 @@ func (x *mixer) projections() [3]projection {
 // chainGate leads from dh to dG and dS for some tokens, chainNorm from the projections' gradients to dh.
 func (x *mixer) chainGate(worker, b int) {
 	t0, t1 := layer.Span(b, layer.ChainTokens, x.w.N)
-	x.p.O.input(x.w, x.w.scratch.dWide, x.dh, t0, t1)
+	x.p.O.input(x.w, x.w.scratch.dWide, x.dBranch, t0, t1)
 	layer.EachTokenBlock(worker, t0, t1, x.gateBack)
 }
 

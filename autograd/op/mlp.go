@@ -22,7 +22,8 @@ type mlp struct {
 	buf *layer.MLPBuffers
 	out []float32
 
-	h, dh []float32 // of the backward pass in flight
+	h, dh   []float32 // of the backward pass in flight
+	dBranch []float32 // the gradient of what the half adds to the residual stream
 
 	activateBack, normBack, chain func(worker, block int)
 }
@@ -41,6 +42,7 @@ func ChannelMixer(w *Workspace, m *layer.ChannelMixer, l int, p MLPWeights, h *G
 		if w.Unfused && w.scratch.dPQ == nil {
 			w.scratch.dPQ = make([]float32, w.N*2*w.Config.MLPWidth())
 		}
+		w.dropOut(&buf.Branch, secondHalf(l))
 	}
 	return n.node(h)
 }
@@ -67,17 +69,18 @@ func (x *mlp) backward(in []G.Value) error {
 	d, I := w.Config.HiddenSize, w.Config.MLPWidth()
 	blocks := layer.Blocks(w.N, layer.TokenBlock)
 
+	x.dBranch = w.branchGradient(secondHalf(x.l), x.dh, buf.Out)
 	dPQ := inPlace(s.dPQ, buf.PQ)
 	if x.p.Down != nil && w.chained() {
-		x.p.Down.outer(w, x.dh, &buf.CodesDown, 0, w.N)
+		x.p.Down.outer(w, x.dBranch, &buf.CodesDown, 0, w.N)
 		w.Env.Pool.Run(layer.Blocks(w.N, layer.ChainTokens), x.chain)
 		x.p.Gate.outer(w, dPQ, &buf.CodesGate, 0, w.N)
 	} else {
 		if x.p.Down != nil {
-			x.p.Down.backward(w, s.dWide, x.dh, &buf.CodesDown, 0, w.N)
+			x.p.Down.backward(w, s.dWide, x.dBranch, &buf.CodesDown, 0, w.N)
 		} else {
-			w.Env.DenseOuter(x.p.WDown.Grad, x.dh, buf.A, d, I, w.N)
-			w.Env.DenseTransposed(s.dWide, x.m.Dense, x.dh, d, I, w.N)
+			w.Env.DenseOuter(x.p.WDown.Grad, x.dBranch, buf.A, d, I, w.N)
+			w.Env.DenseTransposed(s.dWide, x.m.Dense, x.dBranch, d, I, w.N)
 		}
 		w.Env.Pool.Run(blocks, x.activateBack)
 		x.p.Gate.backward(w, s.dNorm[2], dPQ, &buf.CodesGate, 0, w.N)
@@ -96,7 +99,7 @@ func (x *mlp) backward(in []G.Value) error {
 func (x *mlp) chainBackward(worker, b int) {
 	w, s := x.w, &x.w.scratch
 	t0, t1 := layer.Span(b, layer.ChainTokens, w.N)
-	x.p.Down.input(w, s.dWide, x.dh, t0, t1)
+	x.p.Down.input(w, s.dWide, x.dBranch, t0, t1)
 	layer.EachTokenBlock(worker, t0, t1, x.activateBack)
 	x.p.Gate.input(w, s.dNorm[2], inPlace(s.dPQ, x.buf.PQ), t0, t1)
 	layer.EachTokenBlock(worker, t0, t1, x.normBack)

@@ -22,6 +22,7 @@ type Workspace struct {
 	Unfused   bool // keep float activations for the backward pass
 
 	IntegerGradients bool // of ternary tensors, where their codes are kept
+	Dropout          *Dropout
 
 	// The batch of the run in flight.
 	IDs       []int32   // [N]

@@ -35,7 +35,7 @@ type AttentionBuffers struct {
 	Top, Sum []float32 // [B, Heads, T]: largest score, and Σ e^(score − top)
 	A        []float32 // [N, Heads·c]: the heads' outputs side by side
 	CodesOut Codes     // of A; ternary only
-	Out      []float32 // [N, d]: the output projection, before the residual; scratch
+	Branch             // the output projection
 
 	acc []float32 // by heads: weighted values
 	job attentionJob
@@ -46,7 +46,7 @@ func (m *Attention) NewAttentionBuffers(n int, scratch []float32, floats bool) *
 	wide := n * m.Heads * m.Width
 	b := &AttentionBuffers{
 		Fan: m.In.newBuffers(n, floats), Q: make([]float32, wide), A: make([]float32, wide), acc: make([]float32, wide),
-		Top: make([]float32, n*m.Heads), Sum: make([]float32, n*m.Heads), Out: scratch,
+		Top: make([]float32, n*m.Heads), Sum: make([]float32, n*m.Heads), Branch: Branch{Out: scratch},
 	}
 	if m.Out.W != nil {
 		b.CodesOut = NewCodes(n, m.Out.Cols, floats)
@@ -82,7 +82,7 @@ func (m *Attention) Forward(e *Env, dst, h []float32, B, T int, s *KeyValues, ma
 		e.Pool.Run(Blocks(N, TokenBlock), j.leave)
 	}
 	m.Out.apply(e, buf.Out, &buf.CodesOut, buf.A, N)
-	e.Add(dst[:N*d], h[:N*d], buf.Out[:N*d])
+	buf.add(e, dst[:N*d], h[:N*d])
 }
 
 // attentionJob holds the arguments of the forward pass in flight, so that no closure is made for it.

@@ -11,8 +11,8 @@ type GatedMLP struct {
 // GatedBuffers holds a GatedMLP's intermediate values for N tokens, shared or one a layer as MixerBuffers.
 type GatedBuffers struct {
 	Fan       FanBuffers
-	CodesDown Codes     // ternary only
-	Out       []float32 // [N, d]: the down projection, before the residual; scratch
+	CodesDown Codes // ternary only
+	Branch          // the down projection
 	// A is kept in the unfused mode and for full-precision projections: act(gate)∘up [N, I].
 	A []float32
 
@@ -21,7 +21,7 @@ type GatedBuffers struct {
 
 // NewGatedBuffers makes buffers for n tokens. scratch is [n, d], for Out. With floats, the unfused mode's memory too.
 func (m *GatedMLP) NewGatedBuffers(n int, scratch []float32, floats bool) *GatedBuffers {
-	b := &GatedBuffers{Fan: m.In.newBuffers(n, floats), Out: scratch}
+	b := &GatedBuffers{Fan: m.In.newBuffers(n, floats), Branch: Branch{Out: scratch}}
 	if m.Down.W != nil {
 		b.CodesDown = NewCodes(n, m.Down.Cols, floats)
 	}
@@ -41,7 +41,7 @@ func (m *GatedMLP) Forward(e *Env, dst, h []float32, N int, buf *GatedBuffers) {
 	m.In.apply(e, &buf.Fan, N)
 	e.Pool.Run(Blocks(N, TokenBlock), j.activate)
 	m.Down.apply(e, buf.Out, &buf.CodesDown, buf.A, N)
-	e.Add(dst[:N*d], h[:N*d], buf.Out[:N*d])
+	buf.add(e, dst[:N*d], h[:N*d])
 }
 
 // Activate writes act(gate)∘up of token t to dst [I].

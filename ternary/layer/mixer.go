@@ -18,7 +18,7 @@ type MixerBuffers struct {
 	I, Z, G, S                     []float32 // [N, D]: projections and states
 	Normed                         Normed
 	GateInv                        []float32 // [N]: r of the gate norm
-	Out                            []float32 // [N, d]: the output projection, before the residual; scratch
+	Branch                                   // the output projection
 	// A is kept in the unfused mode only: the gated state [N, D].
 	A []float32
 	// Shared says that other layers' buffers have the memory of CodesI, CodesF and CodesG too: Requantize makes them again.
@@ -40,7 +40,7 @@ func (m *TokenMixer) NewMixerBuffers(n int, scratch []float32, floats bool) *Mix
 	b := &MixerBuffers{
 		CodesI: NewCodes(n, d, floats), CodesF: NewCodes(n, d, floats), CodesG: NewCodes(n, d, floats),
 		CodesO: NewCodes(n, D, floats), I: row(), Z: row(), G: row(), S: row(),
-		Normed: newNormed(n, d, floats), GateInv: make([]float32, n), Out: scratch,
+		Normed: newNormed(n, d, floats), GateInv: make([]float32, n), Branch: Branch{Out: scratch},
 	}
 	if floats {
 		b.A = make([]float32, n*D)
@@ -72,7 +72,7 @@ func (m *TokenMixer) Forward(e *Env, dst, h []float32, B, T int, state, mask []f
 	e.Pool.Run(B*Blocks(D, channelBlock), j.recur)
 	e.Pool.Run(Blocks(N, TokenBlock), j.gate)
 	e.MatMul(buf.Out, m.O.W, &buf.CodesO, N)
-	e.Add(dst[:N*d], h[:N*d], buf.Out[:N*d])
+	buf.add(e, dst[:N*d], h[:N*d])
 }
 
 // Requantize makes the codes of h [N, d] again, where other layers have overwritten them since Forward.

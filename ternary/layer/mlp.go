@@ -16,7 +16,7 @@ type MLPBuffers struct {
 	CodesGate, CodesDown Codes
 	PQ                   []float32 // [N, 2I]: gate and up halves of each token
 	Normed               Normed
-	Out                  []float32 // [N, d]: the down projection, before the residual; scratch
+	Branch               // the down projection
 	// A is kept in the unfused mode and for a dense down projection: silu(p)∘q [N, I].
 	A []float32
 
@@ -27,7 +27,7 @@ type MLPBuffers struct {
 func (m *ChannelMixer) NewMLPBuffers(n int, scratch []float32, floats bool) *MLPBuffers {
 	d, I := len(m.Norm.Gain), m.Width()
 	b := &MLPBuffers{
-		CodesGate: NewCodes(n, d, floats), PQ: make([]float32, n*2*I), Normed: newNormed(n, d, floats), Out: scratch,
+		CodesGate: NewCodes(n, d, floats), PQ: make([]float32, n*2*I), Normed: newNormed(n, d, floats), Branch: Branch{Out: scratch},
 	}
 	if m.Dense == nil {
 		b.CodesDown = NewCodes(n, I, floats)
@@ -58,7 +58,7 @@ func (m *ChannelMixer) Forward(e *Env, dst, h []float32, N int, buf *MLPBuffers)
 	} else {
 		e.MatMul(buf.Out, m.Down.W, &buf.CodesDown, N)
 	}
-	e.Add(dst[:N*d], h[:N*d], buf.Out[:N*d])
+	buf.add(e, dst[:N*d], h[:N*d])
 }
 
 type mlpJob struct {
