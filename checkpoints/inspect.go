@@ -65,6 +65,8 @@ func Inspect(path string, contents bool) (*Inspection, error) {
 	switch kind {
 	case KindPacked:
 		return in, in.packed(contents)
+	case KindGGUF:
+		return in, in.gguf(contents)
 	case KindRun, KindCheckpoint, KindHF:
 		config, err := hf.ReadConfig(in.Source)
 		if err != nil {

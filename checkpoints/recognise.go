@@ -20,6 +20,7 @@ const (
 	KindCheckpoint  Kind = "checkpoint"  // one step of a run
 	KindHF          Kind = "hf"          // a folder as transformers writes it
 	KindPacked      Kind = "packed"      // a packed file
+	KindGGUF        Kind = "gguf"        // a file of the llama.cpp family
 	KindSafetensors Kind = "safetensors" // any other safetensors file: tensors without a configuration
 )
 
@@ -85,7 +86,7 @@ func recogniseFile(path string) (Kind, error) {
 	}
 	switch string(magic[:]) {
 	case "GGUF":
-		return "", &Error{Path: path, Problem: "is a GGUF file, a format that is not supported yet", Fix: "name the Hugging Face folder it was made from, or a packed file"}
+		return KindGGUF, nil
 	case "PK\x03\x04":
 		return "", &Error{Path: path, Problem: "is a PyTorch or zip archive, a format that is not supported yet", Fix: "write the model as safetensors: save_pretrained(..., safe_serialization=True)"}
 	}

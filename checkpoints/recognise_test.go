@@ -55,7 +55,7 @@ func TestRecognise(t *testing.T) {
 		{in("hf", "model.safetensors"), checkpoints.KindSafetensors, ""},
 		{filepath.Join(run, "checkpoints"), "", "folder of a run's checkpoints"},
 		{in("torch"), "", "not supported yet"},
-		{in("gguf"), "", "GGUF file, a format that is not supported yet"},
+		{in("gguf"), checkpoints.KindGGUF, ""},
 		{in("zip"), "", "not supported yet"},
 		{in("short"), "", "too few"},
 		{in("text"), "", "neither GGUF nor a good safetensors"},

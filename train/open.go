@@ -60,6 +60,11 @@ func Open(path string) (*Model, error) {
 	case checkpoints.KindPacked:
 		return m, m.OpenPacked(path)
 	}
+	if kind == checkpoints.KindGGUF {
+		return nil, &checkpoints.Error{
+			Path: path, Problem: "is a GGUF file, which can be inspected, and not run", Fix: "name the Hugging Face folder it was made from, or a packed file",
+		}
+	}
 	return nil, &checkpoints.Error{
 		Path: path, Problem: fmt.Sprintf("is a %s file without a configuration, not a model", kind),
 		Fix: "name a run, checkpoint or Hugging Face folder, or a packed file",

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/durable"
 )
 
 // File is an open safetensors file. Where the system can, its bytes are mapped, not read: opening costs the header, and
@@ -21,7 +22,7 @@ type File struct {
 
 // Open opens and checks a file. Faults are *FormatError.
 func Open(path string) (*File, error) {
-	data, unload, err := load(path)
+	data, unload, err := durable.Map(path)
 	if err != nil {
 		return nil, &FormatError{File: path, Offset: -1, Problem: "cannot be read: " + cause(err).Error(), Fix: "check the path and its permissions", Cause: err}
 	}
@@ -159,29 +160,4 @@ func cause(err error) error {
 		return p.Err
 	}
 	return err
-}
-
-// openRegular opens a regular file and returns its size.
-func openRegular(path string) (*os.File, int, error) {
-	info, err := os.Stat(path) // before opening: to open a named pipe would wait for its other end
-	if err != nil {
-		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("it is not a regular file")
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	if info, err = f.Stat(); err != nil {
-		f.Close()
-		return nil, 0, err
-	}
-	size := int(info.Size())
-	if int64(size) != info.Size() {
-		f.Close()
-		return nil, 0, fmt.Errorf("its %d bytes are too many for a 32-bit program", info.Size())
-	}
-	return f, size, nil
 }

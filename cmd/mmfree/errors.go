@@ -14,6 +14,7 @@ import (
 	"mmfree/autograd"
 	"mmfree/checkpoints"
 	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/gguf"
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/safetensors"
 	"mmfree/data"
@@ -69,6 +70,7 @@ func outcomes() []outcome {
 		{checkpoints.ErrCheckpoint, exitRequest, "check the path; a damaged checkpoint is passed over when the run folder is named"},
 		{hf.ErrFolder, exitRequest, "config.json and weights do not belong together: get the folder again"},
 		{safetensors.ErrFormat, exitRequest, "the file is damaged or not safetensors: copy it again"},
+		{gguf.ErrFormat, exitRequest, "the file is damaged or no GGUF file: copy it again"},
 		{pack.ErrPacked, exitRequest, "the packed file is damaged: export it again"},
 		{metrics.ErrMetrics, exitRequest, "lines behind the last checkpoint are not needed: remove the damaged one"},
 		{train.ErrInput, exitRequest, request},

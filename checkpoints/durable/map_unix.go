@@ -1,6 +1,6 @@
 //go:build unix
 
-package safetensors
+package durable
 
 import (
 	"io"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// load maps a file read-only; file systems that cannot map are read.
-func load(path string) (data []byte, unload func() error, err error) {
+// Map maps a file read-only; file systems that cannot map are read.
+func Map(path string) (data []byte, unload func() error, err error) {
 	f, size, err := openRegular(path)
 	if err != nil {
 		return nil, nil, err

@@ -1,11 +1,11 @@
 //go:build !unix
 
-package safetensors
+package durable
 
 import "io"
 
-// load reads a file into memory, in proportion to what is really there.
-func load(path string) (data []byte, unload func() error, err error) {
+// Map reads a file into memory, in proportion to what is really there.
+func Map(path string) (data []byte, unload func() error, err error) {
 	f, _, err := openRegular(path)
 	if err != nil {
 		return nil, nil, err

@@ -1,0 +1,187 @@
+package gguf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"mmfree/checkpoints/durable"
+)
+
+// Tensor is one entry of the file.
+type Tensor struct {
+	Name     string
+	Shape    []int // slowest dimension first, as everywhere here; the file has them the other way round
+	Type     Type
+	Elements int64
+	Offset   int64 // in the data section
+	Bytes    int64
+}
+
+// File is an open GGUF file, mapped where the system can. Everything in place is read-only and ends with Close. The
+// methods may be called by several goroutines, Close by one.
+type File struct {
+	Version   uint32
+	Alignment int
+	Keys      []string // in the file's order
+
+	path      string
+	values    map[string]Value
+	tensors   []Tensor
+	index     map[string]int
+	dataStart int64
+	data      []byte
+	unload    func() error
+}
+
+// Open opens and checks a file. Faults are *FormatError.
+func Open(path string) (*File, error) {
+	data, unload, err := durable.Map(path)
+	if err != nil {
+		return nil, &FormatError{File: path, Offset: -1, Problem: "cannot be read: " + reason(err), Fix: "check the path and its permissions", Cause: err}
+	}
+	f, err := Parse(path, data)
+	if err != nil {
+		unload()
+		return nil, err
+	}
+	f.unload = unload
+	return f, nil
+}
+
+// Parse is Open for bytes in memory, which are used in place; name stands for the path in errors.
+func Parse(name string, data []byte) (*File, error) {
+	r := &reader{name: name, data: data}
+	f := &File{path: name, Alignment: defaultAlignment, values: map[string]Value{}, index: map[string]int{}, unload: func() error { return nil }}
+	if magic := r.bytes(4, "the magic"); r.err == nil && string(magic) != "GGUF" {
+		r.fail(0, fixCopy, "does not begin with GGUF")
+	}
+	f.Version = r.uint32("the version")
+	if r.err == nil && f.Version != 2 && f.Version != 3 {
+		r.fail(4, "convert it with a current program: versions 2 and 3 of little-endian machines are read", "has version %d", f.Version)
+	}
+	// Both numbers are checked against the bytes behind them before anything is made for them.
+	tensors := r.count(leastTensorBytes, "tensors")
+	keys := r.count(leastKeyBytes, "keys")
+	for i := 0; i < keys && r.err == nil; i++ {
+		f.key(r)
+	}
+	end := int64(0)
+	for i := 0; i < tensors && r.err == nil; i++ {
+		at := r.at
+		var t Tensor
+		t, end = r.tensor(end, f.Alignment)
+		if _, twice := f.index[t.Name]; twice {
+			r.fail(at, fixFaulty, "holds tensor %s twice", quoted(t.Name))
+		}
+		if r.err == nil && end > int64(len(data)) {
+			r.fail(at, fixCopy, "tensor %s ends at byte %d of the data, which is more than the file's %d bytes", quoted(t.Name), end, len(data))
+		}
+		f.index[t.Name] = len(f.tensors)
+		f.tensors = append(f.tensors, t)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	f.dataStart = pad(int64(r.at), f.Alignment)
+	if f.dataStart+end > int64(len(data)) && end > 0 {
+		return nil, &FormatError{
+			File: name, Offset: int64(len(data)), Fix: fixCopy,
+			Problem: fmt.Sprintf("has %d bytes, where its tensors, each padded to %d, need %d", len(data), f.Alignment, f.dataStart+end),
+		}
+	}
+	if end > 0 {
+		f.data = data[f.dataStart:]
+	}
+	return f, nil
+}
+
+// key takes one key and its value.
+func (f *File) key(r *reader) {
+	at := r.at
+	key := string(r.text(maxKeyBytes, "a key"))
+	if r.err == nil && key == "" {
+		r.fail(at, fixFaulty, "holds an empty key")
+	}
+	if _, twice := f.values[key]; twice {
+		r.fail(at, fixFaulty, "holds key %s twice", quoted(key))
+	}
+	v := r.value(key)
+	if r.err != nil {
+		return
+	}
+	if key == alignmentKey {
+		n, ok := v.Int()
+		if !ok || v.Kind != Uint32 || n < 1 || n > 1<<20 || n&(n-1) != 0 {
+			r.fail(at, fixFaulty, "%s is no power of two up to 2^20", alignmentKey)
+		}
+		f.Alignment = int(n)
+	}
+	f.values[key] = v
+	f.Keys = append(f.Keys, key)
+}
+
+// reason strips the path that FormatError names already.
+func reason(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return err.Error()
+}
+
+// Close releases the mapping.
+func (f *File) Close() error {
+	unload := f.unload
+	f.data, f.values, f.unload = nil, nil, func() error { return nil }
+	return unload()
+}
+
+// Value returns the value of a key.
+func (f *File) Value(key string) (Value, bool) {
+	v, ok := f.values[key]
+	return v, ok
+}
+
+// Tensors lists the tensors in the order of their bytes. The list is the file's own: not to be changed.
+func (f *File) Tensors() []Tensor { return f.tensors }
+
+// Tensor returns the named tensor's entry.
+func (f *File) Tensor(name string) (Tensor, bool) {
+	i, ok := f.index[name]
+	if !ok {
+		return Tensor{}, false
+	}
+	return f.tensors[i], true
+}
+
+// DataStart returns the offset of the data section in the file; Tensor's offsets count from there.
+func (f *File) DataStart() int64 { return f.dataStart }
+
+// Bytes returns a tensor's bytes in place, or nil when there is none of that name.
+func (f *File) Bytes(name string) []byte {
+	t, ok := f.Tensor(name)
+	if !ok || f.data == nil {
+		return nil
+	}
+	return f.data[t.Offset:][:t.Bytes:t.Bytes]
+}
+
+// ReadFloat32 decodes a tensor's values, slowest dimension first, to dst, which must have their number.
+func (f *File) ReadFloat32(name string, dst []float32) error {
+	t, ok := f.Tensor(name)
+	switch {
+	case !ok:
+		return f.fault("tensor " + quoted(name) + " is not in the file")
+	case t.Elements != int64(len(dst)):
+		return f.fault(fmt.Sprintf("tensor %s has %d values, %d are wanted", quoted(name), t.Elements, len(dst)))
+	}
+	if err := Decode(dst, f.Bytes(name), t.Type); err != nil {
+		return f.fault(fmt.Sprintf("tensor %s: %v", quoted(name), err))
+	}
+	return nil
+}
+
+func (f *File) fault(problem string) error {
+	return &FormatError{File: f.path, Offset: -1, Problem: problem, Fix: fixUnknown}
+}
