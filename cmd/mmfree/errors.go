@@ -19,6 +19,7 @@ import (
 	"mmfree/checkpoints/safetensors"
 	"mmfree/data"
 	"mmfree/data/corpus"
+	"mmfree/data/tasks"
 	"mmfree/data/tokenizer"
 	"mmfree/ternary/infer"
 	"mmfree/ternary/kernel"
@@ -26,6 +27,7 @@ import (
 	"mmfree/ternary/spec"
 	"mmfree/train"
 	"mmfree/train/bench"
+	"mmfree/train/eval"
 	"mmfree/train/metrics"
 	"mmfree/train/verify"
 )
@@ -67,6 +69,8 @@ func outcomes() []outcome {
 		{corpus.ErrCorpus, exitRequest, "check the files named by data.corpus or --corpus"},
 		{data.ErrData, exitRequest, "give more text, or lower data.seq_len"},
 		{tokenizer.ErrTokenizer, exitRequest, request},
+		{tasks.ErrTask, exitRequest, request},
+		{eval.ErrInput, exitRequest, request},
 		{checkpoints.ErrCheckpoint, exitRequest, "check the path; a damaged checkpoint is passed over when the run folder is named"},
 		{hf.ErrFolder, exitRequest, "config.json and weights do not belong together: get the folder again"},
 		{safetensors.ErrFormat, exitRequest, "the file is damaged or not safetensors: copy it again"},

@@ -37,23 +37,28 @@ func warn(w io.Writer, warnings []string) {
 	}
 }
 
-// outPath returns --out, which must be given, lie in a folder that exists, and not exist itself without --force. It is
-// asked before the work begins, which would otherwise be lost.
+// outPath returns --out, which must be given and free.
 func outPath(c *cli.Context) (string, error) {
-	path := c.Path("out")
-	if path == "" {
+	if c.Path("out") == "" {
 		return "", &usageError{problem: "--out is missing", fix: "say where the result belongs: --out PATH"}
 	}
+	return c.Path("out"), free(c, "out")
+}
+
+// free returns an error unless the path of a flag lies in a folder that exists and, without --force, does not exist
+// itself. It is asked before the work begins, which would otherwise be lost.
+func free(c *cli.Context, flag string) error {
+	path := c.Path(flag)
 	switch _, err := os.Lstat(path); {
 	case err == nil && !c.Bool("force"):
-		return "", &fs.PathError{Op: "write", Path: path, Err: fs.ErrExist}
+		return &fs.PathError{Op: "write", Path: path, Err: fs.ErrExist}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return "", &fs.PathError{Op: "write", Path: path, Err: errors.Unwrap(err)}
+		return &fs.PathError{Op: "write", Path: path, Err: errors.Unwrap(err)}
 	}
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-		return "", &usageError{problem: fmt.Sprintf("--out: there is no folder %s", filepath.Dir(path)), fix: "make it first, or choose another path"}
+		return &usageError{problem: fmt.Sprintf("--%s: there is no folder %s", flag, filepath.Dir(path)), fix: "make it first, or choose another path"}
 	}
-	return path, nil
+	return nil
 }
 
 func outFlag(what string) cli.Flag {

@@ -75,7 +75,7 @@ func (s *State) Reset() {
 	}
 }
 
-// Copy makes s equal to from, a state of the same model and batch, so that several texts go on from one beginning.
+// Copy makes s equal to from, a state of the same model and batch, or of one sequence, from which all of s then go on.
 func (s *State) Copy(from *State) {
 	for i, p := range s.Parts {
 		if p != nil {

@@ -32,14 +32,19 @@ func (m *Attention) NewState(batch int) State {
 // Reset forgets all tokens.
 func (s *KeyValues) Reset() { clear(s.length) }
 
-// Copy makes s equal to from, which is of the same model and batch.
+// Copy makes s equal to from, which is of the same model and of the same batch, or of one sequence, which all then go on
+// from.
 func (s *KeyValues) Copy(from State) {
 	o := from.(*KeyValues)
-	copy(s.length, o.length)
+	each := s.heads * s.page * s.width
 	s.grow(o.Length())
-	for p := range (o.Length() + s.page - 1) / s.page {
-		copy(s.keys[p], o.keys[p])
-		copy(s.values[p], o.values[p])
+	for seq := range s.batch {
+		source := seq % o.batch
+		s.length[seq] = o.length[source]
+		for p := range (o.Length() + s.page - 1) / s.page {
+			copy(s.keys[p][seq*each:][:each], o.keys[p][source*each:][:each])
+			copy(s.values[p][seq*each:][:each], o.values[p][source*each:][:each])
+		}
 	}
 }
 

@@ -46,5 +46,9 @@ type Recurrent []float32
 // Reset clears the state.
 func (s Recurrent) Reset() { clear(s) }
 
-// Copy makes s equal to from.
-func (s Recurrent) Copy(from State) { copy(s, from.(Recurrent)) }
+// Copy makes s equal to from, or each of its sequences to the one of from.
+func (s Recurrent) Copy(from State) {
+	for o, at := from.(Recurrent), 0; at < len(s); at += len(o) {
+		copy(s[at:], o)
+	}
+}

@@ -26,7 +26,7 @@ type Buffers any
 // State is what a part carries from token to token of a batch of sequences.
 type State interface {
 	Reset()          // to before the first token
-	Copy(from State) // to another state of the same part and batch
+	Copy(from State) // to another state of the same part, of as many sequences or of one, which all then go on from
 }
 
 // Batch is the tokens of one call: B sequences, T each. Mask and Starts [B·T] may be nil: see TokenMixer.Forward.

@@ -17,6 +17,7 @@ const (
 
 // Status is what a progress line says. Zero or NaN means unknown and is left out, but for Loss.
 type Status struct {
+	What            string  // what Step counts where it is no training step; then there is no Loss
 	Step, Steps     int64   // done, and planned
 	Loss            float64 // nats a token
 	ValBPB          float64 // of the last evaluation, bits per byte
@@ -114,6 +115,9 @@ func (s Status) line(width int, final bool) string {
 	known := func(x float64) bool { return x != 0 && !math.IsNaN(x) }
 
 	step := "step " + thousands(s.Step)
+	if s.What != "" {
+		step = s.What + " " + thousands(s.Step)
+	}
 	if s.Steps > 0 {
 		step += "/" + thousands(s.Steps)
 	}
@@ -124,7 +128,7 @@ func (s Status) line(width int, final bool) string {
 	case s.ETA > 0: // a budget of time
 		add(6, true, "%d%%", int64(100*s.Elapsed.Seconds()/(s.Elapsed+s.ETA).Seconds()))
 	}
-	add(8, true, "loss %.3f", s.Loss)
+	add(8, s.What == "", "loss %.3f", s.Loss)
 	add(5, known(s.ValBPB), "val %.3f bpb", s.ValBPB)
 	add(4, known(s.TokensPerSecond), "%s tok/s", Count(s.TokensPerSecond))
 	add(2, known(s.LR), "lr %.2g", s.LR)

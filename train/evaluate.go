@@ -1,0 +1,217 @@
+package train
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"mmfree/checkpoints/durable"
+	"mmfree/data/corpus"
+	"mmfree/data/tasks"
+	"mmfree/ternary/spec"
+	"mmfree/train/eval"
+)
+
+// EvalRequest says how a model is evaluated.
+type EvalRequest struct {
+	Window  int      // tokens that the model reads at most; 0: what it says itself
+	BOS     eval.BOS // empty: what the tokenizer does by itself
+	Prefix  int      // id that stands before a text without context; below 0: the model's BOS, else EOS, else a line end
+	Machine Machine
+	At      func(done, all int, tokensPerSecond float64) // progress, in items or tokens
+}
+
+// Setting is what an evaluation's figures depend on beside model and data.
+type Setting struct {
+	Mode            string   `json:"mode"` // rolling, streaming or requests
+	BOS             eval.BOS `json:"bos"`
+	PrefixToken     int32    `json:"prefix_token"`
+	MaxLength       int      `json:"max_length"`
+	Seconds         float64  `json:"seconds"`
+	TokensPerSecond float64  `json:"tokens_per_second"` // read by the model for the requests one by one; shared prefixes count each time
+}
+
+// TextResult is the result of EvalText.
+type TextResult struct {
+	eval.TextFigures
+	Setting
+}
+
+// TaskResult is the result of EvalTask.
+type TaskResult struct {
+	Task string `json:"task"`
+	eval.Figures
+	Setting
+}
+
+// evaluator makes what texts are cut and scored with.
+func (m *Model) evaluator(r *EvalRequest) (c eval.Coder, s eval.Scorer, err error) {
+	if c.Tokenizer, err = m.Tokenizer(); err != nil {
+		return c, nil, err
+	}
+	if V := c.Tokenizer.VocabSize(); V > m.Config.VocabSize {
+		return c, nil, &InputError{
+			Source: m.Source, Problem: fmt.Sprintf("the tokenizer has %d tokens, the model %d", V, m.Config.VocabSize),
+			Fix: "put the tokenizer.json that the model was trained with beside it",
+		}
+	}
+	if c.MaxLength = r.Window; c.MaxLength == 0 {
+		c.MaxLength = m.Config.MaxPositionEmbeddings
+	}
+	if c.MaxLength == 0 {
+		c.MaxLength = 2048
+	}
+	c.BOS = r.BOS
+	if c.BOS == "" {
+		c.BOS = eval.BOSTokenizer
+	}
+	if c.Prefix, err = m.prefixToken(r.Prefix, c); err != nil {
+		return c, nil, err
+	}
+	p, err := m.Packed()
+	if err != nil {
+		return c, nil, err
+	}
+	return c, eval.NewPacked(p, r.Machine.Set, r.Machine.Pool), nil
+}
+
+// prefixToken returns the id to stand before a text without context.
+func (m *Model) prefixToken(asked int, c eval.Coder) (int32, error) {
+	switch {
+	case asked >= m.Config.VocabSize:
+		return 0, &InputError{Source: "--prefix-token", Problem: fmt.Sprintf("%d is not in the vocabulary of %d", asked, m.Config.VocabSize), Fix: "choose a smaller id"}
+	case asked >= 0:
+		return int32(asked), nil
+	case m.Config.BOSTokenID != nil:
+		return int32(*m.Config.BOSTokenID), nil
+	case m.Config.EOSTokenID != nil:
+		return int32(*m.Config.EOSTokenID), nil
+	}
+	ids, err := c.Tokenizer.Encode(nil, []byte("\n"))
+	if err != nil || len(ids) != 1 {
+		return 0, nil // a text of tokens such as a vocabulary of characters without line ends
+	}
+	return ids[0], nil
+}
+
+// MaxEvalText bounds the text of one perplexity, which is held in memory with its tokens.
+const MaxEvalText = 1 << 30
+
+// EvalText measures the perplexity of a file as one page. detokenise undoes WikiText's tokenisation first; streaming
+// carries the state over the whole text, which recurrent models alone can.
+func (m *Model) EvalText(ctx context.Context, path string, detokenise, streaming bool, r EvalRequest) (*TextResult, error) {
+	if streaming && m.Config.Arch != spec.ArchMatMulFree {
+		return nil, &InputError{Source: "--streaming", Problem: m.Config.Arch + " has no state that reaches over the whole text", Fix: "leave it out"}
+	}
+	text, err := corpus.Load([]string{path})
+	if err != nil {
+		return nil, err
+	}
+	if len(text.Text) > MaxEvalText {
+		return nil, &InputError{Source: path, Problem: "is longer than a gibibyte", Fix: "take a part of it"}
+	}
+	c, s, err := m.evaluator(&r)
+	if err != nil {
+		return nil, err
+	}
+	result := &TextResult{Setting: Setting{Mode: "rolling", BOS: c.BOS, PrefixToken: c.Prefix, MaxLength: c.MaxLength}}
+	if streaming {
+		result.Mode = "streaming"
+	}
+	begun, done := time.Now(), 0
+	result.TextFigures, err = eval.Text(ctx, c, s, tasks.Page(string(text.Text), detokenise), streaming, func(tokens, all int) {
+		done += tokens
+		if r.At != nil {
+			r.At(done, all, float64(done)/time.Since(begun).Seconds())
+		}
+	})
+	result.Seconds = time.Since(begun).Seconds()
+	result.TokensPerSecond = float64(result.Tokens) / result.Seconds
+	return result, err
+}
+
+// EvalTask scores a task on a JSONL file, its first limit items or all. samples, where not empty, is a file that
+// receives a line an item.
+func (m *Model) EvalTask(ctx context.Context, name, path, samples string, limit int, r EvalRequest) (*TaskResult, error) {
+	task, err := tasks.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &InputError{Source: path, Problem: "cannot be read: " + reason(err), Fix: "check the path"}
+	}
+	items, err := task.Read(bufio.NewReader(f), path, limit)
+	f.Close()
+	if err != nil {
+		return nil, err
+	}
+	if len(items) == 0 {
+		return nil, &InputError{Source: path, Problem: "holds no items", Fix: "name a JSONL file with an item a line"}
+	}
+	c, s, err := m.evaluator(&r)
+	if err != nil {
+		return nil, err
+	}
+	result := &TaskResult{Task: name, Setting: Setting{Mode: "requests", BOS: c.BOS, PrefixToken: c.Prefix, MaxLength: c.MaxLength}}
+	if task.Kind == tasks.Rolling {
+		result.Mode = "rolling"
+	}
+	begun, tokens := time.Now(), 0
+	run := eval.Run{Task: task, Items: items, Coder: c, Scorer: s, At: func(i int, _ []eval.Score, n int) error {
+		tokens += n
+		if r.At != nil {
+			r.At(i+1, len(items), float64(tokens)/time.Since(begun).Seconds())
+		}
+		return nil
+	}}
+	scored, figures, err := run.Do(ctx)
+	if err != nil {
+		return nil, err
+	}
+	result.Figures = figures
+	result.Seconds = time.Since(begun).Seconds()
+	result.TokensPerSecond = float64(tokens) / result.Seconds
+	if samples == "" {
+		return result, nil
+	}
+	return result, durable.WriteFile(durable.OS{}, samples, func(w io.Writer) error { return writeSamples(w, task, scored) })
+}
+
+// writeSamples writes a line an item: its requests with their scores, and what was chosen.
+func writeSamples(w io.Writer, t *tasks.Task, items []eval.Scored) error {
+	type request struct {
+		tasks.Request
+		eval.Score
+	}
+	type sample struct {
+		Index    int       `json:"index"`
+		Requests []request `json:"requests"`
+		Gold     *int      `json:"gold"`
+		Pred     *int      `json:"pred"`
+		PredNorm *int      `json:"pred_norm"`
+	}
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	for i := range items {
+		line := sample{Index: i}
+		for j, r := range items[i].Requests {
+			line.Requests = append(line.Requests, request{r, items[i].Scores[j]})
+		}
+		if t.Kind == tasks.Choice {
+			pred, norm := items[i].Choose()
+			line.Gold, line.Pred = &items[i].Gold, &pred
+			if !t.SameSuffix {
+				line.PredNorm = &norm
+			}
+		}
+		if err := e.Encode(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
