@@ -41,7 +41,10 @@ func (m *Model) Export(format, out string, replace bool) (*Exported, error) {
 		return nil, &fs.PathError{Op: "export", Path: out, Err: fs.ErrExist}
 	}
 	var warnings []string
-	var err error
+	err := durable.CleanTempsOf(durable.OS{}, out)
+	if err != nil {
+		return nil, err
+	}
 	switch format {
 	case FormatPacked:
 		err = m.exportPacked(out)

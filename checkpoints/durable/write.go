@@ -155,7 +155,17 @@ func RemoveDir(fsys FS, path string) error {
 // CleanTemps removes what killed processes left in dir (not in folders below it), and restores a folder that was about
 // to be replaced when its successor never came. A folder that does not exist is clean. Only the process that writes in
 // dir may call it: it would take away another one's unfinished work.
-func CleanTemps(fsys FS, dir string) error {
+func CleanTemps(fsys FS, dir string) error { return clean(fsys, dir, "") }
+
+// CleanTempsOf is CleanTemps for what is left of one path, by processes that were killed while they wrote it. Another one
+// that writes the same path at the moment fails; no one else notices.
+func CleanTempsOf(fsys FS, path string) error {
+	path = filepath.Clean(path)
+	return clean(fsys, filepath.Dir(path), path)
+}
+
+// clean does so for what is to become only, or for everything where that is empty.
+func clean(fsys FS, dir, only string) error {
 	entries, err := fsys.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -167,8 +177,13 @@ func CleanTemps(fsys FS, dir string) error {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		final, isOld := cutMark(path, oldMark)
-		_, isTmp := cutMark(path, tmpMark)
-		if !isOld && !isTmp {
+		if !isOld {
+			var isTmp bool
+			if final, isTmp = cutMark(path, tmpMark); !isTmp {
+				continue
+			}
+		}
+		if only != "" && final != only {
 			continue
 		}
 		changed = true

@@ -300,6 +300,48 @@ func TestSaveRefusesAndReplaces(t *testing.T) {
 	}
 }
 
+// TestReplaceIsWhole fails every call of a Save over another model in shards: the folder holds the former model or the new
+// one, never parts of both, and the user's own file in either case.
+func TestReplaceIsWhole(t *testing.T) {
+	w := model(t, dtype.F32, "float32")
+	for _, mode := range []faults.Mode{faults.ErrNoSpace, faults.Kill, faults.PowerCut} {
+		for n := 1; ; n++ {
+			parent := t.TempDir()
+			dir := filepath.Join(parent, "m")
+			must(t, os.Mkdir(dir, 0o755))
+			for name, text := range map[string]string{"mine": "my notes", "config.json": "{}", "model.safetensors.index.json": "{}", "model-00001-of-00001.safetensors": "old"} {
+				must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+			}
+			fsys := &faults.FS{FailAt: n, Mode: mode}
+			_, err := hf.Save(fsys, dir, w, hf.Options{Replace: true})
+			must(t, fsys.Crash())
+			must(t, durable.CleanTempsOf(durable.OS{}, dir))
+			names := slices.Sorted(maps.Keys(listing(t, dir)))
+			switch {
+			case slices.Equal(names, []string{"config.json", "mine", "model-00001-of-00001.safetensors", "model.safetensors.index.json"}):
+				if err == nil {
+					t.Fatalf("mode %d, call %d: no error, and the former model", mode, n)
+				}
+			case slices.Equal(names, []string{"config.json", "mine", "model.safetensors"}):
+				if got, _, err := hf.Load(dir); err != nil || !slices.Equal(bits(got.Flat()), bits(w.Flat())) {
+					t.Fatalf("mode %d, call %d: the new model is damaged: %v", mode, n, err)
+				}
+			default:
+				t.Fatalf("mode %d, call %d: folder holds %v", mode, n, names)
+			}
+			if text, err := os.ReadFile(filepath.Join(dir, "mine")); err != nil || string(text) != "my notes" {
+				t.Fatalf("mode %d, call %d: the user's file holds %q, %v", mode, n, text, err)
+			}
+			if left := listing(t, parent); len(left) != 1 {
+				t.Fatalf("mode %d, call %d: beside the folder lies %v", mode, n, left)
+			}
+			if fsys.Calls < n {
+				break
+			}
+		}
+	}
+}
+
 func listing(t *testing.T, dir string) map[string]bool {
 	entries, err := os.ReadDir(dir)
 	must(t, err)

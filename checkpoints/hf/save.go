@@ -3,8 +3,10 @@ package hf
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -21,11 +23,12 @@ import (
 type Options struct {
 	Types   map[string]dtype.Type // wished type by tensor, as Load found it; others by config's torch_dtype, else F32
 	Side    map[string][]byte     // further files of the folder, by name, as Load found them
-	Replace bool                  // write into a folder that holds files already, replacing those of the same names
+	Replace bool                  // take the place of a folder that is there already
 }
 
-// Save writes a folder: config.json, model.safetensors and the side files; a new folder whole or not at all, into an
-// existing one (Replace) each file so. A tensor is stored in a 16-bit type only where every value of it fits exactly:
+// Save writes a folder, whole or not at all: config.json, model.safetensors and the side files. With Replace it takes the
+// place of a folder that is there, model and all, whose other files it carries over; folders in it, and files too large
+// to carry, are an error. A tensor is stored in a 16-bit type only where every value of it fits exactly:
 // a folder that was read comes out with the same bits, and trained weights are never rounded on the way. Where the
 // wish is not granted, F32 is written, torch_dtype says so, and a warning is returned.
 func Save(fsys durable.FS, dir string, w *spec.Weights, o Options) (warnings []string, err error) {
@@ -49,9 +52,25 @@ func Save(fsys durable.FS, dir string, w *spec.Weights, o Options) (warnings []s
 			return nil, &FolderError{Path: dir, Problem: fmt.Sprintf("side file %q cannot be written there", name), Fix: "side files have plain names, such as tokenizer.json"}
 		}
 	}
+	var carried []string
+	if o.Replace {
+		if carried, err = others(fsys, dir, o.Side); err != nil {
+			return nil, err
+		}
+	}
+	former := dir
 	build := func(dir string) error {
 		put := func(name string, data []byte) error {
 			return durable.WriteFile(fsys, filepath.Join(dir, name), func(f io.Writer) error { _, err := f.Write(data); return err })
+		}
+		for _, name := range carried {
+			data, err := fsys.ReadFile(filepath.Join(former, name))
+			if err == nil {
+				err = put(name, data)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(o.Side)) {
 			if err := put(name, o.Side[name]); err != nil {
@@ -67,12 +86,40 @@ func Save(fsys durable.FS, dir string, w *spec.Weights, o Options) (warnings []s
 		return put(ConfigName, config) // last: without it the folder is not a model
 	}
 	if o.Replace {
-		if err := fsys.MkdirAll(dir); err != nil {
-			return nil, &durable.WriteError{Path: dir, Op: "create", Err: err}
-		}
-		return warnings, build(dir)
+		return warnings, durable.ReplaceDir(fsys, dir, build)
 	}
 	return warnings, durable.WriteDir(fsys, dir, build)
+}
+
+// others lists the files of a folder that is to be replaced which are no part of a model: they are carried over.
+func others(fsys durable.FS, dir string, side map[string][]byte) (names []string, err error) {
+	entries, err := fsys.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &durable.WriteError{Path: dir, Op: "create", Err: err}
+	}
+	for _, e := range entries {
+		name := e.Name()
+		_, written := side[name]
+		switch {
+		case written, name == ConfigName, name == binName, strings.HasPrefix(name, "model") && strings.Contains(name, ".safetensors"), durable.IsTemp(name):
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil, &durable.WriteError{Path: dir, Op: "create", Err: err}
+		}
+		if !info.Mode().IsRegular() || info.Size() > maxSideBytes {
+			return nil, &FolderError{
+				Path: dir, Problem: fmt.Sprintf("holds %s, which is no part of a model and no small file", name),
+				Fix: "choose another folder, or move it away",
+			}
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 // WriteModel writes model.safetensors: the tensors in the given types (absent: F32), in the reference writer's order.
