@@ -63,6 +63,7 @@ type Position struct {
 type Options struct {
 	SeqLen      int     // T, ids in a row
 	ValFraction float64 // part of the ids held out at the end, in [0, 1); 0 = none
+	ValIDs      int     // how many that are, where whoever made the ids knows; 0 = by ValFraction
 	Seed        uint64  // of the order of windows
 }
 
@@ -101,6 +102,9 @@ func New(ids []int32, o Options) (*Loader, error) {
 		}
 	}
 	held := int(float64(len(ids)) * o.ValFraction)
+	if o.ValIDs > 0 {
+		held = min(o.ValIDs, len(ids))
+	}
 	train, val := ids[:len(ids)-held], ids[len(ids)-held:]
 	if len(train) < o.SeqLen+1 {
 		return nil, &Error{

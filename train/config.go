@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"mmfree/data/tokenizer"
 	"mmfree/ternary/spec"
 )
 
@@ -32,6 +33,7 @@ const (
 const (
 	TokenizerBytes = "bytes" // one token a byte, 256 of them
 	TokenizerChars = "chars" // one token a character of the training text
+	TokenizerBPE   = "bpe"   // a byte-level BPE vocabulary of the training part of the text
 )
 
 // Limits of single values: far above every sensible run, far below what overflows a product.
@@ -42,6 +44,8 @@ const (
 	maxSteps     = 1_000_000_000
 	maxMinutes   = 525_600 // a year
 	maxTextBytes = 1 << 16 // of one string value
+
+	maxTrainedVocab = 1 << 20 // more than any published model has
 )
 
 // Config is everything that decides a run. Default gives every field a value; a recipe or a file states what differs.
@@ -56,7 +60,8 @@ type Config struct {
 // DataConfig says which text is read and how it is cut into batches.
 type DataConfig struct {
 	Corpus      []string `yaml:"corpus" help:"text files; a path or a list; none = the built-in text"`
-	Tokenizer   string   `yaml:"tokenizer" help:"bytes or chars"`
+	Tokenizer   string   `yaml:"tokenizer" help:"bytes, chars, or bpe: learned from the training part of the text"`
+	VocabSize   int      `yaml:"vocab_size" help:"bpe: tokens of its vocabulary, the 256 bytes among them; 0 otherwise"`
 	SeqLen      int      `yaml:"seq_len" help:"tokens in a sequence, T"`
 	BatchSize   int      `yaml:"batch_size" help:"sequences in a micro-batch, B"`
 	ValFraction float64  `yaml:"val_fraction" help:"share of the text, at its end, kept for validation; 0 = none"`
@@ -210,8 +215,15 @@ func (v *validator) data(d *DataConfig) {
 		}
 		v.text("data.corpus", path)
 	}
-	if d.Tokenizer != TokenizerBytes && d.Tokenizer != TokenizerChars {
-		v.bad("data.tokenizer", "choose bytes or chars: this build reads no tokenizer files", "%q is not known", d.Tokenizer)
+	switch d.Tokenizer {
+	case TokenizerBytes, TokenizerChars:
+		if d.VocabSize != 0 {
+			v.bad("data.vocab_size", "leave it out, or choose data.tokenizer: bpe", "is %d, and %s has the vocabulary that it has", d.VocabSize, d.Tokenizer)
+		}
+	case TokenizerBPE:
+		v.whole("data.vocab_size", d.VocabSize, tokenizer.MinTrainedVocab, maxTrainedVocab)
+	default:
+		v.bad("data.tokenizer", "choose bytes, chars or bpe: this build reads no tokenizer files", "%q is not known", d.Tokenizer)
 	}
 	v.whole("data.seq_len", d.SeqLen, 1, maxSeqLen)
 	v.whole("data.batch_size", d.BatchSize, 1, maxBatch)

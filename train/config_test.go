@@ -90,7 +90,7 @@ func TestParseConfigFaults(t *testing.T) {
 		{"far part", "foreign:\n  a: 3\n", []string{"the parts are model, data, train, sample"}},
 		{"key without part", "steps: 3\n", []string{"c.yaml:1: steps: no such key", "did you mean train.steps?"}},
 		{"key in the wrong part", "train:\n  seq_len: 3\n", []string{"did you mean data.seq_len?"}},
-		{"nothing near", "data:\n  zzzzzzzzzzzz: 3\n", []string{"the keys of data are corpus, tokenizer, seq_len"}},
+		{"nothing near", "data:\n  zzzzzzzzzzzz: 3\n", []string{"the keys of data are corpus, tokenizer, vocab_size, seq_len"}},
 		{"two faults", "train: {lr: x, stepz: 1}\n", []string{`train.lr: "x" is not a number`, "did you mean train.steps?"}},
 		{"text for number", "train:\n\n  steps: many\n", []string{`c.yaml:3: train.steps: "many" is not a whole number`, "steps: optimiser steps"}},
 		{"quoted number", "train: {lr: '0.1'}\n", []string{`is the text "0.1", not a number`}},

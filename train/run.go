@@ -168,7 +168,7 @@ func prepare(r Request) (*run, error) {
 	}
 	t := &run{Request: r, saved: -1}
 	var err error
-	if t.text, err = loadText(&t.Config); err != nil {
+	if t.text, err = loadText(&t.Config, r.Machine.Pool.Threads()); err != nil {
 		return nil, err
 	}
 	if err := t.Config.Model.Validate(); err != nil {

@@ -1,6 +1,8 @@
 package train
 
 import (
+	"unicode/utf8"
+
 	"mmfree/data"
 	"mmfree/data/corpus"
 	"mmfree/data/tokenizer"
@@ -15,8 +17,8 @@ type text struct {
 }
 
 // loadText reads the corpus of a configuration (none named: the built-in one) and fills in the vocabulary's size where
-// the configuration leaves it open.
-func loadText(c *Config) (*text, error) {
+// the configuration leaves it open. threads changes no bit.
+func loadText(c *Config, threads int) (*text, error) {
 	var t text
 	var err error
 	var read *corpus.Corpus
@@ -30,7 +32,14 @@ func loadText(c *Config) (*text, error) {
 		return nil, err
 	}
 	t.sha256 = read.SHA256
-	if t.tokenizer, err = tokenizer.New(c.Data.Tokenizer, read.Text); err != nil {
+	learn, held := read.Text, []byte(nil)
+	if c.Data.Tokenizer == TokenizerBPE {
+		learn, held = cutText(read.Text, c.Data.ValFraction)
+		t.tokenizer, err = tokenizer.NewBPE(learn, tokenizer.TrainOptions{VocabSize: c.Data.VocabSize, MinFrequency: 2, Threads: threads})
+	} else {
+		t.tokenizer, err = tokenizer.New(c.Data.Tokenizer, read.Text)
+	}
+	if err != nil {
 		return nil, err
 	}
 	switch V := t.tokenizer.VocabSize(); {
@@ -42,12 +51,28 @@ func loadText(c *Config) (*text, error) {
 			Fix: "leave it out: it then becomes what the tokenizer has",
 		}
 	}
-	ids, err := t.tokenizer.Encode(make([]int32, 0, len(read.Text)), read.Text)
+	ids, err := t.tokenizer.Encode(make([]int32, 0, len(read.Text)), learn)
 	if err != nil {
 		return nil, err
 	}
-	t.loader, err = data.New(ids, data.Options{SeqLen: c.Data.SeqLen, ValFraction: c.Data.ValFraction, Seed: c.Train.Seed})
+	before := len(ids)
+	if ids, err = t.tokenizer.Encode(ids, held); err != nil {
+		return nil, err
+	}
+	t.loader, err = data.New(ids, data.Options{
+		SeqLen: c.Data.SeqLen, ValFraction: c.Data.ValFraction, ValIDs: len(ids) - before, Seed: c.Train.Seed,
+	})
 	return &t, err
+}
+
+// cutText cuts the validation part off a text's end, in bytes, so that every vocabulary has the same one, and not within
+// a character.
+func cutText(text []byte, fraction float64) (learn, held []byte) {
+	at := len(text) - int(float64(len(text))*fraction)
+	for back := 0; back < utf8.UTFMax && at > 0 && at < len(text) && !utf8.RuneStart(text[at]); back++ {
+		at--
+	}
+	return text[:at], text[at:]
 }
 
 // bytesOf returns the length of the text that ids stand for.

@@ -155,7 +155,7 @@ func Parse(text []byte, name string) (Tokenizer, error) {
 	case "WordLevel":
 		t, err = parseChars(&c)
 	default:
-		return fail("unsupported model type %v: only BPE over single bytes and WordLevel over single characters are", c.Model["type"])
+		return fail("unsupported model type %v: only byte-level BPE and WordLevel over single characters are", c.Model["type"])
 	}
 	if err != nil {
 		return fail("%v", err)
@@ -177,20 +177,16 @@ func decode(text []byte, v any) error {
 }
 
 func parseBytes(c *hf.Config) (Tokenizer, error) {
-	if merges, ok := c.Model["merges"].([]any); !ok || len(merges) > 0 {
-		return nil, fmt.Errorf("unsupported model type BPE with %d merges: only BPE over single bytes is", len(merges))
+	if merges, ok := c.Model["merges"].([]any); !ok {
+		return nil, errors.New("unsupported model type BPE without a list of merges")
+	} else if len(merges) > 0 || c.PreTokenizer["use_regex"] != false {
+		return parseBytePairs(c)
 	}
-	err := expect(
-		setting{"pre_tokenizer", c.PreTokenizer, "type", "ByteLevel"},
-		setting{"pre_tokenizer", c.PreTokenizer, "add_prefix_space", false},
-		setting{"pre_tokenizer", c.PreTokenizer, "use_regex", false},
-		setting{"decoder", c.Decoder, "type", "ByteLevel"},
-		setting{"model", c.Model, "dropout", nil},
-		setting{"model", c.Model, "unk_token", nil},
-		setting{"model", c.Model, "continuing_subword_prefix", nil},
-		setting{"model", c.Model, "end_of_word_suffix", nil},
-		setting{"model", c.Model, "byte_fallback", false},
-	)
+	err := expect(append([]setting{
+		{"pre_tokenizer", c.PreTokenizer, "type", "ByteLevel"},
+		{"pre_tokenizer", c.PreTokenizer, "add_prefix_space", false},
+		{"pre_tokenizer", c.PreTokenizer, "use_regex", false},
+	}, byteLevelBPE(c)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -208,6 +204,18 @@ func parseBytes(c *hf.Config) (Tokenizer, error) {
 		}
 	}
 	return Bytes{}, nil
+}
+
+// byteLevelBPE are the settings that any byte-level BPE has here.
+func byteLevelBPE(c *hf.Config) []setting {
+	return []setting{
+		{"decoder", c.Decoder, "type", "ByteLevel"},
+		{"model", c.Model, "dropout", nil},
+		{"model", c.Model, "unk_token", nil},
+		{"model", c.Model, "continuing_subword_prefix", nil},
+		{"model", c.Model, "end_of_word_suffix", nil},
+		{"model", c.Model, "byte_fallback", false},
+	}
 }
 
 func parseChars(c *hf.Config) (Tokenizer, error) {
