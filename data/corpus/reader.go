@@ -35,7 +35,6 @@ type Reader struct {
 	file   *input
 	format records
 	read   atomic.Int64 // bytes of files as stored, first passes and others
-	done   int64        // of files that are closed
 
 	rest      record // what is left of a record in pieces
 	pending   bool   // rest holds a record that is not given out whole
