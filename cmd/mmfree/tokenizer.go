@@ -15,9 +15,9 @@ import (
 
 func tokenizerVerb() *cli.Command {
 	return &cli.Command{
-		Name: "tokenizer", Usage: "make a vocabulary of a text",
+		Name: "tokenizer", Usage: "turn text into ids and back, or make a vocabulary of a text",
 		UsageText:   "mmfree tokenizer VERB [flags]",
-		Subcommands: []*cli.Command{tokenizerTrainVerb()},
+		Subcommands: []*cli.Command{tokenizerTrainVerb(), encodeVerb(), decodeVerb()},
 	}
 }
 

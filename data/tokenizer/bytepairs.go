@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	hf "github.com/sugarme/tokenizer"
@@ -13,17 +14,20 @@ import (
 
 const bpeName = "bpe"
 
-// BytePairs is a byte-level BPE tokenizer as Trainer makes it.
+// BytePairs is a byte-level BPE tokenizer: of Trainer, or from a file of the GPT-2, Llama-3 or Qwen-2 family.
 type BytePairs struct {
 	trained  *Trained
 	splitter *split.Splitter
-	bytes    [256]int32        // ids of single bytes
-	pairs    map[uint64]merged // left<<32 | right
-	text     []string          // of each id; none for special ones
+	bpe      *bpe
+	text     []string // of each id; none for special ones
+	added    *matcher // tokens that are cut out of the text before anything else
+	template template
+	file     []byte // the tokenizer.json that was read, or nil
+	lent     *scratches
 }
 
-// merged is what becomes of a pair. Lower ranks merge first.
-type merged struct{ rank, id int32 }
+// template is what EncodeSpecial puts round a text.
+type template struct{ before, behind []int32 }
 
 // NewBPE trains a vocabulary on text and returns its tokenizer.
 func NewBPE(text []byte, o TrainOptions) (Tokenizer, error) {
@@ -44,15 +48,18 @@ func newBytePairs(t *Trained) (*BytePairs, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &BytePairs{trained: t, splitter: splitter, pairs: make(map[uint64]merged, len(t.Merges)), text: make([]string, len(t.Tokens))}
+	p := &BytePairs{trained: t, splitter: splitter, text: make([]string, len(t.Tokens)), lent: &scratches{}}
 	ids := make(map[string]int32, len(t.Tokens))
 	byteOf := map[rune]byte{}
 	for b, r := range byteAlphabet() {
 		byteOf[r] = byte(b)
 	}
+	var special []string
+	var specialIDs []int32
 	for id, token := range t.Tokens {
 		ids[token] = int32(id)
-		if id < t.specials {
+		if t.isSpecial(id) {
+			special, specialIDs = append(special, token), append(specialIDs, int32(id))
 			continue
 		}
 		var raw strings.Builder
@@ -65,12 +72,16 @@ func newBytePairs(t *Trained) (*BytePairs, error) {
 		}
 		p.text[id] = raw.String()
 	}
-	for b, r := range byteAlphabet() {
+	if len(special) > 0 {
+		p.added = newMatcher(special, specialIDs)
+	}
+	b := &bpe{byteLevel: true, vocab: int32(len(t.Tokens)), unknown: -1, pairs: newPairTable(len(t.Merges))}
+	for c, r := range byteAlphabet() {
 		id, ok := ids[string(r)]
 		if !ok {
-			return nil, fmt.Errorf("vocab: the byte %d (%q) is missing", b, r)
+			return nil, fmt.Errorf("vocab: the byte %d (%q) is missing", c, r)
 		}
-		p.bytes[b] = id
+		b.byteSym[c] = id
 	}
 	for rank, m := range t.Merges {
 		left, ok1 := ids[m[0]]
@@ -79,8 +90,17 @@ func newBytePairs(t *Trained) (*BytePairs, error) {
 		if !ok1 || !ok2 || !ok3 {
 			return nil, fmt.Errorf("merges: %d, %q, has a token that is not in the vocabulary", rank, m)
 		}
-		p.pairs[uint64(left)<<32|uint64(right)] = merged{int32(rank), id}
+		b.pairs.put(left, right, uint32(rank), id)
 	}
+	if t.ignoreMerges {
+		b.whole = make(map[string]int32, len(t.Tokens))
+		for id, text := range p.text {
+			if text != "" {
+				b.whole[text] = int32(id)
+			}
+		}
+	}
+	p.bpe = b
 	return p, nil
 }
 
@@ -90,73 +110,46 @@ func (p *BytePairs) Name() string { return bpeName }
 // VocabSize returns the number of tokens.
 func (p *BytePairs) VocabSize() int { return len(p.text) }
 
-// Encode appends the ids of text, which may be any bytes, to dst. It never fails. Words that a call has seen before are
-// looked up.
+// Specials returns what the template puts round a text.
+func (p *BytePairs) Specials() Specials {
+	s := noSpecials()
+	if len(p.template.before) == 1 {
+		s.BOS = p.template.before[0]
+	}
+	if len(p.template.behind) == 1 {
+		s.EOS = p.template.behind[0]
+	}
+	return s
+}
+
+// Encode appends the ids of text, which may be any bytes, to dst. It never fails. The spelling of a special token is that
+// token, as in Hugging Face's library.
 func (p *BytePairs) Encode(dst []int32, text []byte) ([]int32, error) {
-	type span struct{ at, n int32 }
-	seen := map[string]span{}
-	var known []int32
-	for len(text) > 0 {
-		n, _ := p.splitter.Next(text)
-		word := text[:n]
-		text = text[n:]
-		if s, ok := seen[string(word)]; ok {
-			dst = append(dst, known[s.at:s.at+s.n]...)
-			continue
+	w := p.lent.get()
+	defer p.lent.put(w)
+	dst = slices.Grow(dst, len(text)/4)
+	for at := 0; at < len(text); {
+		end, n, id := len(text), 0, int32(0)
+		if !p.added.empty() {
+			end, n, id = p.added.find(text, at)
 		}
-		before := len(dst)
-		dst = p.word(dst, word)
-		if n <= 64 && len(known) < 1<<22 {
-			seen[string(word)] = span{int32(len(known)), int32(len(dst) - before)}
-			known = append(known, dst[before:]...)
+		for at < end {
+			size, _ := p.splitter.Next(text[at:end])
+			dst = p.bpe.word(w, dst, text, at, at+size)
+			at += size
+		}
+		if n > 0 {
+			dst = append(dst, id)
+			at += n
 		}
 	}
 	return dst, nil
 }
 
-// word appends the ids of one word: its bytes, of which again and again the pair of lowest rank is merged, everywhere
-// from left to right; where that makes a pair of still lower rank, that one comes first.
-func (p *BytePairs) word(dst []int32, word []byte) []int32 {
-	start := len(dst)
-	for _, b := range word {
-		dst = append(dst, p.bytes[b])
-	}
-	for {
-		ids := dst[start:]
-		best := merged{rank: math.MaxInt32}
-		for i := 1; i < len(ids); i++ {
-			if m, ok := p.pair(ids[i-1], ids[i]); ok && m.rank < best.rank {
-				best = m
-			}
-		}
-		if best.rank == math.MaxInt32 {
-			return dst
-		}
-		to, stop := 0, false
-		for from := 0; from < len(ids); from++ {
-			ids[to] = ids[from]
-			if !stop && from+1 < len(ids) {
-				if m, ok := p.pair(ids[from], ids[from+1]); ok && m.rank == best.rank {
-					ids[to] = best.id
-					from++
-					stop = to > 0 && p.before(ids[to-1], best.id, best.rank) || from+1 < len(ids) && p.before(best.id, ids[from+1], best.rank)
-				}
-			}
-			to++
-		}
-		dst = dst[:start+to]
-	}
-}
-
-func (p *BytePairs) pair(left, right int32) (merged, bool) {
-	m, ok := p.pairs[uint64(left)<<32|uint64(right)]
-	return m, ok
-}
-
-// before tells whether a pair merges before rank.
-func (p *BytePairs) before(left, right, rank int32) bool {
-	m, ok := p.pair(left, right)
-	return ok && m.rank < rank
+// EncodeSpecial is Encode with the ids of the file's template before and behind the text.
+func (p *BytePairs) EncodeSpecial(dst []int32, text []byte) ([]int32, error) {
+	dst, err := p.Encode(append(dst, p.template.before...), text)
+	return append(dst, p.template.behind...), err
 }
 
 // Decode appends the bytes that ids name to dst.
@@ -170,8 +163,13 @@ func (p *BytePairs) Decode(dst []byte, ids []int32) ([]byte, error) {
 	return dst, nil
 }
 
-// JSON returns the trained vocabulary's file.
-func (p *BytePairs) JSON() ([]byte, error) { return p.trained.JSON() }
+// JSON returns the file that was read, or the trained vocabulary's.
+func (p *BytePairs) JSON() ([]byte, error) {
+	if p.file != nil {
+		return p.file, nil
+	}
+	return p.trained.JSON()
+}
 
 // parseBytePairs reads what Trained.JSON writes; merges may be pairs, as newer libraries have them.
 func parseBytePairs(c *hf.Config) (Tokenizer, error) {
@@ -203,10 +201,11 @@ func parseBytePairs(c *hf.Config) (Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Model["ignore_merges"] == true {
-		return nil, errors.New("unsupported model: ignore_merges is true")
-	}
+	t.ignoreMerges = c.Model["ignore_merges"] == true
 	vocab, _ := c.Model["vocab"].(map[string]any)
+	if err := t.addTokens(vocab, c.AddedTokens); err != nil {
+		return nil, err
+	}
 	t.Tokens = make([]string, len(vocab))
 	given := make([]bool, len(vocab))
 	for token, value := range vocab {
@@ -236,5 +235,93 @@ func parseBytePairs(c *hf.Config) (Tokenizer, error) {
 		}
 		t.Merges = append(t.Merges, pair)
 	}
-	return newBytePairs(t)
+	p, err := newBytePairs(t)
+	if err != nil {
+		return nil, err
+	}
+	p.template, err = readTemplate(c.PostProcessor)
+	for _, id := range append(p.template.before, p.template.behind...) {
+		if int(id) >= len(t.Tokens) || id < 0 {
+			return nil, fmt.Errorf("post_processor: id %d is not in the vocabulary of %d", id, len(t.Tokens))
+		}
+	}
+	return p, err
+}
+
+// addTokens notes the added tokens of a file, and puts those into vocab that are not there.
+func (t *Trained) addTokens(vocab map[string]any, added []hf.TokenConfig) error {
+	t.special = map[int]bool{}
+	for _, a := range added {
+		if a.SingleWord || a.Lstrip || a.Rstrip {
+			return fmt.Errorf("added_tokens: %q: single_word, lstrip and rstrip are unsupported", a.Content)
+		}
+		if a.Content == "" {
+			return errors.New("added_tokens: one is empty")
+		}
+		if id, ok := vocab[a.Content].(float64); ok && int64(id) != a.Id {
+			return fmt.Errorf("added_tokens: %q has the id %d, and %v in the vocabulary", a.Content, a.Id, id)
+		}
+		vocab[a.Content] = float64(a.Id)
+		t.special[int(a.Id)] = true
+	}
+	return nil
+}
+
+// isSpecial tells whether an id stands for no text.
+func (t *Trained) isSpecial(id int) bool { return id < t.specials || t.special[id] }
+
+// readTemplate reads what a post-processor puts round one text. ByteLevel, which only moves offsets, changes no ids.
+func readTemplate(post map[string]any) (template, error) {
+	switch post["type"] {
+	case nil, "ByteLevel":
+		return template{}, nil
+	case "Sequence":
+		var t template
+		parts, _ := post["processors"].([]any)
+		for _, part := range parts {
+			m, _ := part.(map[string]any)
+			next, err := readTemplate(m)
+			if err != nil {
+				return t, err
+			}
+			t.before, t.behind = append(next.before, t.before...), append(t.behind, next.behind...)
+		}
+		return t, nil
+	case "TemplateProcessing":
+	default:
+		return template{}, fmt.Errorf("unsupported post_processor %v", post["type"])
+	}
+	var t template
+	known, _ := post["special_tokens"].(map[string]any)
+	single, _ := post["single"].([]any)
+	text := false
+	for _, item := range single {
+		m, _ := item.(map[string]any)
+		if s, ok := m["Sequence"].(map[string]any); ok && s["id"] == "A" && !text {
+			text = true
+			continue
+		}
+		s, _ := m["SpecialToken"].(map[string]any)
+		name, _ := s["id"].(string)
+		entry, _ := known[name].(map[string]any)
+		list, _ := entry["ids"].([]any)
+		if len(list) == 0 {
+			return t, fmt.Errorf("post_processor: unsupported item %v of the template", item)
+		}
+		for _, v := range list {
+			id, ok := v.(float64)
+			if !ok || id != math.Trunc(id) || id < 0 || id > math.MaxInt32 {
+				return t, fmt.Errorf("post_processor: %v is no id", v)
+			}
+			if text {
+				t.behind = append(t.behind, int32(id))
+			} else {
+				t.before = append(t.before, int32(id))
+			}
+		}
+	}
+	if !text {
+		return t, errors.New("post_processor: a template without the text")
+	}
+	return t, nil
 }

@@ -22,6 +22,12 @@ func (Bytes) Encode(dst []int32, text []byte) ([]int32, error) {
 	return dst, nil
 }
 
+// EncodeSpecial is Encode: no id has another meaning.
+func (b Bytes) EncodeSpecial(dst []int32, text []byte) ([]int32, error) { return b.Encode(dst, text) }
+
+// Specials returns none.
+func (Bytes) Specials() Specials { return noSpecials() }
+
 // Decode appends the bytes that ids name to dst.
 func (Bytes) Decode(dst []byte, ids []int32) ([]byte, error) {
 	dst = slices.Grow(dst, len(ids))

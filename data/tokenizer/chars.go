@@ -87,6 +87,12 @@ func (c *Chars) Encode(dst []int32, text []byte) ([]int32, error) {
 	return dst, nil
 }
 
+// EncodeSpecial is Encode: no id has another meaning.
+func (c *Chars) EncodeSpecial(dst []int32, text []byte) ([]int32, error) { return c.Encode(dst, text) }
+
+// Specials returns none.
+func (c *Chars) Specials() Specials { return noSpecials() }
+
 // id returns the id of r, or -1.
 func (c *Chars) id(r rune) int32 {
 	if r < utf8.RuneSelf {

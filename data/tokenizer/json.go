@@ -138,20 +138,25 @@ func Parse(text []byte, name string) (Tokenizer, error) {
 	if c.Normalizer != nil {
 		return fail("unsupported normalizer %v", c.Normalizer["type"])
 	}
-	if c.PostProcessor != nil {
-		return fail("unsupported post_processor %v", c.PostProcessor["type"])
-	}
-	if len(c.AddedTokens) > 0 {
-		return fail("unsupported added_tokens, the first is %q", c.AddedTokens[0].Content)
-	}
 	if c.Truncation != nil || c.Padding != nil {
 		return fail("unsupported truncation or padding")
 	}
 	var t Tokenizer
 	var err error
+	merges, _ := c.Model["merges"].([]any)
+	pairs := c.Model["type"] == "BPE" && len(merges) > 0 || c.PreTokenizer["use_regex"] == true
+	if !pairs && c.PostProcessor != nil {
+		return fail("unsupported post_processor %v", c.PostProcessor["type"])
+	}
+	if !pairs && len(c.AddedTokens) > 0 {
+		return fail("unsupported added_tokens, the first is %q", c.AddedTokens[0].Content)
+	}
 	switch c.Model["type"] {
 	case "BPE":
 		t, err = parseBytes(&c)
+		if p, ok := t.(*BytePairs); ok && err == nil {
+			p.file = text
+		}
 	case "WordLevel":
 		t, err = parseChars(&c)
 	default:
@@ -177,6 +182,9 @@ func decode(text []byte, v any) error {
 }
 
 func parseBytes(c *hf.Config) (Tokenizer, error) {
+	if err := affixes(c); err != nil {
+		return nil, err
+	}
 	if merges, ok := c.Model["merges"].([]any); !ok {
 		return nil, errors.New("unsupported model type BPE without a list of merges")
 	} else if len(merges) > 0 || c.PreTokenizer["use_regex"] != false {
@@ -206,14 +214,22 @@ func parseBytes(c *hf.Config) (Tokenizer, error) {
 	return Bytes{}, nil
 }
 
+// affixes refuses the marks that word-level BPE puts on pieces.
+func affixes(c *hf.Config) error {
+	for _, key := range []string{"continuing_subword_prefix", "end_of_word_suffix"} {
+		if v := c.Model[key]; v != nil && v != "" {
+			return fmt.Errorf("unsupported model: %s is %v", key, v)
+		}
+	}
+	return nil
+}
+
 // byteLevelBPE are the settings that any byte-level BPE has here.
 func byteLevelBPE(c *hf.Config) []setting {
 	return []setting{
 		{"decoder", c.Decoder, "type", "ByteLevel"},
 		{"model", c.Model, "dropout", nil},
 		{"model", c.Model, "unk_token", nil},
-		{"model", c.Model, "continuing_subword_prefix", nil},
-		{"model", c.Model, "end_of_word_suffix", nil},
 		{"model", c.Model, "byte_fallback", false},
 	}
 }
