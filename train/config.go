@@ -60,7 +60,7 @@ type Config struct {
 // DataConfig says which text is read and how it is cut into batches.
 type DataConfig struct {
 	Corpus      []string `yaml:"corpus" help:"text files; a path or a list; none = the built-in text"`
-	Tokenizer   string   `yaml:"tokenizer" help:"bytes, chars, or bpe: learned from the training part of the text"`
+	Tokenizer   string   `yaml:"tokenizer" help:"bytes, chars, bpe (learned from the training part of the text), or the path of a tokenizer.json or .model file"`
 	VocabSize   int      `yaml:"vocab_size" help:"bpe: tokens of its vocabulary, the 256 bytes among them; 0 otherwise"`
 	SeqLen      int      `yaml:"seq_len" help:"tokens in a sequence, T"`
 	BatchSize   int      `yaml:"batch_size" help:"sequences in a micro-batch, B"`
@@ -223,7 +223,13 @@ func (v *validator) data(d *DataConfig) {
 	case TokenizerBPE:
 		v.whole("data.vocab_size", d.VocabSize, tokenizer.MinTrainedVocab, maxTrainedVocab)
 	default:
-		v.bad("data.tokenizer", "choose bytes, chars or bpe: this build reads no tokenizer files", "%q is not known", d.Tokenizer)
+		v.text("data.tokenizer", d.Tokenizer)
+		if !isTokenizerPath(d.Tokenizer) {
+			v.bad("data.tokenizer", "choose bytes, chars, bpe, or the path of a tokenizer's file, such as ./tokenizer.json", "%q is not known", d.Tokenizer)
+		}
+		if d.VocabSize != 0 {
+			v.bad("data.vocab_size", "leave it out, or choose data.tokenizer: bpe", "is %d, and a file has the vocabulary that it has", d.VocabSize)
+		}
 	}
 	v.whole("data.seq_len", d.SeqLen, 1, maxSeqLen)
 	v.whole("data.batch_size", d.BatchSize, 1, maxBatch)

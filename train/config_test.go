@@ -259,7 +259,7 @@ func TestBudget(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	for assignment, want := range map[string]string{
-		"data.tokenizer=bpe.json":   `data.tokenizer: "bpe.json" is not known`,
+		"data.tokenizer=wordpiece":  `data.tokenizer: "wordpiece" is not known`,
 		"data.corpus=":              "data.corpus: holds an empty path",
 		"data.seq_len=0":            "data.seq_len: is 0",
 		"data.batch_size=65537":     "data.batch_size: is 65537",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"mmfree/data/tokenizer"
 	"mmfree/ternary/infer"
 	"mmfree/train/metrics"
 )
@@ -60,13 +61,14 @@ func (m *Model) Generate(ctx context.Context, r GenerateRequest) (*Generated, er
 		stop = int32(*eos)
 	}
 	model := infer.New(p, r.Machine.Set, r.Machine.Pool, infer.DefaultChunk)
+	stream := tokenizer.NewStream(tok, prompt)
 	var text, piece []byte
 	var failed error
 	g, err := model.Generate(prompt, r.MaxTokens, infer.NewSampler(r.Sampling, tok.VocabSize()), stop, func(id int32) bool {
 		if failed = ctx.Err(); failed != nil || id == stop {
 			return false
 		}
-		if piece, failed = tok.Decode(piece[:0], []int32{id}); failed != nil {
+		if piece, failed = stream.Next(piece[:0], id); failed != nil {
 			return false
 		}
 		text = append(text, piece...)

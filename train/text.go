@@ -36,6 +36,8 @@ func loadText(c *Config, threads int) (*text, error) {
 	if c.Data.Tokenizer == TokenizerBPE {
 		learn, held = cutText(read.Text, c.Data.ValFraction)
 		t.tokenizer, err = tokenizer.NewBPE(learn, tokenizer.TrainOptions{VocabSize: c.Data.VocabSize, MinFrequency: 2, Threads: threads})
+	} else if isTokenizerPath(c.Data.Tokenizer) {
+		t.tokenizer, err = LoadTokenizer(c.Data.Tokenizer)
 	} else {
 		t.tokenizer, err = tokenizer.New(c.Data.Tokenizer, read.Text)
 	}

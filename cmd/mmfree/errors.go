@@ -19,6 +19,7 @@ import (
 	"mmfree/checkpoints/safetensors"
 	"mmfree/data"
 	"mmfree/data/corpus"
+	"mmfree/data/shard"
 	"mmfree/data/tasks"
 	"mmfree/data/tokenizer"
 	"mmfree/ternary/infer"
@@ -67,6 +68,7 @@ func outcomes() []outcome {
 		{train.ErrConfig, exitRequest, request},
 		{spec.ErrConfig, exitRequest, request},
 		{corpus.ErrCorpus, exitRequest, "check the files named by data.corpus or --corpus"},
+		{shard.ErrFormat, exitRequest, "copy the folder again, or prepare the corpus again"},
 		{data.ErrData, exitRequest, "give more text, or lower data.seq_len"},
 		{tokenizer.ErrTokenizer, exitRequest, request},
 		{tasks.ErrTask, exitRequest, request},

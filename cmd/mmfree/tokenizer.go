@@ -15,9 +15,9 @@ import (
 
 func tokenizerVerb() *cli.Command {
 	return &cli.Command{
-		Name: "tokenizer", Usage: "turn text into ids and back, or make a vocabulary of a text",
+		Name: "tokenizer", Usage: "text to token ids and back; make a vocabulary of a text",
 		UsageText:   "mmfree tokenizer VERB [flags]",
-		Subcommands: []*cli.Command{tokenizerTrainVerb(), encodeVerb(), decodeVerb()},
+		Subcommands: []*cli.Command{tokenizerTrainVerb(), tokenizerEncodeVerb(), tokenizerDecodeVerb()},
 	}
 }
 

@@ -20,7 +20,8 @@ var ErrCorpus = errors.New("unusable corpus")
 // Error says which file cannot be used, and why.
 type Error struct {
 	Path    string // as given or found; empty when no single path is to blame
-	Offset  int64  // byte in the file; 0 when the whole file is meant
+	Line    int64  // from 1; 0 when no line is meant
+	Offset  int64  // byte in the file, what was packed counted unpacked; 0 when the whole file is meant
 	Problem string
 	Fix     string
 }
@@ -30,6 +31,9 @@ func (e *Error) Error() string {
 	if e.Path != "" {
 		b.WriteString(e.Path)
 		b.WriteString(": ")
+	}
+	if e.Line > 0 {
+		fmt.Fprintf(&b, "line %d: ", e.Line)
 	}
 	if e.Offset > 0 {
 		fmt.Fprintf(&b, "byte %d: ", e.Offset)
@@ -51,13 +55,6 @@ type Corpus struct {
 	SHA256  string   // of Text, in lower-case hex: two corpora of one sum train the same model
 }
 
-// Source is one file of a corpus: its text is Text[Start : Start+Bytes].
-type Source struct {
-	Path  string
-	Bytes int64
-	Start int64
-}
-
 // Load reads paths in the order given; a path given twice counts twice. A file is taken whatever its name; a folder
 // stands for the text files below it (see textFiles), in sorted order.
 //
@@ -66,39 +63,11 @@ type Source struct {
 func Load(paths []string) (*Corpus, error) { return load(paths, maxBytes) }
 
 func load(paths []string, limit int64) (*Corpus, error) {
-	if len(paths) == 0 {
-		return nil, &Error{Problem: "no text was named", Fix: "pass --corpus FILE, or set data.corpus"}
-	}
-	var sources []Source
-	for _, path := range paths {
-		found, err := expand(path)
-		if err != nil {
-			return nil, err
-		}
-		sources = append(sources, found...)
+	sources, err := Resolve(paths)
+	if err != nil {
+		return nil, err
 	}
 	return read(sources, limit)
-}
-
-// expand lists the files that a path stands for, with their sizes.
-func expand(path string) ([]Source, error) {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil, &Error{Path: path, Problem: "no such file or folder", Fix: "check the path given as corpus"}
-	case err != nil:
-		return nil, unreadable(path, err)
-	case info.IsDir():
-		return textFiles(path)
-	case !info.Mode().IsRegular():
-		return nil, &Error{
-			Path: path, Problem: "neither a file nor a folder",
-			Fix: "save the text to a file first: its size must be known before it is read",
-		}
-	case info.Size() == 0:
-		return nil, &Error{Path: path, Problem: "the file is empty", Fix: "leave it out, or name a file with text"}
-	}
-	return []Source{{Path: path, Bytes: info.Size()}}, nil
 }
 
 // read loads the files listed, whose sizes are known, and fills in where each starts.
@@ -113,6 +82,9 @@ func read(sources []Source, limit int64) (*Corpus, error) {
 				Fix:     "name fewer or smaller files",
 			}
 		}
+	}
+	if total == 0 {
+		return nil, &Error{Path: sources[0].Path, Problem: "the file is empty", Fix: "leave it out, or name a file with text"}
 	}
 	c := &Corpus{Text: make([]byte, total), Sources: sources}
 	for _, s := range sources {

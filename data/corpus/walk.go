@@ -10,14 +10,15 @@ import (
 // maxFiles bounds the list of files made before reading; at a path of a hundred bytes it is some 130 MB.
 const maxFiles = 1_000_000
 
-// textFiles lists the text files below a folder in sorted order: regular files that end in .txt, .text or .md (in any
-// case), not empty, and neither hidden nor below a hidden folder. Other names are left out because a folder of texts
-// often holds pictures, archives or markup beside them; whoever wants such a file names it. Links are not followed,
-// so a loop of folders is no danger; the folder itself may be a link.
+// textFiles lists the text files below a folder in sorted order: regular files that end in .txt, .text, .md, .jsonl,
+// .ndjson or .parquet (in any case, perhaps with .gz or .zst behind), not empty, and neither hidden nor below a hidden
+// folder. Other names are left out because a folder of texts often holds pictures, archives or markup beside them;
+// whoever wants such a file names it. Links are not followed, so a loop of folders is no danger; the folder itself may be
+// a link.
 func textFiles(folder string) ([]Source, error) {
-	return walk(folder, "no text files (*.txt, *.text, *.md) below this folder", func(name string) bool {
-		switch strings.ToLower(filepath.Ext(name)) {
-		case ".txt", ".text", ".md":
+	return walk(folder, "no text files (*.txt, *.text, *.md, *.jsonl, *.ndjson, *.parquet) below this folder", func(name string) bool {
+		switch extension(name) {
+		case ".txt", ".text", ".md", ".jsonl", ".ndjson", ".parquet":
 			return true
 		}
 		return false

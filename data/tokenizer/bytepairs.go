@@ -6,28 +6,33 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	hf "github.com/sugarme/tokenizer"
+	"golang.org/x/text/unicode/norm"
 
 	"mmfree/data/tokenizer/split"
 )
 
 const bpeName = "bpe"
 
-// BytePairs is a byte-level BPE tokenizer: of Trainer, or from a file of the GPT-2, Llama-3 or Qwen-2 family.
+// BytePairs is a byte-level BPE tokenizer, as GPT-2, GPT-NeoX, Llama-3 and Qwen2 have.
 type BytePairs struct {
-	trained  *Trained
-	splitter *split.Splitter
-	bpe      *bpe
-	text     []string // of each id; none for special ones
-	added    *matcher // tokens that are cut out of the text before anything else
-	template template
-	file     []byte // the tokenizer.json that was read, or nil
-	lent     *scratches
+	file        []byte // tokenizer.json
+	form        *norm.Form
+	splitters   []*split.Splitter // each cuts the pieces of the one before
+	prefixSpace bool
+	prefixLevel int        // splitters whose pieces get the space before them
+	added       []*matcher // first those of raw text, then those of normalized text
+	tokens      map[int32]hf.TokenConfig
+	bpe         bpe
+	decoded     []string // text of each id; "" for special ones
+	before      []int32  // what EncodeSpecial puts round a text
+	after       []int32
+	specials    Specials
+	lent        *scratches
 }
-
-// template is what EncodeSpecial puts round a text.
-type template struct{ before, behind []int32 }
 
 // NewBPE trains a vocabulary on text and returns its tokenizer.
 func NewBPE(text []byte, o TrainOptions) (Tokenizer, error) {
@@ -40,288 +45,366 @@ func NewBPE(text []byte, o TrainOptions) (Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newBytePairs(trained)
-}
-
-func newBytePairs(t *Trained) (*BytePairs, error) {
-	splitter, err := split.New(t.pattern)
+	file, err := trained.JSON()
 	if err != nil {
 		return nil, err
 	}
-	p := &BytePairs{trained: t, splitter: splitter, text: make([]string, len(t.Tokens)), lent: &scratches{}}
-	ids := make(map[string]int32, len(t.Tokens))
-	byteOf := map[rune]byte{}
-	for b, r := range byteAlphabet() {
-		byteOf[r] = byte(b)
+	return Parse(file, "the trained vocabulary")
+}
+
+// parseBytePairs reads a byte-level BPE from a tokenizer.json, whose text is file.
+func parseBytePairs(c *hf.Config, file []byte) (Tokenizer, error) {
+	p := &BytePairs{file: slices.Clone(file), tokens: map[int32]hf.TokenConfig{}, specials: noSpecials(), lent: &scratches{}}
+	if err := p.readPreTokenizer(c.PreTokenizer); err != nil {
+		return nil, err
 	}
-	var special []string
-	var specialIDs []int32
-	for id, token := range t.Tokens {
-		ids[token] = int32(id)
-		if t.isSpecial(id) {
-			special, specialIDs = append(special, token), append(specialIDs, int32(id))
-			continue
-		}
-		var raw strings.Builder
-		for _, r := range token {
-			b, ok := byteOf[r]
-			if !ok {
-				return nil, fmt.Errorf("vocab: %q of token %q stands for no byte", r, token)
-			}
-			raw.WriteByte(b)
-		}
-		p.text[id] = raw.String()
+	if err := expect(byteLevelBPE(c)...); err != nil {
+		return nil, err
 	}
-	if len(special) > 0 {
-		p.added = newMatcher(special, specialIDs)
-	}
-	b := &bpe{byteLevel: true, vocab: int32(len(t.Tokens)), unknown: -1, pairs: newPairTable(len(t.Merges))}
-	for c, r := range byteAlphabet() {
-		id, ok := ids[string(r)]
+	if c.Normalizer != nil {
+		forms := map[any]norm.Form{"NFC": norm.NFC, "NFD": norm.NFD, "NFKC": norm.NFKC, "NFKD": norm.NFKD}
+		form, ok := forms[c.Normalizer["type"]]
 		if !ok {
-			return nil, fmt.Errorf("vocab: the byte %d (%q) is missing", c, r)
+			return nil, fmt.Errorf("unsupported normalizer %v", c.Normalizer["type"])
 		}
-		b.byteSym[c] = id
+		p.form = &form
 	}
-	for rank, m := range t.Merges {
-		left, ok1 := ids[m[0]]
-		right, ok2 := ids[m[1]]
-		id, ok3 := ids[m[0]+m[1]]
+	vocab, err := readVocabulary(c.Model["vocab"])
+	if err != nil {
+		return nil, err
+	}
+	if err := p.readModel(c, vocab); err != nil {
+		return nil, err
+	}
+	if err := p.readAdded(c.AddedTokens, vocab); err != nil {
+		return nil, err
+	}
+	p.before, p.after, err = parseTemplate(c.PostProcessor)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range slices.Concat(p.before, p.after) {
+		if id < 0 || int(id) >= len(p.decoded) {
+			return nil, fmt.Errorf("post_processor: id %d is not in the vocabulary of %d", id, len(p.decoded))
+		}
+	}
+	p.nameSpecials()
+	return p, nil
+}
+
+func (p *BytePairs) readPreTokenizer(part map[string]any) error {
+	parts := []any{part}
+	if part["type"] == "Sequence" {
+		parts, _ = part["pretokenizers"].([]any)
+	}
+	if part == nil || len(parts) == 0 {
+		return errors.New("unsupported pre_tokenizer: type is <nil>, not ByteLevel")
+	}
+	for _, v := range parts[:len(parts)-1] {
+		cut, _ := v.(map[string]any)
+		pattern, _ := cut["pattern"].(map[string]any)
+		regex, ok := pattern["Regex"].(string)
+		if cut["type"] != "Split" || !ok {
+			return fmt.Errorf("unsupported pre_tokenizer %v before ByteLevel: only Split by a Regex is", cut["type"])
+		}
+		err := expect(setting{"pre_tokenizer", cut, "behavior", "Isolated"}, setting{"pre_tokenizer", cut, "invert", false})
+		if err != nil {
+			return err
+		}
+		s, err := split.New(regex)
+		if err != nil {
+			return fmt.Errorf("unsupported pre_tokenizer: %w", err)
+		}
+		p.splitters = append(p.splitters, s)
+	}
+	last, _ := parts[len(parts)-1].(map[string]any)
+	if err := expect(setting{"pre_tokenizer", last, "type", "ByteLevel"}); err != nil {
+		return err
+	}
+	p.prefixSpace, p.prefixLevel = last["add_prefix_space"] != false, len(p.splitters) // an absent key means true
+	if last["use_regex"] != false {
+		s, err := split.New(split.GPT2)
+		p.splitters = append(p.splitters, s)
+		return err
+	}
+	return nil
+}
+
+// readVocabulary reads an object of token and id.
+func readVocabulary(v any) (map[string]int32, error) {
+	object, ok := v.(map[string]any)
+	if !ok || len(object) == 0 {
+		return nil, errors.New("vocab is missing or empty")
+	}
+	vocab, given := make(map[string]int32, len(object)), make(map[int32]string, len(object))
+	for token, value := range object {
+		id, ok := value.(float64)
+		if !ok || id != math.Trunc(id) || id < 0 || id >= maxPieces {
+			return nil, fmt.Errorf("vocab: id %v of %q is not in 0 … %d", value, token, maxPieces-1)
+		}
+		if other, twice := given[int32(id)]; twice {
+			return nil, fmt.Errorf("vocab: id %v is given twice, to %q and %q", id, min(token, other), max(token, other))
+		}
+		vocab[token], given[int32(id)] = int32(id), token
+	}
+	return vocab, nil
+}
+
+func (p *BytePairs) readModel(c *hf.Config, vocab map[string]int32) error {
+	alphabet := byteAlphabet()
+	byteOf := make(map[rune]byte, len(alphabet))
+	p.bpe = bpe{byteLevel: true, unknown: -1}
+	for b, r := range alphabet {
+		byteOf[r] = byte(b)
+		id, ok := vocab[string(r)]
+		if !ok {
+			return fmt.Errorf("vocab: the byte %d (%q) is missing", b, r)
+		}
+		p.bpe.byteSym[b] = id
+	}
+	raw := func(token string) string { return byteText(byteOf, token) }
+	for token, id := range vocab {
+		for int(id) >= len(p.decoded) {
+			p.decoded = append(p.decoded, "")
+		}
+		p.decoded[id] = raw(token)
+	}
+	if c.Model["ignore_merges"] == true {
+		p.bpe.whole = make(map[string]int32, len(vocab))
+		for token, id := range vocab {
+			p.bpe.whole[raw(token)] = id
+		}
+	}
+	p.bpe.vocab = int32(len(p.decoded))
+	list, ok := c.Model["merges"].([]any)
+	if !ok {
+		return errors.New("merges is no list")
+	}
+	p.bpe.pairs = newPairTable(len(list))
+	for rank, v := range list {
+		left, right, ok := mergePair(v)
+		if !ok {
+			return fmt.Errorf("merges: %d is no pair of tokens", rank)
+		}
+		l, ok1 := vocab[left]
+		r, ok2 := vocab[right]
+		id, ok3 := vocab[left+right]
 		if !ok1 || !ok2 || !ok3 {
-			return nil, fmt.Errorf("merges: %d, %q, has a token that is not in the vocabulary", rank, m)
+			return fmt.Errorf("merges: %d, %q and %q, has a token that is not in the vocabulary", rank, left, right)
 		}
-		b.pairs.put(left, right, uint32(rank), id)
+		p.bpe.pairs.put(l, r, uint32(rank), id)
 	}
-	if t.ignoreMerges {
-		b.whole = make(map[string]int32, len(t.Tokens))
-		for id, text := range p.text {
-			if text != "" {
-				b.whole[text] = int32(id)
+	return nil
+}
+
+// byteText is the bytes that a token's characters stand for, or the token where one stands for none.
+func byteText(byteOf map[rune]byte, token string) string {
+	raw := make([]byte, 0, len(token))
+	for _, r := range token {
+		b, ok := byteOf[r]
+		if !ok {
+			return token
+		}
+		raw = append(raw, b)
+	}
+	return string(raw)
+}
+
+// mergePair reads a merge: "left right", or a list of both, as newer libraries write it.
+func mergePair(v any) (left, right string, ok bool) {
+	switch v := v.(type) {
+	case string:
+		left, right, ok = strings.Cut(v, " ")
+		return left, right, ok && left != "" && right != "" && !strings.Contains(right, " ")
+	case []any:
+		if len(v) == 2 {
+			left, ok1 := v[0].(string)
+			right, ok2 := v[1].(string)
+			return left, right, ok1 && ok2
+		}
+	}
+	return "", "", false
+}
+
+func (p *BytePairs) readAdded(added []hf.TokenConfig, vocab map[string]int32) error {
+	var texts [2][]string
+	var ids [2][]int32
+	for _, a := range added {
+		known, inVocab := vocab[a.Content]
+		switch {
+		case a.Content == "" || len(a.Content) > maxPieceBytes:
+			return fmt.Errorf("added_tokens: a token of %d bytes", len(a.Content))
+		case a.Id < 0 || a.Id >= maxPieces:
+			return fmt.Errorf("added_tokens: id %d of %q is not in 0 … %d", a.Id, a.Content, maxPieces-1)
+		case inVocab && int64(known) != a.Id:
+			return fmt.Errorf("added_tokens: %q has the id %d, and %d in the vocabulary", a.Content, a.Id, known)
+		case a.SingleWord:
+			return fmt.Errorf("unsupported added_tokens: %q is single_word", a.Content)
+		}
+		id, phase, text := int32(a.Id), 0, a.Content
+		if a.Normalized && p.form != nil {
+			phase, text = 1, p.form.String(text)
+		}
+		for int(id) >= len(p.decoded) {
+			p.decoded = append(p.decoded, "")
+		}
+		if a.Special {
+			p.decoded[id] = ""
+		} else if !inVocab {
+			p.decoded[id] = a.Content
+		}
+		p.tokens[id] = a
+		texts[phase], ids[phase] = append(texts[phase], text), append(ids[phase], id)
+	}
+	for i := range texts {
+		p.added = append(p.added, newMatcher(texts[i], ids[i]))
+	}
+	return nil
+}
+
+// nameSpecials takes BOS and EOS from the template, else from the names that published vocabularies use: tokenizer.json
+// itself does not say.
+func (p *BytePairs) nameSpecials() {
+	named := func(names ...string) int32 {
+		for _, name := range names {
+			for id, a := range p.tokens {
+				if a.Content == name && a.Special {
+					return id
+				}
 			}
 		}
+		return -1
 	}
-	p.bpe = b
-	return p, nil
+	p.specials.BOS = named("<s>", "<|begin_of_text|>", "<bos>", "[BOS]")
+	p.specials.EOS = named("</s>", "<|end_of_text|>", "<|endoftext|>", "<eos>", "[EOS]")
+	p.specials.Pad = named("<pad>", "<|pad|>", "[PAD]")
+	p.specials.Unknown = named("<unk>", "[UNK]")
+	if len(p.before) > 0 {
+		p.specials.BOS = p.before[0]
+	}
+	if n := len(p.after); n > 0 {
+		p.specials.EOS = p.after[n-1]
+	}
 }
 
 // Name returns "bpe".
 func (p *BytePairs) Name() string { return bpeName }
 
-// VocabSize returns the number of tokens.
-func (p *BytePairs) VocabSize() int { return len(p.text) }
+// VocabSize returns the number of ids, added tokens among them.
+func (p *BytePairs) VocabSize() int { return len(p.decoded) }
 
-// Specials returns what the template puts round a text.
-func (p *BytePairs) Specials() Specials {
-	s := noSpecials()
-	if len(p.template.before) == 1 {
-		s.BOS = p.template.before[0]
-	}
-	if len(p.template.behind) == 1 {
-		s.EOS = p.template.behind[0]
-	}
-	return s
+// Specials returns the ids with a meaning.
+func (p *BytePairs) Specials() Specials { return p.specials }
+
+// Encode appends the ids of text, which may be any bytes, to dst; the spelling of an added token is that token. A byte that
+// is not part of valid UTF-8 is kept, and counts as neither letter, number nor space. It never fails.
+func (p *BytePairs) Encode(dst []int32, text []byte) ([]int32, error) {
+	s := p.lent.get()
+	defer p.lent.put(s)
+	return p.outside(s, slices.Grow(dst, len(text)/4), text, 0), nil
 }
 
-// Encode appends the ids of text, which may be any bytes, to dst. It never fails. The spelling of a special token is that
-// token, as in Hugging Face's library.
-func (p *BytePairs) Encode(dst []int32, text []byte) ([]int32, error) {
-	w := p.lent.get()
-	defer p.lent.put(w)
-	dst = slices.Grow(dst, len(text)/4)
+// outside encodes text round the added tokens of a phase.
+func (p *BytePairs) outside(s *scratch, dst []int32, text []byte, phase int) []int32 {
+	if phase == len(p.added) {
+		return p.segment(s, dst, text)
+	}
+	if phase == 1 && p.form != nil {
+		if n := p.form.QuickSpan(text); n < len(text) {
+			text = p.form.Append(nil, text...)
+		}
+	}
+	m := p.added[phase]
+	if m.empty() {
+		return p.outside(s, dst, text, phase+1)
+	}
 	for at := 0; at < len(text); {
-		end, n, id := len(text), 0, int32(0)
-		if !p.added.empty() {
-			end, n, id = p.added.find(text, at)
+		found, n, id := m.find(text, at)
+		end, next := found, found+n
+		if a := p.tokens[id]; n > 0 && a.Lstrip {
+			end = at + len(trimRight(text[at:found]))
 		}
-		for at < end {
-			size, _ := p.splitter.Next(text[at:end])
-			dst = p.bpe.word(w, dst, text, at, at+size)
-			at += size
+		if a := p.tokens[id]; n > 0 && a.Rstrip {
+			next += len(text[next:]) - len(trimLeft(text[next:]))
 		}
+		dst = p.outside(s, dst, text[at:end], phase+1)
 		if n > 0 {
 			dst = append(dst, id)
+		}
+		at = next
+	}
+	return dst
+}
+
+func trimRight(text []byte) []byte {
+	for len(text) > 0 {
+		r, n := utf8.DecodeLastRune(text)
+		if !unicode.IsSpace(r) {
+			break
+		}
+		text = text[:len(text)-n]
+	}
+	return text
+}
+
+func trimLeft(text []byte) []byte {
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		if !unicode.IsSpace(r) {
+			break
+		}
+		text = text[n:]
+	}
+	return text
+}
+
+// segment encodes text without added tokens.
+func (p *BytePairs) segment(s *scratch, dst []int32, text []byte) []int32 {
+	if len(text) == 0 {
+		return dst
+	}
+	if len(p.splitters) == 1 && !p.prefixSpace {
+		for at := 0; at < len(text); {
+			n, _ := p.splitters[0].Next(text[at:])
+			dst = p.bpe.word(s, dst, text, at, at+n)
 			at += n
 		}
+		return dst
 	}
-	return dst, nil
+	return p.cut(s, dst, text, 0)
 }
 
-// EncodeSpecial is Encode with the ids of the file's template before and behind the text.
+func (p *BytePairs) cut(s *scratch, dst []int32, text []byte, level int) []int32 {
+	if level == p.prefixLevel && p.prefixSpace && text[0] != ' ' {
+		text = append([]byte{' '}, text...)
+	}
+	if level == len(p.splitters) {
+		return p.bpe.word(s, dst, text, 0, len(text))
+	}
+	for at := 0; at < len(text); {
+		n, _ := p.splitters[level].Next(text[at:])
+		dst = p.cut(s, dst, text[at:at+n], level+1)
+		at += n
+	}
+	return dst
+}
+
+// EncodeSpecial is Encode with the template's ids round the text.
 func (p *BytePairs) EncodeSpecial(dst []int32, text []byte) ([]int32, error) {
-	dst, err := p.Encode(append(dst, p.template.before...), text)
-	return append(dst, p.template.behind...), err
+	dst, err := p.Encode(append(dst, p.before...), text)
+	return append(dst, p.after...), err
 }
 
-// Decode appends the bytes that ids name to dst.
+// Decode appends the bytes that ids name to dst; special tokens have none.
 func (p *BytePairs) Decode(dst []byte, ids []int32) ([]byte, error) {
 	for i, id := range ids {
-		if id < 0 || int(id) >= len(p.text) {
-			return dst, outOfRange(bpeName, ids, i, len(p.text))
+		if id < 0 || int(id) >= len(p.decoded) {
+			return dst, outOfRange(bpeName, ids, i, len(p.decoded))
 		}
-		dst = append(dst, p.text[id]...)
+		dst = append(dst, p.decoded[id]...)
 	}
 	return dst, nil
 }
 
-// JSON returns the file that was read, or the trained vocabulary's.
-func (p *BytePairs) JSON() ([]byte, error) {
-	if p.file != nil {
-		return p.file, nil
-	}
-	return p.trained.JSON()
-}
-
-// parseBytePairs reads what Trained.JSON writes; merges may be pairs, as newer libraries have them.
-func parseBytePairs(c *hf.Config) (Tokenizer, error) {
-	t := &Trained{pattern: split.GPT2}
-	byteLevel, regex := c.PreTokenizer, true
-	if c.PreTokenizer["type"] == "Sequence" {
-		parts, _ := c.PreTokenizer["pretokenizers"].([]any)
-		if len(parts) != 2 {
-			return nil, fmt.Errorf("unsupported pre_tokenizer: a sequence of %d", len(parts))
-		}
-		cut, _ := parts[0].(map[string]any)
-		byteLevel, _ = parts[1].(map[string]any)
-		pattern, _ := cut["pattern"].(map[string]any)
-		t.pattern, _ = pattern["Regex"].(string)
-		regex = false
-		err := expect(
-			setting{"pre_tokenizer", cut, "type", "Split"}, setting{"pre_tokenizer", cut, "behavior", "Isolated"},
-			setting{"pre_tokenizer", cut, "invert", false},
-		)
-		if err != nil {
-			return nil, err
-		}
-	}
-	err := expect(append([]setting{
-		{"pre_tokenizer", byteLevel, "type", "ByteLevel"},
-		{"pre_tokenizer", byteLevel, "add_prefix_space", false},
-		{"pre_tokenizer", byteLevel, "use_regex", regex},
-	}, byteLevelBPE(c)...)...)
-	if err != nil {
-		return nil, err
-	}
-	t.ignoreMerges = c.Model["ignore_merges"] == true
-	vocab, _ := c.Model["vocab"].(map[string]any)
-	if err := t.addTokens(vocab, c.AddedTokens); err != nil {
-		return nil, err
-	}
-	t.Tokens = make([]string, len(vocab))
-	given := make([]bool, len(vocab))
-	for token, value := range vocab {
-		id, ok := value.(float64)
-		if !ok || id != math.Trunc(id) || id < 0 || id >= float64(len(vocab)) || given[int(id)] {
-			return nil, fmt.Errorf("vocab: id %v of %q is not one of 0 … %d, each once", value, token, len(vocab)-1)
-		}
-		t.Tokens[int(id)], given[int(id)] = token, true
-	}
-	list, _ := c.Model["merges"].([]any)
-	for i, m := range list {
-		var pair [2]string
-		ok := false
-		switch m := m.(type) {
-		case string:
-			pair[0], pair[1], ok = strings.Cut(m, " ")
-		case []any:
-			if len(m) == 2 {
-				var ok1, ok2 bool
-				pair[0], ok1 = m[0].(string)
-				pair[1], ok2 = m[1].(string)
-				ok = ok1 && ok2
-			}
-		}
-		if !ok {
-			return nil, fmt.Errorf("merges: %d is no pair of tokens", i)
-		}
-		t.Merges = append(t.Merges, pair)
-	}
-	p, err := newBytePairs(t)
-	if err != nil {
-		return nil, err
-	}
-	p.template, err = readTemplate(c.PostProcessor)
-	for _, id := range append(p.template.before, p.template.behind...) {
-		if int(id) >= len(t.Tokens) || id < 0 {
-			return nil, fmt.Errorf("post_processor: id %d is not in the vocabulary of %d", id, len(t.Tokens))
-		}
-	}
-	return p, err
-}
-
-// addTokens notes the added tokens of a file, and puts those into vocab that are not there.
-func (t *Trained) addTokens(vocab map[string]any, added []hf.TokenConfig) error {
-	t.special = map[int]bool{}
-	for _, a := range added {
-		if a.SingleWord || a.Lstrip || a.Rstrip {
-			return fmt.Errorf("added_tokens: %q: single_word, lstrip and rstrip are unsupported", a.Content)
-		}
-		if a.Content == "" {
-			return errors.New("added_tokens: one is empty")
-		}
-		if id, ok := vocab[a.Content].(float64); ok && int64(id) != a.Id {
-			return fmt.Errorf("added_tokens: %q has the id %d, and %v in the vocabulary", a.Content, a.Id, id)
-		}
-		vocab[a.Content] = float64(a.Id)
-		t.special[int(a.Id)] = true
-	}
-	return nil
-}
-
-// isSpecial tells whether an id stands for no text.
-func (t *Trained) isSpecial(id int) bool { return id < t.specials || t.special[id] }
-
-// readTemplate reads what a post-processor puts round one text. ByteLevel, which only moves offsets, changes no ids.
-func readTemplate(post map[string]any) (template, error) {
-	switch post["type"] {
-	case nil, "ByteLevel":
-		return template{}, nil
-	case "Sequence":
-		var t template
-		parts, _ := post["processors"].([]any)
-		for _, part := range parts {
-			m, _ := part.(map[string]any)
-			next, err := readTemplate(m)
-			if err != nil {
-				return t, err
-			}
-			t.before, t.behind = append(next.before, t.before...), append(t.behind, next.behind...)
-		}
-		return t, nil
-	case "TemplateProcessing":
-	default:
-		return template{}, fmt.Errorf("unsupported post_processor %v", post["type"])
-	}
-	var t template
-	known, _ := post["special_tokens"].(map[string]any)
-	single, _ := post["single"].([]any)
-	text := false
-	for _, item := range single {
-		m, _ := item.(map[string]any)
-		if s, ok := m["Sequence"].(map[string]any); ok && s["id"] == "A" && !text {
-			text = true
-			continue
-		}
-		s, _ := m["SpecialToken"].(map[string]any)
-		name, _ := s["id"].(string)
-		entry, _ := known[name].(map[string]any)
-		list, _ := entry["ids"].([]any)
-		if len(list) == 0 {
-			return t, fmt.Errorf("post_processor: unsupported item %v of the template", item)
-		}
-		for _, v := range list {
-			id, ok := v.(float64)
-			if !ok || id != math.Trunc(id) || id < 0 || id > math.MaxInt32 {
-				return t, fmt.Errorf("post_processor: %v is no id", v)
-			}
-			if text {
-				t.behind = append(t.behind, int32(id))
-			} else {
-				t.before = append(t.before, int32(id))
-			}
-		}
-	}
-	if !text {
-		return t, errors.New("post_processor: a template without the text")
-	}
-	return t, nil
-}
+// JSON returns the tokenizer.json that it was read from.
+func (p *BytePairs) JSON() ([]byte, error) { return slices.Clone(p.file), nil }

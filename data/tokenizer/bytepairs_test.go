@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"mmfree/data/tokenizer/split"
 )
 
 // plainEncode merges one pair at a time: the one of lowest rank, the leftmost of equals.
@@ -29,20 +31,42 @@ func plainEncode(t *Trained, word string) (tokens []string) {
 	}
 }
 
+// trainOn returns what training on a text gives, and the tokenizer of it.
+func trainOn(t interface{ Fatal(...any) }, text string, o TrainOptions) (*Trained, Tokenizer) {
+	trainer, err := NewTrainer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trainer.Add([]byte(text))
+	trained, err := trainer.Train()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := trained.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := Parse(file, "trained")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return trained, tok
+}
+
 func TestBytePairs(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		syllable := rapid.SampledFrom([]string{"a", "aa", "ab", "b", " ", "  ", "the", "\n", "é", "\xff", "1", "=="})
 		text := strings.Join(rapid.SliceOfN(syllable, 1, 200).Draw(rt, "text"), "")
-		tok, err := NewBPE([]byte(text), TrainOptions{VocabSize: rapid.IntRange(256, 300).Draw(rt, "vocab")})
+		trained, p := trainOn(rt, text, TrainOptions{VocabSize: rapid.IntRange(256, 300).Draw(rt, "vocab")})
+		splitter, err := split.New(split.GPT2)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		p := tok.(*BytePairs)
 		other := []byte(strings.Join(rapid.SliceOfN(syllable, 0, 50).Draw(rt, "other"), ""))
 		var want []string
 		for rest := other; len(rest) > 0; {
-			n, _ := p.splitter.Next(rest)
-			want = append(want, plainEncode(p.trained, string(rest[:n]))...)
+			n, _ := splitter.Next(rest)
+			want = append(want, plainEncode(trained, string(rest[:n]))...)
 			rest = rest[n:]
 		}
 		ids, err := p.Encode(nil, other)
@@ -51,7 +75,7 @@ func TestBytePairs(t *testing.T) {
 		}
 		var got []string
 		for _, id := range ids {
-			got = append(got, p.trained.Tokens[id])
+			got = append(got, trained.Tokens[id])
 		}
 		if !slices.Equal(got, want) {
 			rt.Fatalf("%q gives %q, want %q", other, got, want)
@@ -66,10 +90,7 @@ func TestBytePairs(t *testing.T) {
 func TestBytePairsJSON(t *testing.T) {
 	for _, pre := range []string{"gpt2", "llama3", "qwen2"} {
 		text := []byte(strings.Repeat("The river 12345 flows; it's slow, he'd say.\n\n", 20) + strings.Repeat("=", 700))
-		tok, err := NewBPE(text, TrainOptions{VocabSize: 320, PreTokenizer: pre, MinFrequency: 2})
-		if err != nil {
-			t.Fatal(err)
-		}
+		trained, tok := trainOn(t, string(text), TrainOptions{VocabSize: 320, PreTokenizer: pre, MinFrequency: 2})
 		file, err := tok.JSON()
 		if err != nil {
 			t.Fatal(err)
@@ -87,7 +108,7 @@ func TestBytePairsJSON(t *testing.T) {
 		if !slices.Equal(a, b) {
 			t.Errorf("%s: %d ids, then %d", pre, len(a), len(b))
 		}
-		if got, want := float64(len(text))/float64(len(a)), tok.(*BytePairs).trained.BytesPerToken; got < want {
+		if got, want := float64(len(text))/float64(len(a)), trained.BytesPerToken; got < want {
 			t.Errorf("%s: %v bytes a token, %v in training", pre, got, want)
 		}
 	}

@@ -60,7 +60,7 @@ func readGolden(t testing.TB, name string) (g goldenFile) {
 }
 
 // checkGolden compares a tokenizer with every reference encoding and decodes each back.
-func checkGolden(t *testing.T, tok Codec, g goldenFile) {
+func checkGolden(t *testing.T, tok Tokenizer, g goldenFile) {
 	t.Helper()
 	for _, c := range g.Cases {
 		got, err := tok.Encode(nil, []byte(c.Text))
@@ -107,7 +107,7 @@ func TestGoldenSentencePiece(t *testing.T) {
 }
 
 // checkPairs compares with a pair of files: texts, and Hugging Face's ids of each on a line.
-func checkPairs(t *testing.T, tok Codec, name string) {
+func checkPairs(t *testing.T, tok Tokenizer, name string) {
 	t.Helper()
 	texts := strings.Split(strings.TrimSuffix(string(shared(t, "tokenizers/golden/"+name+".inp")), "\n__ggml_vocab_test__\n"), "\n__ggml_vocab_test__\n")
 	lines := strings.Split(strings.TrimSuffix(string(shared(t, "tokenizers/golden/"+name+".out")), "\n"), "\n")
@@ -125,107 +125,85 @@ func checkPairs(t *testing.T, tok Codec, name string) {
 	}
 }
 
-func TestGoldenBytePairs(t *testing.T) {
-	file := shared(t, "tokenizers/gpt2/tokenizer.json")
-	tok, err := Parse(file, "gpt2")
+func TestGoldenGPT2(t *testing.T) {
+	tok, err := Parse(shared(t, "tokenizers/gpt2/tokenizer.json"), "gpt2")
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkGolden(t, tok, readGolden(t, "gpt2"))
 	checkPairs(t, tok, "llama.cpp-gpt-2")
-	if ids, err := tok.Encode(nil, []byte("a<|endoftext|>b")); err != nil || !slices.Equal(ids, []int32{64, 50256, 65}) {
-		t.Errorf("a special token in the text: %v, %v", ids, err)
+	text := "a<|endoftext|>b"
+	if got, err := tok.Encode(nil, []byte(text)); err != nil || !slices.Equal(got, []int32{64, 50256, 65}) || tok.Specials().EOS != 50256 {
+		t.Errorf("%q: %v, %v, %+v", text, got, err, tok.Specials())
 	}
-	if back, err := tok.Decode(nil, []int32{64, 50256, 65}); err != nil || string(back) != "ab" {
-		t.Errorf("a special token decoded: %q, %v", back, err)
+	fromParts, err := FromMerges(shared(t, "tokenizers/gpt2/vocab.json"), shared(t, "tokenizers/gpt2/merges.txt"), "gpt2")
+	if err != nil {
+		t.Fatal(err)
 	}
-	again, err := tok.JSON()
-	if err != nil || string(again) != string(file) {
-		t.Errorf("the file comes back otherwise, %v", err)
-	}
+	checkGolden(t, fromParts, readGolden(t, "gpt2"))
 }
 
-// TestOpen: every form of a tokenizer gives the same ids.
-func TestOpen(t *testing.T) {
-	shared(t, "tokenizers/gpt2/merges.txt")
-	dir := filepath.Join(os.Getenv("MMFREE_SHARED"), "data", "tokenizers")
-	text := []byte("It's 3 o'clock, <|endoftext|> naïve — 日本語.\n\n  x")
-	for _, group := range [][]string{
-		{"gpt2/tokenizer.json", "gpt2/vocab.json", "gpt2/merges.txt", "gpt2"},
-		{"llama-2/tokenizer.model", "llama-2"},
-	} {
-		var want []int32
-		for _, path := range group {
-			tok, err := Open(filepath.Join(dir, path))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ids, err := tok.Encode(nil, text)
-			if err != nil || len(ids) == 0 {
-				t.Fatalf("%s: %v, %v", path, ids, err)
-			}
-			if want == nil {
-				want = ids
-			}
-			if !slices.Equal(ids, want) {
-				t.Errorf("%s gives %v, want %v", path, ids, want)
-			}
-		}
-	}
-	for path, want := range map[string]string{
-		"gpt2/ggml-vocab-gpt-2.gguf": "GGUF", "nowhere": "cannot be read", "golden/llama-2.json": "merges.txt",
-	} {
-		if _, err := Open(filepath.Join(dir, path)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", path, err)
-		}
-	}
-}
-
-// TestStress: malformed UTF-8 has a meaning everywhere: bytes for byte-level BPE, U+FFFD for SentencePiece.
+// A UTF-8 stress text: byte-level ids give back every byte, SentencePiece ids what it says of bytes that are no UTF-8.
 func TestStress(t *testing.T) {
-	shared(t, "robustness/utf8/UTF-8-test.txt")
+	gpt2, err := Parse(shared(t, "tokenizers/gpt2/tokenizer.json"), "gpt2")
+	if err != nil {
+		t.Fatal(err)
+	}
 	text := shared(t, "robustness/utf8/UTF-8-test.txt")
-	tok, err := Parse(shared(t, "tokenizers/gpt2/tokenizer.json"), "gpt2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ids, err := tok.Encode(nil, text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if back, err := tok.Decode(nil, ids); err != nil || string(back) != string(text) {
-		t.Errorf("byte-level BPE changes it, %v", err)
-	}
-	for _, name := range []string{"llama-2", "mistral-7b-v0.1"} {
-		tok := sharedModel(t, name)
+	valid, _ := validUTF8(nil, text)
+	for _, tok := range []Tokenizer{gpt2, sharedModel(t, "llama-2"), sharedModel(t, "mistral-7b-v0.1")} {
 		ids, err := tok.Encode(nil, text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		valid, _ := validUTF8(nil, text)
-		if back, err := tok.Decode(nil, ids); err != nil || string(back) != string(valid) {
-			t.Errorf("%s: not the text with U+FFFD for what is no UTF-8, %v", name, err)
+		want := text
+		if tok.Name() == sentencePieceName {
+			want = valid
+		}
+		if back, err := tok.Decode(nil, ids); err != nil || string(back) != string(want) {
+			t.Errorf("%s: came back otherwise, %v", tok.Name(), err)
 		}
 	}
 }
 
-// BenchmarkEncode prints MB/s of one thread on real text.
-func BenchmarkEncode(b *testing.B) {
-	gpt2, err := Parse(shared(b, "tokenizers/gpt2/tokenizer.json"), "gpt2")
-	if err != nil {
-		b.Fatal(err)
+// A model's tokenizer.json gives the same ids as its .model file.
+func TestModelJSON(t *testing.T) {
+	for _, name := range []string{"llama-2", "mistral-7b-v0.1", "tok512"} {
+		s := sharedModel(t, name)
+		file, err := s.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := Parse(file, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := back.JSON()
+		if err != nil || string(again) != string(file) || back.Specials() != s.Specials() {
+			t.Errorf("%s: another file or other specials, %v", name, err)
+		}
+		text := shared(t, "corpora/multilingual/udhr_jpn.txt")
+		want, _ := s.EncodeSpecial(nil, text)
+		if got, err := back.EncodeSpecial(nil, text); err != nil || !slices.Equal(got, want) || got[0] != 1 {
+			t.Errorf("%s: other ids, %v", name, err)
+		}
 	}
-	for name, tok := range map[string]Codec{"gpt2": gpt2, "llama-2": sharedModel(b, "llama-2")} {
-		for _, corpus := range []string{"tinyshakespeare.txt", "tinystories-train-sample.txt", "enwik6.txt"} {
-			text := shared(b, "corpora/"+corpus)
-			b.Run(name+"/"+corpus, func(b *testing.B) {
-				b.ReportAllocs()
-				b.SetBytes(int64(len(text)))
-				var ids []int32
-				for b.Loop() {
-					ids, _ = tok.Encode(ids[:0], text)
-				}
-			})
+}
+
+// llama2.c's binary form gives the ids of the .model that it was made from, where that normalizes nothing.
+func TestBinary(t *testing.T) {
+	tok, err := ParseBinary(shared(t, "tokenizers/llama-2/tokenizer.bin"), "tokenizer.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkGolden(t, tok, readGolden(t, "llama-2"))
+	small, err := ParseBinary(shared(t, "tokenizers/tok512/tokenizer.bin"), "tokenizer.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range readGolden(t, "tok512").Cases {
+		if got, err := small.EncodeSpecial(nil, []byte(c.Text)); err != nil || !slices.Equal(got, c.IDs) {
+			t.Errorf("%q:\ngot  %v, %v\nwant %v", c.Text, got, err, c.IDs)
 		}
 	}
 }

@@ -52,17 +52,21 @@ func write(preTokenizer, decoder, model map[string]any) ([]byte, error) {
 }
 
 func writeAdded(added []hf.TokenConfig, preTokenizer, decoder, model map[string]any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	err := e.Encode(hf.Config{
+	return encodeConfig(&hf.Config{
 		Version:      "1.0",
 		AddedTokens:  added,
 		PreTokenizer: preTokenizer,
 		Decoder:      decoder,
 		Model:        model,
 	})
+}
+
+func encodeConfig(c *hf.Config) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(c)
 	return b.Bytes(), err
 }
 
@@ -135,29 +139,18 @@ func Parse(text []byte, name string) (Tokenizer, error) {
 		}
 		return fail("not a tokenizer.json: %v", err)
 	}
-	if c.Normalizer != nil {
-		return fail("unsupported normalizer %v", c.Normalizer["type"])
-	}
 	if c.Truncation != nil || c.Padding != nil {
 		return fail("unsupported truncation or padding")
 	}
 	var t Tokenizer
 	var err error
-	merges, _ := c.Model["merges"].([]any)
-	pairs := c.Model["type"] == "BPE" && len(merges) > 0 || c.PreTokenizer["use_regex"] == true
-	if !pairs && c.PostProcessor != nil {
-		return fail("unsupported post_processor %v", c.PostProcessor["type"])
-	}
-	if !pairs && len(c.AddedTokens) > 0 {
-		return fail("unsupported added_tokens, the first is %q", c.AddedTokens[0].Content)
-	}
-	switch c.Model["type"] {
-	case "BPE":
-		t, err = parseBytes(&c)
-		if p, ok := t.(*BytePairs); ok && err == nil {
-			p.file = text
-		}
-	case "WordLevel":
+	_, embedded := c.Decoder[modelKey]
+	switch {
+	case embedded:
+		t, err = parseEmbedded(&c)
+	case c.Model["type"] == "BPE":
+		t, err = parseBytes(&c, text)
+	case c.Model["type"] == "WordLevel":
 		t, err = parseChars(&c)
 	default:
 		return fail("unsupported model type %v: only byte-level BPE and WordLevel over single characters are", c.Model["type"])
@@ -181,14 +174,15 @@ func decode(text []byte, v any) error {
 	return nil
 }
 
-func parseBytes(c *hf.Config) (Tokenizer, error) {
-	if err := affixes(c); err != nil {
-		return nil, err
-	}
+// parseBytes reads a BPE over bytes: Bytes where it has no merges and cuts no words, else BytePairs.
+func parseBytes(c *hf.Config, text []byte) (Tokenizer, error) {
 	if merges, ok := c.Model["merges"].([]any); !ok {
 		return nil, errors.New("unsupported model type BPE without a list of merges")
 	} else if len(merges) > 0 || c.PreTokenizer["use_regex"] != false {
-		return parseBytePairs(c)
+		return parseBytePairs(c, text)
+	}
+	if err := plainParts(c); err != nil {
+		return nil, err
 	}
 	err := expect(append([]setting{
 		{"pre_tokenizer", c.PreTokenizer, "type", "ByteLevel"},
@@ -214,27 +208,35 @@ func parseBytes(c *hf.Config) (Tokenizer, error) {
 	return Bytes{}, nil
 }
 
-// affixes refuses the marks that word-level BPE puts on pieces.
-func affixes(c *hf.Config) error {
-	for _, key := range []string{"continuing_subword_prefix", "end_of_word_suffix"} {
-		if v := c.Model[key]; v != nil && v != "" {
-			return fmt.Errorf("unsupported model: %s is %v", key, v)
-		}
-	}
-	return nil
-}
-
-// byteLevelBPE are the settings that any byte-level BPE has here.
+// byteLevelBPE are the settings that any byte-level BPE has here. Every byte is in the vocabulary, so that an unknown token
+// has no use.
 func byteLevelBPE(c *hf.Config) []setting {
 	return []setting{
 		{"decoder", c.Decoder, "type", "ByteLevel"},
 		{"model", c.Model, "dropout", nil},
-		{"model", c.Model, "unk_token", nil},
+		{"model", c.Model, "continuing_subword_prefix", nil},
+		{"model", c.Model, "end_of_word_suffix", nil},
 		{"model", c.Model, "byte_fallback", false},
 	}
 }
 
+// plainParts refuses what bytes and chars have no use for.
+func plainParts(c *hf.Config) error {
+	switch {
+	case c.Normalizer != nil:
+		return fmt.Errorf("unsupported normalizer %v", c.Normalizer["type"])
+	case c.PostProcessor != nil:
+		return fmt.Errorf("unsupported post_processor %v", c.PostProcessor["type"])
+	case len(c.AddedTokens) > 0:
+		return fmt.Errorf("unsupported added_tokens, the first is %q", c.AddedTokens[0].Content)
+	}
+	return nil
+}
+
 func parseChars(c *hf.Config) (Tokenizer, error) {
+	if err := plainParts(c); err != nil {
+		return nil, err
+	}
 	pattern, _ := c.PreTokenizer["pattern"].(map[string]any)
 	err := expect(
 		setting{"pre_tokenizer", c.PreTokenizer, "type", "Split"},
@@ -269,7 +271,11 @@ type setting struct {
 // that reads the file. Keys not asked for have no effect on ids.
 func expect(settings ...setting) error {
 	for _, s := range settings {
-		if got := s.in[s.key]; got != s.value {
+		got := s.in[s.key]
+		if got == "" && s.value == nil || got == nil && s.value == false && s.part == "model" {
+			continue // the library writes and reads either
+		}
+		if got != s.value {
 			return fmt.Errorf("unsupported %s: %s is %v, not %v", s.part, s.key, got, s.value)
 		}
 	}

@@ -92,7 +92,7 @@ func TestParseErrors(t *testing.T) {
 		{"unknown part", edit(t, chars, "extra", 1), "unknown field"},
 		{"Unigram", edit(t, chars, "model.type", "Unigram"), "unsupported model type Unigram"},
 		{"type of a wrong kind", edit(t, chars, "model.type", []int{1}), "unsupported model type [1]"},
-		{"merges", edit(t, Bytes{}, "model.merges", []string{"a b"}), "use_regex is false"},
+		{"merges", edit(t, Bytes{}, "model.merges", []string{"a b"}), "not in the vocabulary"},
 		{"normalizer", edit(t, chars, "normalizer", map[string]any{"type": "NFC"}), "unsupported normalizer NFC"},
 		{"post-processor", edit(t, chars, "post_processor", map[string]any{"type": "BertProcessing"}), "unsupported post_processor"},
 		{"added token", edit(t, chars, "added_tokens", []any{map[string]any{"id": 3, "content": "<s>"}}), `the first is "<s>"`},

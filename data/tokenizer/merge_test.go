@@ -1,95 +1,253 @@
 package tokenizer
 
 import (
+	"errors"
+	"math"
 	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
 
-// plainMerge is the definition: as long as any neighbours merge, those of the lowest rank, the leftmost of equals.
+// plainMerge looks for the lowest rank, the leftmost of equals, in the whole word before each merge.
 func plainMerge(t *pairTable, word []int32) []int32 {
 	for {
-		best, at, product := uint32(noRank), -1, int32(0)
+		best, at, product := uint32(noRank), 0, int32(0)
 		for i := 1; i < len(word); i++ {
 			if rank, id := t.find(word[i-1], word[i]); rank < best {
 				best, at, product = rank, i, id
 			}
 		}
-		if at < 0 {
+		if best == noRank {
 			return word
 		}
-		word = slices.Replace(word, at-1, at+1, product)
+		word = slices.Replace(slices.Clone(word), at-1, at+1, product)
 	}
 }
 
-// TestMerge compares scan and heap with the definition, on random merges over few symbols and words round the length at
-// which one gives way to the other.
+// Both ways to merge give what the plain one gives, for any table in which an id stands for one text.
 func TestMerge(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		const symbols = 12
-		n := rapid.IntRange(0, 40).Draw(rt, "merges")
-		table := newPairTable(n)
-		symbol := rapid.Int32Range(0, symbols-1)
-		for range n {
-			table.put(symbol.Draw(rt, "left"), symbol.Draw(rt, "right"), rapid.Uint32Range(0, 20).Draw(rt, "rank"), symbol.Draw(rt, "product"))
+	rapid.Check(t, func(t *rapid.T) {
+		texts := []string{"a", "b", "c"}
+		ids := map[string]int32{"a": 0, "b": 1, "c": 2}
+		table := newPairTable(64)
+		for range rapid.IntRange(0, 30).Draw(t, "merges") {
+			l := rapid.IntRange(0, len(texts)-1).Draw(t, "left")
+			r := rapid.IntRange(0, len(texts)-1).Draw(t, "right")
+			joined := texts[l] + texts[r]
+			id, ok := ids[joined]
+			if !ok {
+				id = int32(len(texts))
+				ids[joined], texts = id, append(texts, joined)
+			}
+			if rank, _ := table.find(int32(l), int32(r)); rank == noRank {
+				table.put(int32(l), int32(r), uint32(rapid.IntRange(0, 12).Draw(t, "rank")), id)
+			}
 		}
-		word := rapid.SliceOfN(rapid.Int32Range(-2, 4), 0, 3*shortWord).Draw(rt, "word")
-		want := plainMerge(table, slices.Clone(word))
+		word := rapid.SliceOfN(rapid.Int32Range(-1, 2), 0, 150).Draw(t, "word")
+		want := plainMerge(table, word)
 		var m merger
 		if got := m.merge(table, slices.Clone(word)); !slices.Equal(got, want) {
-			rt.Fatalf("%v merges to %v, want %v", word, got, want)
+			t.Fatalf("%v: got %v, want %v", word, got, want)
 		}
 		if len(word) > 1 {
 			if got := m.byHeap(table, slices.Clone(word)); !slices.Equal(got, want) {
-				rt.Fatalf("by heap %v merges to %v, want %v", word, got, want)
+				t.Fatalf("%v: the heap gives %v, want %v", word, got, want)
 			}
 		}
 	})
 }
 
-// TestGiantWord: what a word pushes on the heap grows in proportion to its length.
+// A giant word costs in proportion to its length: each symbol enters the heap a bounded number of times.
 func TestGiantWord(t *testing.T) {
 	table := newPairTable(20)
-	for i := range int32(20) { // aa, aaaa, …
+	for i := range int32(20) {
 		table.put(i, i, uint32(i), i+1)
 	}
-	var m merger
-	for _, n := range []int{1 << 12, 1 << 16, 1 << 20} {
-		m.moved = 0
-		if got := m.merge(table, make([]int32, n)); len(got) != 1 {
-			t.Fatalf("%d symbols merge to %d", n, len(got))
-		}
+	for _, n := range []int{1000, 10_000, 100_000, 1_000_000} {
+		var m merger
+		m.merge(table, make([]int32, n))
 		if m.moved > 4*n {
-			t.Errorf("a word of %d symbols pushed %d entries", n, m.moved)
+			t.Errorf("%d symbols: %d entries of the heap", n, m.moved)
 		}
 	}
 }
 
-func FuzzParseModel(f *testing.F) {
-	m := defaultModel()
-	m.kind = modelBPE
-	m.pieces = []spPiece{{"<unk>", 0, pieceUnknown}, {"<s>", 0, pieceControl}, {"a", -1, pieceNormal}, {"b", -2, pieceNormal}, {"ab", -3, pieceNormal}}
-	f.Add(m.write(), []byte("abba\xff ab"))
-	m.kind = modelUnigram
-	f.Add(m.write(), []byte("ab"))
-	f.Add([]byte{0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f}, []byte("x"))
-	f.Fuzz(func(t *testing.T, file, text []byte) {
-		s, err := ParseModel(file, "F")
-		if err != nil {
-			return
+// plainSentencePiece is the algorithm of SentencePiece's bpe_model.cc on texts, over the whole text at once.
+func plainSentencePiece(s *SentencePiece, text string) (ids []int32) {
+	if text == "" {
+		return nil
+	}
+	pieces := map[string]int32{}
+	for i, p := range s.model.pieces {
+		if p.kind == pieceNormal {
+			pieces[p.text] = int32(i)
 		}
-		ids, err := s.EncodeSpecial(nil, text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, id := range ids {
-			if id < 0 || int(id) >= s.VocabSize() {
-				t.Fatalf("id %d of a vocabulary of %d", id, s.VocabSize())
+	}
+	var symbols []string
+	for _, r := range spaceMark + strings.ReplaceAll(text, " ", spaceMark) {
+		symbols = append(symbols, string(r))
+	}
+	for {
+		best, at := float32(math.Inf(-1)), -1
+		for i := 1; i < len(symbols); i++ {
+			if id, ok := pieces[symbols[i-1]+symbols[i]]; ok && s.model.pieces[id].score > best {
+				best, at = s.model.pieces[id].score, i
 			}
 		}
-		if _, err := s.Decode(nil, ids); err != nil {
+		if at < 0 {
+			break
+		}
+		symbols = slices.Replace(symbols, at-1, at+1, symbols[at-1]+symbols[at])
+	}
+	for _, sym := range symbols {
+		id, ok := pieces[sym]
+		if !ok {
+			id = s.specials.Unknown
+		}
+		if ok || len(ids) == 0 || ids[len(ids)-1] != id {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Cutting a text into words that no merge crosses changes nothing, whatever the vocabulary.
+func TestSentencePieceWords(t *testing.T) {
+	char := rapid.SampledFrom([]string{"a", "b", spaceMark, "é", "."})
+	rapid.Check(t, func(t *rapid.T) {
+		m := defaultModel()
+		m.kind, m.removeExtra = modelBPE, false
+		m.pieces = []spPiece{{"<unk>", 0, pieceUnknown}, {"<s>", 0, pieceControl}}
+		seen := map[string]bool{}
+		for range rapid.IntRange(1, 25).Draw(t, "pieces") {
+			text := strings.Join(rapid.SliceOfN(char, 1, 4).Draw(t, "piece"), "")
+			if !seen[text] {
+				seen[text] = true
+				m.pieces = append(m.pieces, spPiece{text, -float32(rapid.IntRange(0, 9).Draw(t, "score")), pieceNormal})
+			}
+		}
+		read, err := readModel(m.write())
+		if err != nil {
 			t.Fatal(err)
 		}
+		s, err := newSentencePiece(read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", " ", "  ", "é", ".", "x", "日", "aab", "é. a"}), 0, 40).Draw(t, "text"), "")
+		want := plainSentencePiece(s, text)
+		for range 2 { // the second time from remembered words
+			got, err := s.Encode(nil, []byte(text))
+			if err != nil || !slices.Equal(got, want) {
+				t.Fatalf("%q with %v: got %v, want %v", text, m.pieces, got, want)
+			}
+		}
 	})
+}
+
+// plainUnigram tries every segmentation.
+func plainUnigram(s *SentencePiece, text string) float64 {
+	if text == "" {
+		return 0
+	}
+	best := math.Inf(-1)
+	_, n := utf8.DecodeRuneInString(text)
+	hasChar := false
+	for id, p := range s.model.pieces {
+		if p.kind == pieceNormal && strings.HasPrefix(text, p.text) {
+			best = max(best, s.unigram.scores[id]+plainUnigram(s, text[len(p.text):]))
+			hasChar = hasChar || len(p.text) == n
+		}
+	}
+	if !hasChar {
+		best = max(best, s.unigram.penalty+plainUnigram(s, text[n:]))
+	}
+	return best
+}
+
+func TestUnigram(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := defaultModel()
+		m.removeExtra, m.addDummyPrefix, m.escape = false, false, false
+		m.pieces = []spPiece{{"<unk>", 0, pieceUnknown}}
+		seen := map[string]bool{}
+		for range rapid.IntRange(1, 12).Draw(t, "pieces") {
+			text := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "é"}), 1, 3).Draw(t, "piece"), "")
+			if !seen[text] {
+				seen[text] = true
+				m.pieces = append(m.pieces, spPiece{text, -float32(rapid.IntRange(1, 64).Draw(t, "score")) / 4, pieceNormal})
+			}
+		}
+		s, err := newSentencePiece(&m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "é", "x"}), 0, 10).Draw(t, "text"), "")
+		ids, err := s.Encode(nil, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum, unknowns := 0.0, 0
+		for _, id := range ids {
+			if id == 0 {
+				unknowns++
+			} else {
+				sum += s.unigram.scores[id]
+			}
+		}
+		if unknowns == 0 && sum != plainUnigram(s, text) {
+			t.Fatalf("%q: %v with the sum %v, the best is %v", text, ids, sum, plainUnigram(s, text))
+		}
+	})
+}
+
+func FuzzModel(f *testing.F) {
+	m := defaultModel()
+	m.pieces = []spPiece{{"<unk>", 0, pieceUnknown}, {"a", -1, pieceNormal}, {"aa", -2, pieceNormal}, {"<x>", 0, pieceUser}}
+	f.Add(m.write())
+	m.kind = modelBPE
+	f.Add(m.write())
+	f.Fuzz(func(t *testing.T, file []byte) {
+		for _, name := range []string{"a.model", "a.bin"} {
+			tok, err := ParseAny(file, name)
+			if err != nil {
+				if !errors.Is(err, ErrTokenizer) {
+					t.Fatalf("class of %v", err)
+				}
+				continue
+			}
+			ids, err := tok.Encode(nil, []byte("a <x>\xffaab"))
+			if err != nil {
+				continue
+			}
+			if _, err := tok.Decode(nil, ids); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// A stream gives the text that decoding at once gives.
+func TestStream(t *testing.T) {
+	m := defaultModel()
+	m.kind, m.removeExtra = modelBPE, false
+	m.pieces = []spPiece{{"<unk>", 0, pieceUnknown}, {"<s>", 0, pieceControl}, {spaceMark, -1, pieceNormal}, {"a", -2, pieceNormal}, {spaceMark + "a", -1, pieceNormal}}
+	s, err := newSentencePiece(&m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, _ := s.EncodeSpecial(nil, []byte("a a aa  a a a a a a a a a"))
+	want, _ := s.Decode(nil, ids)
+	stream, got := NewStream(s, ids[:1]), []byte(nil)
+	for _, id := range ids[1:] {
+		if got, err = stream.Next(got, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(got) != string(want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

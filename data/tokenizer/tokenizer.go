@@ -37,14 +37,14 @@ type Specials struct{ BOS, EOS, Unknown, Pad int32 }
 
 func noSpecials() Specials { return Specials{-1, -1, -1, -1} }
 
-// Codec turns text into ids in [0, VocabSize) and back. It is immutable, hence safe for concurrent use.
-type Codec interface {
+// Tokenizer turns text into ids in [0, VocabSize) and back. It is immutable, hence safe for concurrent use.
+type Tokenizer interface {
 	// Name is the word for its kind; New knows bytes and chars by theirs.
 	Name() string
 	// VocabSize is the number of ids.
 	VocabSize() int
-	// Encode appends the ids of text to dst. It does not allocate when dst has room for them and scratch memory is warm. On
-	// an error, which names the byte, dst comes back as far as it got.
+	// Encode appends the ids of text to dst. It does not allocate when dst has room for them and scratch memory is warm. On an error,
+	// which names the byte, dst comes back as far as it got.
 	Encode(dst []int32, text []byte) ([]int32, error)
 	// EncodeSpecial is Encode with the ids that the tokenizer puts round a text: BOS, EOS, a template.
 	EncodeSpecial(dst []int32, text []byte) ([]int32, error)
@@ -53,11 +53,6 @@ type Codec interface {
 	// Decode appends the text of ids to dst; special ones have none. An id outside the vocabulary is an error that names
 	// its index. Bytes come as the ids say, be they valid UTF-8 or not.
 	Decode(dst []byte, ids []int32) ([]byte, error)
-}
-
-// Tokenizer is a Codec that a run can keep.
-type Tokenizer interface {
-	Codec
 	// JSON is the tokenizer.json from which Parse, and Hugging Face's tokenizers library, make the same tokenizer.
 	JSON() ([]byte, error)
 }

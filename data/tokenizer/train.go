@@ -112,10 +112,8 @@ type Trained struct {
 	Words         int   // distinct words that were counted
 	Forgotten     int64 // occurrences of words that were dropped to bound memory
 
-	specials     int          // the first ids
-	special      map[int]bool // ids that a file adds; nil = none
-	ignoreMerges bool         // a word that is a token is taken as it is
-	pattern      string
+	specials int
+	pattern  string
 }
 
 // Train makes the vocabulary of everything that was added. It fails where that was nothing.

@@ -121,7 +121,7 @@ func (p *scratches) get() *scratch {
 
 func (p *scratches) put(s *scratch) {
 	const maxKept = 1 << 20 // a giant text's buffers are not held for ever
-	if cap(s.symbols) > maxKept || cap(s.lattice) > maxKept {
+	if cap(s.symbols) > maxKept || cap(s.lattice) > maxKept || cap(s.text[0]) > 16*maxKept || cap(s.text[1]) > 16*maxKept {
 		*s = scratch{words: s.words}
 	}
 	p.mu.Lock()

@@ -50,12 +50,15 @@ func doors() map[string]string {
 		"golang.org/x/sys/cpu":               "ternary",     // detection of instruction sets
 		"golang.org/x/sys/unix":              "checkpoints", // files used in place, by mmap
 		"github.com/sugarme/tokenizer":       "data/tokenizer",
+		"github.com/parquet-go/parquet-go":   "data/corpus",
+		"github.com/klauspost/compress":      "data/corpus", // zstd
 		"go.yaml.in/yaml":                    "train",
 		"gonum.org/v1/plot":                  "train/metrics",
 		"google.golang.org/protobuf":         "train/metrics", // the wire format of TensorBoard events
 		"github.com/urfave/cli":              "cmd",
 		"github.com/guptarohit/asciigraph":   "cmd/mmfree/internal/ui",
 		"golang.org/x/term":                  "cmd/mmfree/internal/ui",
+		"golang.org/x/text":                  "data/tokenizer", // Unicode normalization
 	}
 }
 

@@ -18,7 +18,7 @@ const (
 
 // Coder cuts texts into what a model reads.
 type Coder struct {
-	Tokenizer tokenizer.Codec
+	Tokenizer tokenizer.Tokenizer
 	BOS       BOS
 	Prefix    int32 // stands before a text that has no context
 	MaxLength int   // tokens that the model reads at most
@@ -27,7 +27,11 @@ type Coder struct {
 // encode returns the ids of a text with the special tokens round it that Coder asks for.
 func (c *Coder) encode(text string) ([]int32, error) {
 	if c.BOS == BOSTokenizer {
-		return c.Tokenizer.EncodeSpecial(nil, []byte(text))
+		if t, ok := c.Tokenizer.(interface {
+			EncodeSpecial(dst []int32, text []byte) ([]int32, error)
+		}); ok {
+			return t.EncodeSpecial(nil, []byte(text))
+		}
 	}
 	return c.Tokenizer.Encode(nil, []byte(text))
 }

@@ -1,0 +1,73 @@
+package train
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"mmfree/checkpoints"
+	"mmfree/data/tokenizer"
+)
+
+// maxTokenizerFile bounds a tokenizer's file: thirty times the largest published one.
+const maxTokenizerFile = 256 << 20
+
+// isTokenizerPath tells a path from a word of data.tokenizer that does not exist.
+func isTokenizerPath(name string) bool { return strings.ContainsAny(name, `./\`) }
+
+// LoadTokenizer reads a tokenizer: the word bytes, a tokenizer.json, a SentencePiece .model, llama2.c's tokenizer.bin,
+// vocab.json or merges.txt (the other of the two lies beside it), or a folder with one of them.
+func LoadTokenizer(path string) (tokenizer.Tokenizer, error) {
+	if path == TokenizerBytes {
+		return tokenizer.Bytes{}, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	if info.IsDir() {
+		for _, name := range []string{"tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer.bin"} {
+			if _, err := os.Stat(filepath.Join(path, name)); err == nil {
+				return LoadTokenizer(filepath.Join(path, name))
+			}
+		}
+		return nil, &checkpoints.Error{Path: path, Problem: "holds no tokenizer", Fix: "name a folder with tokenizer.json, tokenizer.model, or vocab.json and merges.txt"}
+	}
+	if base := filepath.Base(path); base == "vocab.json" || base == "merges.txt" {
+		vocab, err := readWhole(filepath.Join(filepath.Dir(path), "vocab.json"))
+		if err != nil {
+			return nil, err
+		}
+		merges, err := readWhole(filepath.Join(filepath.Dir(path), "merges.txt"))
+		if err != nil {
+			return nil, err
+		}
+		return tokenizer.FromMerges(vocab, merges, path)
+	}
+	file, err := readWhole(path)
+	if err != nil {
+		return nil, err
+	}
+	return tokenizer.ParseAny(file, path)
+}
+
+func readWhole(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxTokenizerFile+1))
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	if len(text) > maxTokenizerFile {
+		return nil, &checkpoints.Error{Path: path, Problem: "is larger than any tokenizer", Fix: "name a tokenizer.json or a .model file"}
+	}
+	return text, nil
+}
+
+func unreadable(path string, err error) error {
+	return &checkpoints.Error{Path: path, Problem: "cannot be read", Fix: "check the path and the permissions", Cause: err}
+}
