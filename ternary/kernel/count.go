@@ -43,21 +43,25 @@ func Counting(c *Counts) *Set {
 		c.ZerosSkipped.Add(zeros)
 	}
 	s.Prepare = func(prepared []int16, x []int8) {
-		for k, v := range x {
-			prepared[k] = int16(v)
+		for k, v := range x { // in the place of its word, as a part of a row may be prepared alone
+			prepared[k/pack.TritsPerWord*PreparedLen(1)+k%pack.TritsPerWord] = int16(v)
 		}
 	}
 	s.MatVec = func(dst []float32, w *pack.Matrix, s0, s1 int, prepared []int16, scale float32) {
-		row := make([]int8, w.Cols)
+		row, x := make([]int8, w.Cols), make([]int16, w.Cols)
+		for k := range x {
+			x[k] = prepared[k/pack.TritsPerWord*PreparedLen(1)+k%pack.TritsPerWord]
+		}
 		var adds, zeros int64
 		for r := s0 * pack.SuperblockRows; r < min(s1*pack.SuperblockRows, w.Rows); r++ {
 			w.DecodeRow(row, r)
-			dst[r] = float32(countedSum(row, prepared, &adds, &zeros)) * scale
+			dst[r] = float32(countedSum(row, x, &adds, &zeros)) * scale
 			c.OtherMultiplies.Add(1)
 		}
 		c.WeightAdds.Add(adds)
 		c.ZerosSkipped.Add(zeros)
 	}
+	setFew(s, 1)
 	dense := s.Dense
 	s.Dense = func(dst []float32, ldd int, w, x []float32, K, n, r0, r1 int) {
 		dense(dst, ldd, w, x, K, n, r0, r1)

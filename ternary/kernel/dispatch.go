@@ -43,6 +43,7 @@ func Generic() *Set {
 		LogSumExp: generic.LogSumExp, SoftmaxGradient: generic.SoftmaxGradient,
 		AdamW: adamW(generic.AdamW),
 	}
+	setFew(s, 1)
 	setDense(s, generic.Dense())
 	return s
 }

@@ -36,10 +36,15 @@ func avx512Products(s *Set) {
 	s.Tile = amd64.Tile512
 	s.MatMul, s.MatMulFloat = amd64.MatMul512, amd64.MatMulFloat512
 	s.Prepare, s.MatVec = amd64.Prepare512, amd64.MatVec512
+	setFew(s, amd64.Few512)
+	if cpu.X86.HasAVX512VBMI {
+		s.MatMul, s.PrepareFew, s.MatVecFew = amd64.MatMul512VBMI, amd64.PrepareFew512, amd64.MatVecFew512
+	}
 }
 
 func avx2Products(s *Set) {
 	s.Tile = amd64.Tile256
 	s.MatMul, s.MatMulFloat = amd64.MatMul256, amd64.MatMulFloat256
 	s.Prepare, s.MatVec = amd64.Prepare256, amd64.MatVec256
+	setFew(s, amd64.Few256)
 }

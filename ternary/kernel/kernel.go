@@ -21,6 +21,14 @@ type Set struct {
 	Prepare func(prepared []int16, x []int8)
 	// MatVec is MatMul of one token, prepared by Prepare.
 	MatVec func(dst []float32, w *pack.Matrix, s0, s1 int, prepared []int16, scale float32)
+	// Few is the number of tokens up to which PrepareFew and MatVecFew are better than MatMul. They take any number to
+	// it, and one token always.
+	Few int
+	// PrepareFew makes what MatVecFew reads of words [j0, j1) of n tokens' codes x [n, K]; calls for all words make the
+	// whole, in any order. len(prepared) ≥ n·PreparedLen(K).
+	PrepareFew func(prepared []int16, x []int8, K, n, j0, j1 int)
+	// MatVecFew is MatMul of n tokens, prepared by PrepareFew. One token's form is Prepare's.
+	MatVecFew func(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, prepared []int16, scale []float32, n int)
 	// MatMulFloat: dst[t·ldd+r] = (Σ_k w[r,k]·y[t·K+k])·scale for float32 y. Order: the columns are taken in blocks of 54;
 	// within a block, sums of three consecutive columns (0±y0, then ±y1, then ±y2, a zero trit skipped) go in turn to three
 	// chains a, b, c, each added in column order from 0; the block's (a+b)+c is added to the total, from 0, in block order.

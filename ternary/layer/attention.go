@@ -72,14 +72,14 @@ func (m *Attention) Forward(e *Env, dst, h []float32, B, T int, s *KeyValues, ma
 	m.rope.grow(longest)
 	s.grow(longest)
 
-	e.Pool.Run(Blocks(N, TokenBlock), j.enter)
+	e.Pool.Run(Blocks(N, rowTokens(N)), j.enter)
 	m.In.apply(e, &buf.Fan, N)
 	e.Pool.Run(B*m.KeyHeads, j.attend)
 	for b := range B {
 		s.length[b] = j.documents(b, func(int, int, int, int) {})
 	}
 	if m.Out.W != nil {
-		e.Pool.Run(Blocks(N, TokenBlock), j.leave)
+		e.Pool.Run(Blocks(N, rowTokens(N)), j.leave)
 	}
 	m.Out.apply(e, buf.Out, &buf.CodesOut, buf.A, N)
 	buf.add(e, dst[:N*d], h[:N*d])
@@ -99,13 +99,13 @@ type attentionJob struct {
 }
 
 func (j *attentionJob) enterBlock(_, b int) {
-	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+	for t, end := Span(b, rowTokens(j.n), j.n); t < end; t++ {
 		j.m.In.token(j.env, &j.buf.Fan, j.h, t)
 	}
 }
 
 func (j *attentionJob) leaveBlock(_, b int) {
-	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+	for t, end := Span(b, rowTokens(j.n), j.n); t < end; t++ {
 		j.m.Out.Quantize(j.env, &j.buf.CodesOut, t, j.buf.A[t*j.m.Out.Cols:][:j.m.Out.Cols])
 	}
 }

@@ -26,13 +26,14 @@ const (
 )
 
 // Env is what layers run with: kernels, workers, and scratch memory for one row per worker. It serves one caller at a
-// time and allocates nothing after it is made.
+// time. It allocates when made, and when first it meets a number of tokens or a width.
 type Env struct {
 	Set  *kernel.Set
 	Pool *par.Pool
 
-	rows     [][]float32 // one row of the widest layer per worker
-	prepared []int16     // MatVec's form of one token
+	rows     [][]float32          // one row of the widest layer per worker
+	prepared [maxTogether][]int16 // MatVecFew's form of few tokens, of each product that runs together
+	few      fewJob
 	products productJob
 	addition additionJob
 	dense    denseJob
@@ -41,10 +42,11 @@ type Env struct {
 // NewEnv makes an Env for models of a configuration.
 func NewEnv(set *kernel.Set, pool *par.Pool, c spec.Config) *Env {
 	width := Widest(c)
-	e := &Env{Set: set, Pool: pool, prepared: make([]int16, kernel.PreparedLen(width))}
+	e := &Env{Set: set, Pool: pool}
 	for range pool.Threads() {
 		e.rows = append(e.rows, make([]float32, width))
 	}
+	e.few.make, e.few.run = e.few.makeBlock, e.few.runBlock
 	e.products.run = e.products.block
 	e.addition.run = e.addition.block
 	e.dense.run = e.dense.block
@@ -70,6 +72,15 @@ func Blocks(n, size int) int { return (n + size - 1) / size }
 // Span returns the items [from, to) of block b.
 func Span(b, size, n int) (from, to int) { return b * size, min((b+1)*size, n) }
 
+// rowTokens is the number of tokens of one block of row operations in a forward pass: of so few that they would be one
+// block, each is one, so that all workers have some.
+func rowTokens(n int) int {
+	if n <= TokenBlock {
+		return 1
+	}
+	return TokenBlock
+}
+
 // Chained reports whether n tokens make enough blocks of ChainTokens for all workers.
 func (e *Env) Chained(n int) bool { return Blocks(n, ChainTokens) >= 4*e.Pool.Threads() }
 
@@ -90,14 +101,29 @@ func (e *Env) ProductFloat(dst []float32, w *pack.Matrix, y []float32, scale flo
 	e.Set.MatMulFloat(dst[t0*w.Rows:], w.Rows, w, 0, w.Superblocks(), y[t0*w.Cols:], t1-t0, scale)
 }
 
-// MatMul computes dst[t, r] = (Σ_k w[r,k]·c.Q[t,k])·c.Out[t] for n tokens; dst is [n, Rows].
+// Product is one product of a MatMul: Dst[t, r] = (Σ_k W[r,k]·Codes.Q[t,k])·Codes.Out[t]; Dst is [n, Rows].
+type Product struct {
+	Dst   []float32
+	W     *pack.Matrix
+	Codes *Codes
+}
+
+// MatMul computes one product of n tokens.
 func (e *Env) MatMul(dst []float32, w *pack.Matrix, c *Codes, n int) {
-	j := &e.products
-	*j = productJob{run: j.run, env: e, dst: dst, w: w, codes: c, n: n}
-	if n == 1 {
-		e.Set.Prepare(e.prepared, c.Q[:w.Cols])
+	e.MatMuls(n, Product{dst, w, c})
+}
+
+// MatMuls computes up to three products of n tokens, those of few tokens together, so that workers meet once for all.
+func (e *Env) MatMuls(n int, products ...Product) {
+	if n <= e.Set.Few {
+		e.few.start(e, n, products)
+		return
 	}
-	e.runProduct(j)
+	for _, p := range products {
+		j := &e.products
+		*j = productJob{run: j.run, env: e, dst: p.Dst, w: p.W, codes: p.Codes, n: n}
+		e.runProduct(j)
+	}
 }
 
 // MatMulFloat computes dst[t, r] = (Σ_k w[r,k]·y[t,k])·scale for n tokens of float32, by additions alone.
@@ -150,8 +176,6 @@ func (j *productJob) block(_, b int) {
 	switch {
 	case j.codes == nil:
 		j.env.Set.MatMulFloat(j.dst[t0*R:], R, j.w, s0, s1, j.floats[t0*K:], n, j.scale)
-	case j.n == 1:
-		j.env.Set.MatVec(j.dst, j.w, s0, s1, j.env.prepared, j.codes.Out[0])
 	default:
 		j.env.Set.MatMul(j.dst[t0*R:], R, j.w, s0, s1, j.codes.Q[t0*K:], j.codes.Out[t0:], n)
 	}

@@ -37,9 +37,9 @@ func (m *GatedMLP) Forward(e *Env, dst, h []float32, N int, buf *GatedBuffers) {
 	d := m.Down.Rows
 	j := &buf.job
 	j.env, j.m, j.buf, j.h, j.n = e, m, buf, h, N
-	e.Pool.Run(Blocks(N, TokenBlock), j.enter)
+	e.Pool.Run(Blocks(N, rowTokens(N)), j.enter)
 	m.In.apply(e, &buf.Fan, N)
-	e.Pool.Run(Blocks(N, TokenBlock), j.activate)
+	e.Pool.Run(Blocks(N, rowTokens(N)), j.activate)
 	m.Down.apply(e, buf.Out, &buf.CodesDown, buf.A, N)
 	buf.add(e, dst[:N*d], h[:N*d])
 }
@@ -66,7 +66,7 @@ type gatedJob struct {
 }
 
 func (j *gatedJob) enterBlock(_, b int) {
-	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+	for t, end := Span(b, rowTokens(j.n), j.n); t < end; t++ {
 		j.m.In.token(j.env, &j.buf.Fan, j.h, t)
 	}
 }
@@ -74,7 +74,7 @@ func (j *gatedJob) enterBlock(_, b int) {
 func (j *gatedJob) activateBlock(worker, b int) {
 	e, m, buf := j.env, j.m, j.buf
 	I := m.Down.Cols
-	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+	for t, end := Span(b, rowTokens(j.n), j.n); t < end; t++ {
 		a := e.Row(worker, I)
 		if buf.A != nil {
 			a = buf.A[t*I:][:I]

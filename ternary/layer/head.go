@@ -51,7 +51,7 @@ func (m *Head) NewHeadBuffers(n int, floats bool) *HeadBuffers {
 func (m *Head) Quantize(e *Env, h []float32, N int, buf *HeadBuffers) {
 	j := &buf.job
 	j.env, j.m, j.buf, j.h, j.n = e, m, buf, h, N
-	e.Pool.Run(Blocks(N, TokenBlock), j.run)
+	e.Pool.Run(Blocks(N, rowTokens(N)), j.run)
 }
 
 // Logits writes the logits of tokens [t0, t0+n) to dst [n, V]. Chunks keep logits of a large vocabulary from ever lying
@@ -80,7 +80,7 @@ type headJob struct {
 func (j *headJob) block(worker, b int) {
 	e, m, buf := j.env, j.m, j.buf
 	d := len(m.Norm.Gain)
-	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+	for t, end := Span(b, rowTokens(j.n), j.n); t < end; t++ {
 		x := j.h[t*d:][:d]
 		if !m.Single {
 			x = m.Norm.forward(e, worker, &buf.Normed, j.h, t)

@@ -65,12 +65,10 @@ func (m *TokenMixer) Forward(e *Env, dst, h []float32, B, T int, state, mask []f
 		e.Pool.Run(Blocks(N, ChainTokens), j.emit)
 		return
 	}
-	e.Pool.Run(Blocks(N, TokenBlock), j.quantize)
-	e.MatMul(buf.I, m.I.W, &buf.CodesI, N)
-	e.MatMul(buf.Z, m.F.W, &buf.CodesF, N)
-	e.MatMul(buf.G, m.G.W, &buf.CodesG, N)
+	e.Pool.Run(Blocks(N, rowTokens(N)), j.quantize)
+	e.MatMuls(N, Product{buf.I, m.I.W, &buf.CodesI}, Product{buf.Z, m.F.W, &buf.CodesF}, Product{buf.G, m.G.W, &buf.CodesG})
 	e.Pool.Run(B*Blocks(D, channelBlock), j.recur)
-	e.Pool.Run(Blocks(N, TokenBlock), j.gate)
+	e.Pool.Run(Blocks(N, rowTokens(N)), j.gate)
 	e.MatMul(buf.Out, m.O.W, &buf.CodesO, N)
 	buf.add(e, dst[:N*d], h[:N*d])
 }
@@ -79,7 +77,7 @@ func (m *TokenMixer) Forward(e *Env, dst, h []float32, B, T int, state, mask []f
 func (m *TokenMixer) Requantize(e *Env, h []float32, N int, buf *MixerBuffers) {
 	j := &buf.job
 	j.env, j.m, j.buf, j.h, j.n = e, m, buf, h, N
-	e.Pool.Run(Blocks(N, TokenBlock), j.quantize)
+	e.Pool.Run(Blocks(N, rowTokens(N)), j.quantize)
 }
 
 // mixerJob holds the arguments of the forward pass in flight, so that no closure is made for it.
@@ -115,7 +113,7 @@ func (j *mixerJob) emitBlock(worker, b int) {
 
 func (j *mixerJob) quantizeBlock(worker, b int) {
 	e, m, buf := j.env, j.m, j.buf
-	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+	for t, end := Span(b, rowTokens(j.n), j.n); t < end; t++ {
 		x := m.Norm.forward(e, worker, &buf.Normed, j.h, t)
 		m.I.Quantize(e, &buf.CodesI, t, x)
 		m.F.Quantize(e, &buf.CodesF, t, x)
@@ -147,7 +145,7 @@ func (j *mixerJob) recurBlock(_, b int) {
 func (j *mixerJob) gateBlock(worker, b int) {
 	e, m, buf := j.env, j.m, j.buf
 	D := len(m.GateNorm)
-	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+	for t, end := Span(b, rowTokens(j.n), j.n); t < end; t++ {
 		a := e.Row(worker, D)
 		if buf.A != nil {
 			a = buf.A[t*D:][:D]

@@ -50,9 +50,9 @@ func (m *ChannelMixer) Forward(e *Env, dst, h []float32, N int, buf *MLPBuffers)
 		e.Pool.Run(Blocks(N, ChainTokens), j.chain)
 		return
 	}
-	e.Pool.Run(Blocks(N, TokenBlock), j.quantize)
+	e.Pool.Run(Blocks(N, rowTokens(N)), j.quantize)
 	e.MatMul(buf.PQ, m.Gate.W, &buf.CodesGate, N)
-	e.Pool.Run(Blocks(N, TokenBlock), j.activate)
+	e.Pool.Run(Blocks(N, rowTokens(N)), j.activate)
 	if m.Dense != nil {
 		e.Dense(buf.Out, m.Dense, buf.A, d, m.Width(), N)
 	} else {
@@ -85,7 +85,7 @@ func (j *mlpJob) chainBlock(worker, b int) {
 
 func (j *mlpJob) quantizeBlock(worker, b int) {
 	e, m, buf := j.env, j.m, j.buf
-	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+	for t, end := Span(b, rowTokens(j.n), j.n); t < end; t++ {
 		m.Gate.Quantize(e, &buf.CodesGate, t, m.Norm.forward(e, worker, &buf.Normed, j.h, t))
 	}
 }
@@ -93,7 +93,7 @@ func (j *mlpJob) quantizeBlock(worker, b int) {
 func (j *mlpJob) activateBlock(worker, b int) {
 	e, m, buf := j.env, j.m, j.buf
 	I := m.Width()
-	for t, end := Span(b, TokenBlock, j.n); t < end; t++ {
+	for t, end := Span(b, rowTokens(j.n), j.n); t < end; t++ {
 		a := e.Row(worker, I)
 		if buf.A != nil {
 			a = buf.A[t*I:][:I]

@@ -140,6 +140,16 @@ func (w *stopwatch) wrap(set *kernel.Set) *kernel.Set {
 		set.MatVec(dst, m, s0, s1, prepared, scale)
 		w.clocks[matVec].ended(start, 2*pack.WordsPerRow(m.Cols)*pack.PaddedRows(rows(m, s0, s1)))
 	}
+	s.PrepareFew = func(prepared []int16, x []int8, K, n, j0, j1 int) {
+		start := time.Now()
+		set.PrepareFew(prepared, x, K, n, j0, j1)
+		w.clocks[prepare].ended(start, n*(j1-j0)*(pack.TritsPerWord+2*kernel.PreparedLen(1)))
+	}
+	s.MatVecFew = func(dst []float32, ldd int, m *pack.Matrix, s0, s1 int, prepared []int16, scale []float32, n int) {
+		start := time.Now()
+		set.MatVecFew(dst, ldd, m, s0, s1, prepared, scale, n)
+		w.clocks[matVec].ended(start, 2*pack.WordsPerRow(m.Cols)*pack.PaddedRows(rows(m, s0, s1)))
+	}
 	s.MatMulFloat = func(dst []float32, ldd int, m *pack.Matrix, s0, s1 int, y []float32, n int, scale float32) {
 		start := time.Now()
 		set.MatMulFloat(dst, ldd, m, s0, s1, y, n, scale)

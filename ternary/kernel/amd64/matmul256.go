@@ -10,9 +10,12 @@ import (
 // Tile256 is the number of tokens whose 16-bit sums fill a register.
 const Tile256 = 16
 
+// Few256 is the number of tokens up to which MatVec256 is better than a tile.
+const Few256 = 5
+
 const (
 	// So many tokens go through MatVec, one by one. 512×512: 4.9 µs a token, a tile takes 31 (BenchmarkKernels, Zen 4).
-	few256       = 5
+	few256       = Few256
 	floatTile256 = 8 // tokens
 	emitted256   = 8 // rows and tokens of one transposition
 	// Columns that a transposition reads, in whole blocks: of rows that end before, a filled-up copy is read.

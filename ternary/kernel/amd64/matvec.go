@@ -7,23 +7,32 @@ import "mmfree/ternary/pack"
 const (
 	blockRows       = 32 // rows of one register of words
 	preparedPerWord = pack.GroupsPerWord * 32
+	bytesPerEntry   = 2
 	preparedBias    = 3 * 128 // of Prepare256's sums, so that none is negative
 )
 
 // Prepare512 is kernel.Set.Prepare, in generic's form: 32 signed sums for each group of three columns.
 func Prepare512(prepared []int16, x []int8) {
-	whole, rest := wholeWords(prepared, x)
+	_ = prepared[pack.WordsPerRow(len(x))*preparedPerWord-1]
+	prepareStep512(prepared, preparedPerWord, x)
+}
+
+// prepareStep512 is Prepare512 with the words' tables so many entries apart.
+func prepareStep512(prepared []int16, step int, x []int8) {
+	_ = prepared[(pack.WordsPerRow(len(x))-1)*step+preparedPerWord-1]
+	whole, rest := wholeWords(x)
 	if whole > 0 {
-		prepare512(&prepared[0], &x[0], whole)
+		prepare512(&prepared[0], uintptr(step)*bytesPerEntry, &x[0], whole)
 	}
 	if len(x) > whole*pack.TritsPerWord {
-		prepare512(&prepared[whole*preparedPerWord], &rest[0], 1)
+		prepare512(&prepared[whole*step], uintptr(step)*bytesPerEntry, &rest[0], 1)
 	}
 }
 
 // Prepare256 is kernel.Set.Prepare: the low five bits of the sums as 32 bytes, then the rest of them.
 func Prepare256(prepared []int16, x []int8) {
-	whole, rest := wholeWords(prepared, x)
+	_ = prepared[pack.WordsPerRow(len(x))*preparedPerWord-1]
+	whole, rest := wholeWords(x)
 	if whole > 0 {
 		prepare256(&prepared[0], &x[0], whole)
 	}
@@ -33,8 +42,7 @@ func Prepare256(prepared []int16, x []int8) {
 }
 
 // wholeWords returns the number of words that x fills, and the rest of x filled up with zeros.
-func wholeWords(prepared []int16, x []int8) (whole int, rest [pack.TritsPerWord]int8) {
-	_ = prepared[pack.WordsPerRow(len(x))*preparedPerWord-1]
+func wholeWords(x []int8) (whole int, rest [pack.TritsPerWord]int8) {
 	whole = len(x) / pack.TritsPerWord
 	copy(rest[:], x[whole*pack.TritsPerWord:])
 	return whole, rest

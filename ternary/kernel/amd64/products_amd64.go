@@ -39,12 +39,12 @@ func emitInts512(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *
 //go:noescape
 func emitFloats512(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, mask uint32)
 
-// prepare512 writes, for each group of three codes of 9·n, their 27 signed sums and five zeros. n ≥ 1. AVX512BW. Twin:
-// generic.Prepare. Nine codes stand in words 0…8 of a register and their negatives in 16…24; each sum's codes are
-// picked out of it, and a mask leaves out those of zero trits.
+// prepare512 writes, for each group of three codes of 9·n, their 27 signed sums and five zeros, those of nine codes step
+// bytes behind those before. n ≥ 1. AVX512BW. Twin: generic.Prepare. Nine codes stand in words 0…8 of a register and
+// their negatives in 16…24; each sum's codes are picked out of it, and a mask leaves out those of zero trits.
 //
 //go:noescape
-func prepare512(prepared *int16, x *int8, n int)
+func prepare512(prepared *int16, step uintptr, x *int8, n int)
 
 // matVec512x4 writes the products of 128 rows with one token, prepared in tables, times scale. n word columns, stride
 // bytes apart; rows whose bit of low, then high, is clear are not written. n ≥ 1. AVX512BW. Twin: generic.MatVec.
@@ -59,6 +59,68 @@ func matVec512x4(dst *float32, words *uint16, stride uintptr, tables *int16, n i
 //
 //go:noescape
 func matVec512x1(dst *float32, words *uint16, stride uintptr, tables *int16, n int, scale float32, low uint64, high uint64)
+
+// matVecFew512t1x1 adds, for 32 rows and 1 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
+// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
+// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFew512t1x1(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFew512t2x2 adds, for 64 rows and 2 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
+// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
+// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFew512t2x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFew512t3x2 adds, for 64 rows and 3 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
+// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
+// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFew512t3x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFew512t4x2 adds, for 64 rows and 4 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
+// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
+// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFew512t4x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFew512t5x2 adds, for 64 rows and 5 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
+// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
+// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFew512t5x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFew512t6x2 adds, for 64 rows and 6 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
+// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
+// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFew512t6x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFew512t7x2 adds, for 64 rows and 7 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
+// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
+// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFew512t7x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFew512t8x2 adds, for 64 rows and 8 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
+// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
+// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFew512t8x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// emitFew512 writes the sums of 32 rows and n tokens, as matVecFew512 leaves them, times scale[t] to dst[t·ldd+r], for the
+// rows whose bit of mask is set. ldd in bytes; n ≥ 1. AVX512F. Twin: generic.MatVec.
+//
+//go:noescape
+func emitFew512(dst *float32, ldd uintptr, sums *int32, scale *float32, n int, mask uint32)
 
 // transposeFloats512 writes y[offsets[t]+k] to dst[k][t], t < 16, k < 64, 16 columns at a time until no bit of mask is
 // left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512F.

@@ -808,35 +808,36 @@ DATA prepare512order<>+188(SB)/2, $0x0000
 DATA prepare512order<>+190(SB)/2, $0x0000
 GLOBL prepare512order<>(SB), RODATA|NOPTR, $192
 
-// func prepare512(prepared *int16, x *int8, n int)
+// func prepare512(prepared *int16, step uintptr, x *int8, n int)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
-TEXT ·prepare512(SB), NOSPLIT, $0-24
+TEXT ·prepare512(SB), NOSPLIT, $0-32
 	MOVQ         prepared+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	MOVL         $0x000001ff, BX
-	KMOVD        BX, K1
+	MOVQ         step+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVL         $0x000001ff, SI
+	KMOVD        SI, K1
 	VPXORD       Z0, Z0, Z0
-	MOVL         $0x00000003, BX
-	VPBROADCASTW BX, Z1
-	MOVL         $0x05b6db6d, BX
-	KMOVD        BX, K2
+	MOVL         $0x00000003, SI
+	VPBROADCASTW SI, Z1
+	MOVL         $0x05b6db6d, SI
+	KMOVD        SI, K2
 	VMOVDQU16    prepare512order<>+0(SB), Z2
 	VPADDW       Z1, Z2, Z3
 	VPADDW       Z1, Z3, Z4
-	MOVL         $0x071f8fc7, BX
-	KMOVD        BX, K3
+	MOVL         $0x071f8fc7, SI
+	KMOVD        SI, K3
 	VMOVDQU16    prepare512order<>+64(SB), Z5
 	VPADDW       Z1, Z5, Z6
 	VPADDW       Z1, Z6, Z7
-	MOVL         $0x07fc01ff, BX
-	KMOVD        BX, K4
+	MOVL         $0x07fc01ff, SI
+	KMOVD        SI, K4
 	VMOVDQU16    prepare512order<>+128(SB), Z8
 	VPADDW       Z1, Z8, Z9
 	VPADDW       Z1, Z9, Z1
 
 word:
-	VPMOVSXBW.Z  (CX), K1, Y10
+	VPMOVSXBW.Z  (DX), K1, Y10
 	VPSUBW       Y10, Y0, Y11
 	VINSERTI64X4 $0x01, Y11, Z10, Z10
 	VPERMW.Z     Z10, Z2, K2, Z11
@@ -857,9 +858,9 @@ word:
 	VPADDW       Z11, Z12, Z12
 	VPADDW       Z12, Z13, Z13
 	VMOVDQU16    Z13, 128(AX)
-	ADDQ         $0x09, CX
-	ADDQ         $0x000000c0, AX
-	DECQ         DX
+	ADDQ         $0x09, DX
+	ADDQ         CX, AX
+	DECQ         BX
 	JNZ          word
 	VZEROUPPER
 	RET
@@ -1116,6 +1117,1484 @@ word:
 	KMOVW        CX, K1
 	SHRQ         $0x10, CX
 	VMOVUPS      Z3, K1, 64(AX)
+	VZEROUPPER
+	RET
+
+DATA matVecFew512index<>+0(SB)/2, $0x0000
+DATA matVecFew512index<>+2(SB)/2, $0x0202
+DATA matVecFew512index<>+4(SB)/2, $0x0404
+DATA matVecFew512index<>+6(SB)/2, $0x0606
+DATA matVecFew512index<>+8(SB)/2, $0x0808
+DATA matVecFew512index<>+10(SB)/2, $0x0a0a
+DATA matVecFew512index<>+12(SB)/2, $0x0c0c
+DATA matVecFew512index<>+14(SB)/2, $0x0e0e
+DATA matVecFew512index<>+16(SB)/2, $0x0000
+DATA matVecFew512index<>+18(SB)/2, $0x0202
+DATA matVecFew512index<>+20(SB)/2, $0x0404
+DATA matVecFew512index<>+22(SB)/2, $0x0606
+DATA matVecFew512index<>+24(SB)/2, $0x0808
+DATA matVecFew512index<>+26(SB)/2, $0x0a0a
+DATA matVecFew512index<>+28(SB)/2, $0x0c0c
+DATA matVecFew512index<>+30(SB)/2, $0x0e0e
+DATA matVecFew512index<>+32(SB)/2, $0x0000
+DATA matVecFew512index<>+34(SB)/2, $0x0202
+DATA matVecFew512index<>+36(SB)/2, $0x0404
+DATA matVecFew512index<>+38(SB)/2, $0x0606
+DATA matVecFew512index<>+40(SB)/2, $0x0808
+DATA matVecFew512index<>+42(SB)/2, $0x0a0a
+DATA matVecFew512index<>+44(SB)/2, $0x0c0c
+DATA matVecFew512index<>+46(SB)/2, $0x0e0e
+DATA matVecFew512index<>+48(SB)/2, $0x0000
+DATA matVecFew512index<>+50(SB)/2, $0x0202
+DATA matVecFew512index<>+52(SB)/2, $0x0404
+DATA matVecFew512index<>+54(SB)/2, $0x0606
+DATA matVecFew512index<>+56(SB)/2, $0x0808
+DATA matVecFew512index<>+58(SB)/2, $0x0a0a
+DATA matVecFew512index<>+60(SB)/2, $0x0c0c
+DATA matVecFew512index<>+62(SB)/2, $0x0e0e
+DATA matVecFew512index<>+64(SB)/2, $0x3e3e
+DATA matVecFew512index<>+66(SB)/2, $0x3e3e
+DATA matVecFew512index<>+68(SB)/2, $0x3e3e
+DATA matVecFew512index<>+70(SB)/2, $0x3e3e
+DATA matVecFew512index<>+72(SB)/2, $0x3e3e
+DATA matVecFew512index<>+74(SB)/2, $0x3e3e
+DATA matVecFew512index<>+76(SB)/2, $0x3e3e
+DATA matVecFew512index<>+78(SB)/2, $0x3e3e
+DATA matVecFew512index<>+80(SB)/2, $0x3e3e
+DATA matVecFew512index<>+82(SB)/2, $0x3e3e
+DATA matVecFew512index<>+84(SB)/2, $0x3e3e
+DATA matVecFew512index<>+86(SB)/2, $0x3e3e
+DATA matVecFew512index<>+88(SB)/2, $0x3e3e
+DATA matVecFew512index<>+90(SB)/2, $0x3e3e
+DATA matVecFew512index<>+92(SB)/2, $0x3e3e
+DATA matVecFew512index<>+94(SB)/2, $0x3e3e
+DATA matVecFew512index<>+96(SB)/2, $0x3e3e
+DATA matVecFew512index<>+98(SB)/2, $0x3e3e
+DATA matVecFew512index<>+100(SB)/2, $0x3e3e
+DATA matVecFew512index<>+102(SB)/2, $0x3e3e
+DATA matVecFew512index<>+104(SB)/2, $0x3e3e
+DATA matVecFew512index<>+106(SB)/2, $0x3e3e
+DATA matVecFew512index<>+108(SB)/2, $0x3e3e
+DATA matVecFew512index<>+110(SB)/2, $0x3e3e
+DATA matVecFew512index<>+112(SB)/2, $0x3e3e
+DATA matVecFew512index<>+114(SB)/2, $0x3e3e
+DATA matVecFew512index<>+116(SB)/2, $0x3e3e
+DATA matVecFew512index<>+118(SB)/2, $0x3e3e
+DATA matVecFew512index<>+120(SB)/2, $0x3e3e
+DATA matVecFew512index<>+122(SB)/2, $0x3e3e
+DATA matVecFew512index<>+124(SB)/2, $0x3e3e
+DATA matVecFew512index<>+126(SB)/2, $0x3e3e
+DATA matVecFew512index<>+128(SB)/2, $0x0100
+DATA matVecFew512index<>+130(SB)/2, $0x0100
+DATA matVecFew512index<>+132(SB)/2, $0x0100
+DATA matVecFew512index<>+134(SB)/2, $0x0100
+DATA matVecFew512index<>+136(SB)/2, $0x0100
+DATA matVecFew512index<>+138(SB)/2, $0x0100
+DATA matVecFew512index<>+140(SB)/2, $0x0100
+DATA matVecFew512index<>+142(SB)/2, $0x0100
+DATA matVecFew512index<>+144(SB)/2, $0x0100
+DATA matVecFew512index<>+146(SB)/2, $0x0100
+DATA matVecFew512index<>+148(SB)/2, $0x0100
+DATA matVecFew512index<>+150(SB)/2, $0x0100
+DATA matVecFew512index<>+152(SB)/2, $0x0100
+DATA matVecFew512index<>+154(SB)/2, $0x0100
+DATA matVecFew512index<>+156(SB)/2, $0x0100
+DATA matVecFew512index<>+158(SB)/2, $0x0100
+DATA matVecFew512index<>+160(SB)/2, $0x0100
+DATA matVecFew512index<>+162(SB)/2, $0x0100
+DATA matVecFew512index<>+164(SB)/2, $0x0100
+DATA matVecFew512index<>+166(SB)/2, $0x0100
+DATA matVecFew512index<>+168(SB)/2, $0x0100
+DATA matVecFew512index<>+170(SB)/2, $0x0100
+DATA matVecFew512index<>+172(SB)/2, $0x0100
+DATA matVecFew512index<>+174(SB)/2, $0x0100
+DATA matVecFew512index<>+176(SB)/2, $0x0100
+DATA matVecFew512index<>+178(SB)/2, $0x0100
+DATA matVecFew512index<>+180(SB)/2, $0x0100
+DATA matVecFew512index<>+182(SB)/2, $0x0100
+DATA matVecFew512index<>+184(SB)/2, $0x0100
+DATA matVecFew512index<>+186(SB)/2, $0x0100
+DATA matVecFew512index<>+188(SB)/2, $0x0100
+DATA matVecFew512index<>+190(SB)/2, $0x0100
+GLOBL matVecFew512index<>(SB), RODATA|NOPTR, $192
+
+// func matVecFew512t1x1(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·matVecFew512t1x1(SB), NOSPLIT, $0-56
+	MOVQ      sums+0(FP), AX
+	MOVQ      words+8(FP), CX
+	MOVQ      stride+16(FP), DX
+	MOVQ      tables+24(FP), BX
+	MOVQ      step+32(FP), SI
+	MOVQ      n+40(FP), DI
+	MOVQ      ahead+48(FP), R8
+	VMOVDQU64 matVecFew512index<>+0(SB), Z0
+	VMOVDQU64 matVecFew512index<>+64(SB), Z1
+	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VPXORD    Z3, Z3, Z3
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z4
+	VPSLLW     $0x01, Z4, Z5
+	VPSHUFB    Z0, Z5, Z5
+	VPTERNLOGD $0xea, Z2, Z1, Z5
+	VPSRLW     $0x04, Z4, Z6
+	VPSHUFB    Z0, Z6, Z6
+	VPTERNLOGD $0xea, Z2, Z1, Z6
+	VPSRLW     $0x09, Z4, Z4
+	VPSHUFB    Z0, Z4, Z4
+	VPTERNLOGD $0xea, Z2, Z1, Z4
+	VPERMB     (BX), Z5, Z5
+	VPERMB     64(BX), Z6, Z6
+	VPERMB     128(BX), Z4, Z4
+	VPADDW     Z5, Z3, Z3
+	VPADDW     Z6, Z4, Z4
+	VPADDW     Z4, Z3, Z3
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     (AX), Z0, Z0
+	VMOVDQU64  Z0, (AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     64(AX), Z3, Z3
+	VMOVDQU64  Z3, 64(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFew512t2x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·matVecFew512t2x2(SB), NOSPLIT, $0-56
+	MOVQ      sums+0(FP), AX
+	MOVQ      words+8(FP), CX
+	MOVQ      stride+16(FP), DX
+	MOVQ      tables+24(FP), BX
+	MOVQ      step+32(FP), SI
+	MOVQ      n+40(FP), DI
+	MOVQ      ahead+48(FP), R8
+	VMOVDQU64 matVecFew512index<>+0(SB), Z0
+	VMOVDQU64 matVecFew512index<>+64(SB), Z1
+	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VPXORD    Z3, Z3, Z3
+	VPXORD    Z4, Z4, Z4
+	VPXORD    Z5, Z5, Z5
+	VPXORD    Z6, Z6, Z6
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z7
+	VPSLLW     $0x01, Z7, Z8
+	VPSHUFB    Z0, Z8, Z8
+	VPTERNLOGD $0xea, Z2, Z1, Z8
+	VPSRLW     $0x04, Z7, Z9
+	VPSHUFB    Z0, Z9, Z9
+	VPTERNLOGD $0xea, Z2, Z1, Z9
+	VPSRLW     $0x09, Z7, Z7
+	VPSHUFB    Z0, Z7, Z7
+	VPTERNLOGD $0xea, Z2, Z1, Z7
+	VPERMB     (BX), Z8, Z10
+	VPERMB     64(BX), Z9, Z11
+	VPERMB     128(BX), Z7, Z12
+	VPADDW     Z10, Z3, Z3
+	VPADDW     Z11, Z12, Z12
+	VPADDW     Z12, Z3, Z3
+	VPERMB     192(BX), Z8, Z8
+	VPERMB     256(BX), Z9, Z9
+	VPERMB     320(BX), Z7, Z7
+	VPADDW     Z8, Z4, Z4
+	VPADDW     Z9, Z7, Z7
+	VPADDW     Z7, Z4, Z4
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z7
+	VPSLLW     $0x01, Z7, Z8
+	VPSHUFB    Z0, Z8, Z8
+	VPTERNLOGD $0xea, Z2, Z1, Z8
+	VPSRLW     $0x04, Z7, Z9
+	VPSHUFB    Z0, Z9, Z9
+	VPTERNLOGD $0xea, Z2, Z1, Z9
+	VPSRLW     $0x09, Z7, Z7
+	VPSHUFB    Z0, Z7, Z7
+	VPTERNLOGD $0xea, Z2, Z1, Z7
+	VPERMB     (BX), Z8, Z10
+	VPERMB     64(BX), Z9, Z11
+	VPERMB     128(BX), Z7, Z12
+	VPADDW     Z10, Z5, Z5
+	VPADDW     Z11, Z12, Z12
+	VPADDW     Z12, Z5, Z5
+	VPERMB     192(BX), Z8, Z8
+	VPERMB     256(BX), Z9, Z9
+	VPERMB     320(BX), Z7, Z7
+	VPADDW     Z8, Z6, Z6
+	VPADDW     Z9, Z7, Z7
+	VPADDW     Z7, Z6, Z6
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     (AX), Z0, Z0
+	VMOVDQU64  Z0, (AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     64(AX), Z3, Z3
+	VMOVDQU64  Z3, 64(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     192(AX), Z4, Z4
+	VMOVDQU64  Z4, 192(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     320(AX), Z5, Z5
+	VMOVDQU64  Z5, 320(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     448(AX), Z6, Z6
+	VMOVDQU64  Z6, 448(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFew512t3x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·matVecFew512t3x2(SB), NOSPLIT, $0-56
+	MOVQ      sums+0(FP), AX
+	MOVQ      words+8(FP), CX
+	MOVQ      stride+16(FP), DX
+	MOVQ      tables+24(FP), BX
+	MOVQ      step+32(FP), SI
+	MOVQ      n+40(FP), DI
+	MOVQ      ahead+48(FP), R8
+	VMOVDQU64 matVecFew512index<>+0(SB), Z0
+	VMOVDQU64 matVecFew512index<>+64(SB), Z1
+	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VPXORD    Z3, Z3, Z3
+	VPXORD    Z4, Z4, Z4
+	VPXORD    Z5, Z5, Z5
+	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	VPXORD    Z8, Z8, Z8
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z9
+	VPSLLW     $0x01, Z9, Z10
+	VPSHUFB    Z0, Z10, Z10
+	VPTERNLOGD $0xea, Z2, Z1, Z10
+	VPSRLW     $0x04, Z9, Z11
+	VPSHUFB    Z0, Z11, Z11
+	VPTERNLOGD $0xea, Z2, Z1, Z11
+	VPSRLW     $0x09, Z9, Z9
+	VPSHUFB    Z0, Z9, Z9
+	VPTERNLOGD $0xea, Z2, Z1, Z9
+	VPERMB     (BX), Z10, Z12
+	VPERMB     64(BX), Z11, Z13
+	VPERMB     128(BX), Z9, Z14
+	VPADDW     Z12, Z3, Z3
+	VPADDW     Z13, Z14, Z14
+	VPADDW     Z14, Z3, Z3
+	VPERMB     192(BX), Z10, Z12
+	VPERMB     256(BX), Z11, Z13
+	VPERMB     320(BX), Z9, Z14
+	VPADDW     Z12, Z4, Z4
+	VPADDW     Z13, Z14, Z14
+	VPADDW     Z14, Z4, Z4
+	VPERMB     384(BX), Z10, Z10
+	VPERMB     448(BX), Z11, Z11
+	VPERMB     512(BX), Z9, Z9
+	VPADDW     Z10, Z5, Z5
+	VPADDW     Z11, Z9, Z9
+	VPADDW     Z9, Z5, Z5
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z9
+	VPSLLW     $0x01, Z9, Z10
+	VPSHUFB    Z0, Z10, Z10
+	VPTERNLOGD $0xea, Z2, Z1, Z10
+	VPSRLW     $0x04, Z9, Z11
+	VPSHUFB    Z0, Z11, Z11
+	VPTERNLOGD $0xea, Z2, Z1, Z11
+	VPSRLW     $0x09, Z9, Z9
+	VPSHUFB    Z0, Z9, Z9
+	VPTERNLOGD $0xea, Z2, Z1, Z9
+	VPERMB     (BX), Z10, Z12
+	VPERMB     64(BX), Z11, Z13
+	VPERMB     128(BX), Z9, Z14
+	VPADDW     Z12, Z6, Z6
+	VPADDW     Z13, Z14, Z14
+	VPADDW     Z14, Z6, Z6
+	VPERMB     192(BX), Z10, Z12
+	VPERMB     256(BX), Z11, Z13
+	VPERMB     320(BX), Z9, Z14
+	VPADDW     Z12, Z7, Z7
+	VPADDW     Z13, Z14, Z14
+	VPADDW     Z14, Z7, Z7
+	VPERMB     384(BX), Z10, Z10
+	VPERMB     448(BX), Z11, Z11
+	VPERMB     512(BX), Z9, Z9
+	VPADDW     Z10, Z8, Z8
+	VPADDW     Z11, Z9, Z9
+	VPADDW     Z9, Z8, Z8
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     (AX), Z0, Z0
+	VMOVDQU64  Z0, (AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     64(AX), Z3, Z3
+	VMOVDQU64  Z3, 64(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     192(AX), Z4, Z4
+	VMOVDQU64  Z4, 192(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     320(AX), Z5, Z5
+	VMOVDQU64  Z5, 320(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     448(AX), Z6, Z6
+	VMOVDQU64  Z6, 448(AX)
+	VPSLLD     $0x10, Z7, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z7, Z7
+	VPADDD     576(AX), Z7, Z7
+	VMOVDQU64  Z7, 576(AX)
+	VPSLLD     $0x10, Z8, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z8, Z8
+	VPADDD     704(AX), Z8, Z8
+	VMOVDQU64  Z8, 704(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFew512t4x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·matVecFew512t4x2(SB), NOSPLIT, $0-56
+	MOVQ      sums+0(FP), AX
+	MOVQ      words+8(FP), CX
+	MOVQ      stride+16(FP), DX
+	MOVQ      tables+24(FP), BX
+	MOVQ      step+32(FP), SI
+	MOVQ      n+40(FP), DI
+	MOVQ      ahead+48(FP), R8
+	VMOVDQU64 matVecFew512index<>+0(SB), Z0
+	VMOVDQU64 matVecFew512index<>+64(SB), Z1
+	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VPXORD    Z3, Z3, Z3
+	VPXORD    Z4, Z4, Z4
+	VPXORD    Z5, Z5, Z5
+	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	VPXORD    Z8, Z8, Z8
+	VPXORD    Z9, Z9, Z9
+	VPXORD    Z10, Z10, Z10
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z11
+	VPSLLW     $0x01, Z11, Z12
+	VPSHUFB    Z0, Z12, Z12
+	VPTERNLOGD $0xea, Z2, Z1, Z12
+	VPSRLW     $0x04, Z11, Z13
+	VPSHUFB    Z0, Z13, Z13
+	VPTERNLOGD $0xea, Z2, Z1, Z13
+	VPSRLW     $0x09, Z11, Z11
+	VPSHUFB    Z0, Z11, Z11
+	VPTERNLOGD $0xea, Z2, Z1, Z11
+	VPERMB     (BX), Z12, Z14
+	VPERMB     64(BX), Z13, Z15
+	VPERMB     128(BX), Z11, Z16
+	VPADDW     Z14, Z3, Z3
+	VPADDW     Z15, Z16, Z16
+	VPADDW     Z16, Z3, Z3
+	VPERMB     192(BX), Z12, Z14
+	VPERMB     256(BX), Z13, Z15
+	VPERMB     320(BX), Z11, Z16
+	VPADDW     Z14, Z4, Z4
+	VPADDW     Z15, Z16, Z16
+	VPADDW     Z16, Z4, Z4
+	VPERMB     384(BX), Z12, Z14
+	VPERMB     448(BX), Z13, Z15
+	VPERMB     512(BX), Z11, Z16
+	VPADDW     Z14, Z5, Z5
+	VPADDW     Z15, Z16, Z16
+	VPADDW     Z16, Z5, Z5
+	VPERMB     576(BX), Z12, Z12
+	VPERMB     640(BX), Z13, Z13
+	VPERMB     704(BX), Z11, Z11
+	VPADDW     Z12, Z6, Z6
+	VPADDW     Z13, Z11, Z11
+	VPADDW     Z11, Z6, Z6
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z11
+	VPSLLW     $0x01, Z11, Z12
+	VPSHUFB    Z0, Z12, Z12
+	VPTERNLOGD $0xea, Z2, Z1, Z12
+	VPSRLW     $0x04, Z11, Z13
+	VPSHUFB    Z0, Z13, Z13
+	VPTERNLOGD $0xea, Z2, Z1, Z13
+	VPSRLW     $0x09, Z11, Z11
+	VPSHUFB    Z0, Z11, Z11
+	VPTERNLOGD $0xea, Z2, Z1, Z11
+	VPERMB     (BX), Z12, Z14
+	VPERMB     64(BX), Z13, Z15
+	VPERMB     128(BX), Z11, Z16
+	VPADDW     Z14, Z7, Z7
+	VPADDW     Z15, Z16, Z16
+	VPADDW     Z16, Z7, Z7
+	VPERMB     192(BX), Z12, Z14
+	VPERMB     256(BX), Z13, Z15
+	VPERMB     320(BX), Z11, Z16
+	VPADDW     Z14, Z8, Z8
+	VPADDW     Z15, Z16, Z16
+	VPADDW     Z16, Z8, Z8
+	VPERMB     384(BX), Z12, Z14
+	VPERMB     448(BX), Z13, Z15
+	VPERMB     512(BX), Z11, Z16
+	VPADDW     Z14, Z9, Z9
+	VPADDW     Z15, Z16, Z16
+	VPADDW     Z16, Z9, Z9
+	VPERMB     576(BX), Z12, Z12
+	VPERMB     640(BX), Z13, Z13
+	VPERMB     704(BX), Z11, Z11
+	VPADDW     Z12, Z10, Z10
+	VPADDW     Z13, Z11, Z11
+	VPADDW     Z11, Z10, Z10
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     (AX), Z0, Z0
+	VMOVDQU64  Z0, (AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     64(AX), Z3, Z3
+	VMOVDQU64  Z3, 64(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     192(AX), Z4, Z4
+	VMOVDQU64  Z4, 192(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     320(AX), Z5, Z5
+	VMOVDQU64  Z5, 320(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     448(AX), Z6, Z6
+	VMOVDQU64  Z6, 448(AX)
+	VPSLLD     $0x10, Z7, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z7, Z7
+	VPADDD     576(AX), Z7, Z7
+	VMOVDQU64  Z7, 576(AX)
+	VPSLLD     $0x10, Z8, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z8, Z8
+	VPADDD     704(AX), Z8, Z8
+	VMOVDQU64  Z8, 704(AX)
+	VPSLLD     $0x10, Z9, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     768(AX), Z0, Z0
+	VMOVDQU64  Z0, 768(AX)
+	VPSRAD     $0x10, Z9, Z9
+	VPADDD     832(AX), Z9, Z9
+	VMOVDQU64  Z9, 832(AX)
+	VPSLLD     $0x10, Z10, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     896(AX), Z0, Z0
+	VMOVDQU64  Z0, 896(AX)
+	VPSRAD     $0x10, Z10, Z10
+	VPADDD     960(AX), Z10, Z10
+	VMOVDQU64  Z10, 960(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFew512t5x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·matVecFew512t5x2(SB), NOSPLIT, $0-56
+	MOVQ      sums+0(FP), AX
+	MOVQ      words+8(FP), CX
+	MOVQ      stride+16(FP), DX
+	MOVQ      tables+24(FP), BX
+	MOVQ      step+32(FP), SI
+	MOVQ      n+40(FP), DI
+	MOVQ      ahead+48(FP), R8
+	VMOVDQU64 matVecFew512index<>+0(SB), Z0
+	VMOVDQU64 matVecFew512index<>+64(SB), Z1
+	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VPXORD    Z3, Z3, Z3
+	VPXORD    Z4, Z4, Z4
+	VPXORD    Z5, Z5, Z5
+	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	VPXORD    Z8, Z8, Z8
+	VPXORD    Z9, Z9, Z9
+	VPXORD    Z10, Z10, Z10
+	VPXORD    Z11, Z11, Z11
+	VPXORD    Z12, Z12, Z12
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z13
+	VPSLLW     $0x01, Z13, Z14
+	VPSHUFB    Z0, Z14, Z14
+	VPTERNLOGD $0xea, Z2, Z1, Z14
+	VPSRLW     $0x04, Z13, Z15
+	VPSHUFB    Z0, Z15, Z15
+	VPTERNLOGD $0xea, Z2, Z1, Z15
+	VPSRLW     $0x09, Z13, Z13
+	VPSHUFB    Z0, Z13, Z13
+	VPTERNLOGD $0xea, Z2, Z1, Z13
+	VPERMB     (BX), Z14, Z16
+	VPERMB     64(BX), Z15, Z17
+	VPERMB     128(BX), Z13, Z18
+	VPADDW     Z16, Z3, Z3
+	VPADDW     Z17, Z18, Z18
+	VPADDW     Z18, Z3, Z3
+	VPERMB     192(BX), Z14, Z16
+	VPERMB     256(BX), Z15, Z17
+	VPERMB     320(BX), Z13, Z18
+	VPADDW     Z16, Z4, Z4
+	VPADDW     Z17, Z18, Z18
+	VPADDW     Z18, Z4, Z4
+	VPERMB     384(BX), Z14, Z16
+	VPERMB     448(BX), Z15, Z17
+	VPERMB     512(BX), Z13, Z18
+	VPADDW     Z16, Z5, Z5
+	VPADDW     Z17, Z18, Z18
+	VPADDW     Z18, Z5, Z5
+	VPERMB     576(BX), Z14, Z16
+	VPERMB     640(BX), Z15, Z17
+	VPERMB     704(BX), Z13, Z18
+	VPADDW     Z16, Z6, Z6
+	VPADDW     Z17, Z18, Z18
+	VPADDW     Z18, Z6, Z6
+	VPERMB     768(BX), Z14, Z14
+	VPERMB     832(BX), Z15, Z15
+	VPERMB     896(BX), Z13, Z13
+	VPADDW     Z14, Z7, Z7
+	VPADDW     Z15, Z13, Z13
+	VPADDW     Z13, Z7, Z7
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z13
+	VPSLLW     $0x01, Z13, Z14
+	VPSHUFB    Z0, Z14, Z14
+	VPTERNLOGD $0xea, Z2, Z1, Z14
+	VPSRLW     $0x04, Z13, Z15
+	VPSHUFB    Z0, Z15, Z15
+	VPTERNLOGD $0xea, Z2, Z1, Z15
+	VPSRLW     $0x09, Z13, Z13
+	VPSHUFB    Z0, Z13, Z13
+	VPTERNLOGD $0xea, Z2, Z1, Z13
+	VPERMB     (BX), Z14, Z16
+	VPERMB     64(BX), Z15, Z17
+	VPERMB     128(BX), Z13, Z18
+	VPADDW     Z16, Z8, Z8
+	VPADDW     Z17, Z18, Z18
+	VPADDW     Z18, Z8, Z8
+	VPERMB     192(BX), Z14, Z16
+	VPERMB     256(BX), Z15, Z17
+	VPERMB     320(BX), Z13, Z18
+	VPADDW     Z16, Z9, Z9
+	VPADDW     Z17, Z18, Z18
+	VPADDW     Z18, Z9, Z9
+	VPERMB     384(BX), Z14, Z16
+	VPERMB     448(BX), Z15, Z17
+	VPERMB     512(BX), Z13, Z18
+	VPADDW     Z16, Z10, Z10
+	VPADDW     Z17, Z18, Z18
+	VPADDW     Z18, Z10, Z10
+	VPERMB     576(BX), Z14, Z16
+	VPERMB     640(BX), Z15, Z17
+	VPERMB     704(BX), Z13, Z18
+	VPADDW     Z16, Z11, Z11
+	VPADDW     Z17, Z18, Z18
+	VPADDW     Z18, Z11, Z11
+	VPERMB     768(BX), Z14, Z14
+	VPERMB     832(BX), Z15, Z15
+	VPERMB     896(BX), Z13, Z13
+	VPADDW     Z14, Z12, Z12
+	VPADDW     Z15, Z13, Z13
+	VPADDW     Z13, Z12, Z12
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     (AX), Z0, Z0
+	VMOVDQU64  Z0, (AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     64(AX), Z3, Z3
+	VMOVDQU64  Z3, 64(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     192(AX), Z4, Z4
+	VMOVDQU64  Z4, 192(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     320(AX), Z5, Z5
+	VMOVDQU64  Z5, 320(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     448(AX), Z6, Z6
+	VMOVDQU64  Z6, 448(AX)
+	VPSLLD     $0x10, Z7, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z7, Z7
+	VPADDD     576(AX), Z7, Z7
+	VMOVDQU64  Z7, 576(AX)
+	VPSLLD     $0x10, Z8, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z8, Z8
+	VPADDD     704(AX), Z8, Z8
+	VMOVDQU64  Z8, 704(AX)
+	VPSLLD     $0x10, Z9, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     768(AX), Z0, Z0
+	VMOVDQU64  Z0, 768(AX)
+	VPSRAD     $0x10, Z9, Z9
+	VPADDD     832(AX), Z9, Z9
+	VMOVDQU64  Z9, 832(AX)
+	VPSLLD     $0x10, Z10, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     896(AX), Z0, Z0
+	VMOVDQU64  Z0, 896(AX)
+	VPSRAD     $0x10, Z10, Z10
+	VPADDD     960(AX), Z10, Z10
+	VMOVDQU64  Z10, 960(AX)
+	VPSLLD     $0x10, Z11, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1024(AX), Z0, Z0
+	VMOVDQU64  Z0, 1024(AX)
+	VPSRAD     $0x10, Z11, Z11
+	VPADDD     1088(AX), Z11, Z11
+	VMOVDQU64  Z11, 1088(AX)
+	VPSLLD     $0x10, Z12, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1152(AX), Z0, Z0
+	VMOVDQU64  Z0, 1152(AX)
+	VPSRAD     $0x10, Z12, Z12
+	VPADDD     1216(AX), Z12, Z12
+	VMOVDQU64  Z12, 1216(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFew512t6x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·matVecFew512t6x2(SB), NOSPLIT, $0-56
+	MOVQ      sums+0(FP), AX
+	MOVQ      words+8(FP), CX
+	MOVQ      stride+16(FP), DX
+	MOVQ      tables+24(FP), BX
+	MOVQ      step+32(FP), SI
+	MOVQ      n+40(FP), DI
+	MOVQ      ahead+48(FP), R8
+	VMOVDQU64 matVecFew512index<>+0(SB), Z0
+	VMOVDQU64 matVecFew512index<>+64(SB), Z1
+	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VPXORD    Z3, Z3, Z3
+	VPXORD    Z4, Z4, Z4
+	VPXORD    Z5, Z5, Z5
+	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	VPXORD    Z8, Z8, Z8
+	VPXORD    Z9, Z9, Z9
+	VPXORD    Z10, Z10, Z10
+	VPXORD    Z11, Z11, Z11
+	VPXORD    Z12, Z12, Z12
+	VPXORD    Z13, Z13, Z13
+	VPXORD    Z14, Z14, Z14
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z15
+	VPSLLW     $0x01, Z15, Z16
+	VPSHUFB    Z0, Z16, Z16
+	VPTERNLOGD $0xea, Z2, Z1, Z16
+	VPSRLW     $0x04, Z15, Z17
+	VPSHUFB    Z0, Z17, Z17
+	VPTERNLOGD $0xea, Z2, Z1, Z17
+	VPSRLW     $0x09, Z15, Z15
+	VPSHUFB    Z0, Z15, Z15
+	VPTERNLOGD $0xea, Z2, Z1, Z15
+	VPERMB     (BX), Z16, Z18
+	VPERMB     64(BX), Z17, Z19
+	VPERMB     128(BX), Z15, Z20
+	VPADDW     Z18, Z3, Z3
+	VPADDW     Z19, Z20, Z20
+	VPADDW     Z20, Z3, Z3
+	VPERMB     192(BX), Z16, Z18
+	VPERMB     256(BX), Z17, Z19
+	VPERMB     320(BX), Z15, Z20
+	VPADDW     Z18, Z4, Z4
+	VPADDW     Z19, Z20, Z20
+	VPADDW     Z20, Z4, Z4
+	VPERMB     384(BX), Z16, Z18
+	VPERMB     448(BX), Z17, Z19
+	VPERMB     512(BX), Z15, Z20
+	VPADDW     Z18, Z5, Z5
+	VPADDW     Z19, Z20, Z20
+	VPADDW     Z20, Z5, Z5
+	VPERMB     576(BX), Z16, Z18
+	VPERMB     640(BX), Z17, Z19
+	VPERMB     704(BX), Z15, Z20
+	VPADDW     Z18, Z6, Z6
+	VPADDW     Z19, Z20, Z20
+	VPADDW     Z20, Z6, Z6
+	VPERMB     768(BX), Z16, Z18
+	VPERMB     832(BX), Z17, Z19
+	VPERMB     896(BX), Z15, Z20
+	VPADDW     Z18, Z7, Z7
+	VPADDW     Z19, Z20, Z20
+	VPADDW     Z20, Z7, Z7
+	VPERMB     960(BX), Z16, Z16
+	VPERMB     1024(BX), Z17, Z17
+	VPERMB     1088(BX), Z15, Z15
+	VPADDW     Z16, Z8, Z8
+	VPADDW     Z17, Z15, Z15
+	VPADDW     Z15, Z8, Z8
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z15
+	VPSLLW     $0x01, Z15, Z16
+	VPSHUFB    Z0, Z16, Z16
+	VPTERNLOGD $0xea, Z2, Z1, Z16
+	VPSRLW     $0x04, Z15, Z17
+	VPSHUFB    Z0, Z17, Z17
+	VPTERNLOGD $0xea, Z2, Z1, Z17
+	VPSRLW     $0x09, Z15, Z15
+	VPSHUFB    Z0, Z15, Z15
+	VPTERNLOGD $0xea, Z2, Z1, Z15
+	VPERMB     (BX), Z16, Z18
+	VPERMB     64(BX), Z17, Z19
+	VPERMB     128(BX), Z15, Z20
+	VPADDW     Z18, Z9, Z9
+	VPADDW     Z19, Z20, Z20
+	VPADDW     Z20, Z9, Z9
+	VPERMB     192(BX), Z16, Z18
+	VPERMB     256(BX), Z17, Z19
+	VPERMB     320(BX), Z15, Z20
+	VPADDW     Z18, Z10, Z10
+	VPADDW     Z19, Z20, Z20
+	VPADDW     Z20, Z10, Z10
+	VPERMB     384(BX), Z16, Z18
+	VPERMB     448(BX), Z17, Z19
+	VPERMB     512(BX), Z15, Z20
+	VPADDW     Z18, Z11, Z11
+	VPADDW     Z19, Z20, Z20
+	VPADDW     Z20, Z11, Z11
+	VPERMB     576(BX), Z16, Z18
+	VPERMB     640(BX), Z17, Z19
+	VPERMB     704(BX), Z15, Z20
+	VPADDW     Z18, Z12, Z12
+	VPADDW     Z19, Z20, Z20
+	VPADDW     Z20, Z12, Z12
+	VPERMB     768(BX), Z16, Z18
+	VPERMB     832(BX), Z17, Z19
+	VPERMB     896(BX), Z15, Z20
+	VPADDW     Z18, Z13, Z13
+	VPADDW     Z19, Z20, Z20
+	VPADDW     Z20, Z13, Z13
+	VPERMB     960(BX), Z16, Z16
+	VPERMB     1024(BX), Z17, Z17
+	VPERMB     1088(BX), Z15, Z15
+	VPADDW     Z16, Z14, Z14
+	VPADDW     Z17, Z15, Z15
+	VPADDW     Z15, Z14, Z14
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     (AX), Z0, Z0
+	VMOVDQU64  Z0, (AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     64(AX), Z3, Z3
+	VMOVDQU64  Z3, 64(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     192(AX), Z4, Z4
+	VMOVDQU64  Z4, 192(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     320(AX), Z5, Z5
+	VMOVDQU64  Z5, 320(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     448(AX), Z6, Z6
+	VMOVDQU64  Z6, 448(AX)
+	VPSLLD     $0x10, Z7, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z7, Z7
+	VPADDD     576(AX), Z7, Z7
+	VMOVDQU64  Z7, 576(AX)
+	VPSLLD     $0x10, Z8, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z8, Z8
+	VPADDD     704(AX), Z8, Z8
+	VMOVDQU64  Z8, 704(AX)
+	VPSLLD     $0x10, Z9, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     768(AX), Z0, Z0
+	VMOVDQU64  Z0, 768(AX)
+	VPSRAD     $0x10, Z9, Z9
+	VPADDD     832(AX), Z9, Z9
+	VMOVDQU64  Z9, 832(AX)
+	VPSLLD     $0x10, Z10, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     896(AX), Z0, Z0
+	VMOVDQU64  Z0, 896(AX)
+	VPSRAD     $0x10, Z10, Z10
+	VPADDD     960(AX), Z10, Z10
+	VMOVDQU64  Z10, 960(AX)
+	VPSLLD     $0x10, Z11, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1024(AX), Z0, Z0
+	VMOVDQU64  Z0, 1024(AX)
+	VPSRAD     $0x10, Z11, Z11
+	VPADDD     1088(AX), Z11, Z11
+	VMOVDQU64  Z11, 1088(AX)
+	VPSLLD     $0x10, Z12, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1152(AX), Z0, Z0
+	VMOVDQU64  Z0, 1152(AX)
+	VPSRAD     $0x10, Z12, Z12
+	VPADDD     1216(AX), Z12, Z12
+	VMOVDQU64  Z12, 1216(AX)
+	VPSLLD     $0x10, Z13, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1280(AX), Z0, Z0
+	VMOVDQU64  Z0, 1280(AX)
+	VPSRAD     $0x10, Z13, Z13
+	VPADDD     1344(AX), Z13, Z13
+	VMOVDQU64  Z13, 1344(AX)
+	VPSLLD     $0x10, Z14, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1408(AX), Z0, Z0
+	VMOVDQU64  Z0, 1408(AX)
+	VPSRAD     $0x10, Z14, Z14
+	VPADDD     1472(AX), Z14, Z14
+	VMOVDQU64  Z14, 1472(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFew512t7x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·matVecFew512t7x2(SB), NOSPLIT, $0-56
+	MOVQ      sums+0(FP), AX
+	MOVQ      words+8(FP), CX
+	MOVQ      stride+16(FP), DX
+	MOVQ      tables+24(FP), BX
+	MOVQ      step+32(FP), SI
+	MOVQ      n+40(FP), DI
+	MOVQ      ahead+48(FP), R8
+	VMOVDQU64 matVecFew512index<>+0(SB), Z0
+	VMOVDQU64 matVecFew512index<>+64(SB), Z1
+	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VPXORD    Z3, Z3, Z3
+	VPXORD    Z4, Z4, Z4
+	VPXORD    Z5, Z5, Z5
+	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	VPXORD    Z8, Z8, Z8
+	VPXORD    Z9, Z9, Z9
+	VPXORD    Z10, Z10, Z10
+	VPXORD    Z11, Z11, Z11
+	VPXORD    Z12, Z12, Z12
+	VPXORD    Z13, Z13, Z13
+	VPXORD    Z14, Z14, Z14
+	VPXORD    Z15, Z15, Z15
+	VPXORD    Z16, Z16, Z16
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z17
+	VPSLLW     $0x01, Z17, Z18
+	VPSHUFB    Z0, Z18, Z18
+	VPTERNLOGD $0xea, Z2, Z1, Z18
+	VPSRLW     $0x04, Z17, Z19
+	VPSHUFB    Z0, Z19, Z19
+	VPTERNLOGD $0xea, Z2, Z1, Z19
+	VPSRLW     $0x09, Z17, Z17
+	VPSHUFB    Z0, Z17, Z17
+	VPTERNLOGD $0xea, Z2, Z1, Z17
+	VPERMB     (BX), Z18, Z20
+	VPERMB     64(BX), Z19, Z21
+	VPERMB     128(BX), Z17, Z22
+	VPADDW     Z20, Z3, Z3
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z3, Z3
+	VPERMB     192(BX), Z18, Z20
+	VPERMB     256(BX), Z19, Z21
+	VPERMB     320(BX), Z17, Z22
+	VPADDW     Z20, Z4, Z4
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z4, Z4
+	VPERMB     384(BX), Z18, Z20
+	VPERMB     448(BX), Z19, Z21
+	VPERMB     512(BX), Z17, Z22
+	VPADDW     Z20, Z5, Z5
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z5, Z5
+	VPERMB     576(BX), Z18, Z20
+	VPERMB     640(BX), Z19, Z21
+	VPERMB     704(BX), Z17, Z22
+	VPADDW     Z20, Z6, Z6
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z6, Z6
+	VPERMB     768(BX), Z18, Z20
+	VPERMB     832(BX), Z19, Z21
+	VPERMB     896(BX), Z17, Z22
+	VPADDW     Z20, Z7, Z7
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z7, Z7
+	VPERMB     960(BX), Z18, Z20
+	VPERMB     1024(BX), Z19, Z21
+	VPERMB     1088(BX), Z17, Z22
+	VPADDW     Z20, Z8, Z8
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z8, Z8
+	VPERMB     1152(BX), Z18, Z18
+	VPERMB     1216(BX), Z19, Z19
+	VPERMB     1280(BX), Z17, Z17
+	VPADDW     Z18, Z9, Z9
+	VPADDW     Z19, Z17, Z17
+	VPADDW     Z17, Z9, Z9
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z17
+	VPSLLW     $0x01, Z17, Z18
+	VPSHUFB    Z0, Z18, Z18
+	VPTERNLOGD $0xea, Z2, Z1, Z18
+	VPSRLW     $0x04, Z17, Z19
+	VPSHUFB    Z0, Z19, Z19
+	VPTERNLOGD $0xea, Z2, Z1, Z19
+	VPSRLW     $0x09, Z17, Z17
+	VPSHUFB    Z0, Z17, Z17
+	VPTERNLOGD $0xea, Z2, Z1, Z17
+	VPERMB     (BX), Z18, Z20
+	VPERMB     64(BX), Z19, Z21
+	VPERMB     128(BX), Z17, Z22
+	VPADDW     Z20, Z10, Z10
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z10, Z10
+	VPERMB     192(BX), Z18, Z20
+	VPERMB     256(BX), Z19, Z21
+	VPERMB     320(BX), Z17, Z22
+	VPADDW     Z20, Z11, Z11
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z11, Z11
+	VPERMB     384(BX), Z18, Z20
+	VPERMB     448(BX), Z19, Z21
+	VPERMB     512(BX), Z17, Z22
+	VPADDW     Z20, Z12, Z12
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z12, Z12
+	VPERMB     576(BX), Z18, Z20
+	VPERMB     640(BX), Z19, Z21
+	VPERMB     704(BX), Z17, Z22
+	VPADDW     Z20, Z13, Z13
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z13, Z13
+	VPERMB     768(BX), Z18, Z20
+	VPERMB     832(BX), Z19, Z21
+	VPERMB     896(BX), Z17, Z22
+	VPADDW     Z20, Z14, Z14
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z14, Z14
+	VPERMB     960(BX), Z18, Z20
+	VPERMB     1024(BX), Z19, Z21
+	VPERMB     1088(BX), Z17, Z22
+	VPADDW     Z20, Z15, Z15
+	VPADDW     Z21, Z22, Z22
+	VPADDW     Z22, Z15, Z15
+	VPERMB     1152(BX), Z18, Z18
+	VPERMB     1216(BX), Z19, Z19
+	VPERMB     1280(BX), Z17, Z17
+	VPADDW     Z18, Z16, Z16
+	VPADDW     Z19, Z17, Z17
+	VPADDW     Z17, Z16, Z16
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     (AX), Z0, Z0
+	VMOVDQU64  Z0, (AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     64(AX), Z3, Z3
+	VMOVDQU64  Z3, 64(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     192(AX), Z4, Z4
+	VMOVDQU64  Z4, 192(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     320(AX), Z5, Z5
+	VMOVDQU64  Z5, 320(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     448(AX), Z6, Z6
+	VMOVDQU64  Z6, 448(AX)
+	VPSLLD     $0x10, Z7, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z7, Z7
+	VPADDD     576(AX), Z7, Z7
+	VMOVDQU64  Z7, 576(AX)
+	VPSLLD     $0x10, Z8, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z8, Z8
+	VPADDD     704(AX), Z8, Z8
+	VMOVDQU64  Z8, 704(AX)
+	VPSLLD     $0x10, Z9, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     768(AX), Z0, Z0
+	VMOVDQU64  Z0, 768(AX)
+	VPSRAD     $0x10, Z9, Z9
+	VPADDD     832(AX), Z9, Z9
+	VMOVDQU64  Z9, 832(AX)
+	VPSLLD     $0x10, Z10, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     896(AX), Z0, Z0
+	VMOVDQU64  Z0, 896(AX)
+	VPSRAD     $0x10, Z10, Z10
+	VPADDD     960(AX), Z10, Z10
+	VMOVDQU64  Z10, 960(AX)
+	VPSLLD     $0x10, Z11, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1024(AX), Z0, Z0
+	VMOVDQU64  Z0, 1024(AX)
+	VPSRAD     $0x10, Z11, Z11
+	VPADDD     1088(AX), Z11, Z11
+	VMOVDQU64  Z11, 1088(AX)
+	VPSLLD     $0x10, Z12, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1152(AX), Z0, Z0
+	VMOVDQU64  Z0, 1152(AX)
+	VPSRAD     $0x10, Z12, Z12
+	VPADDD     1216(AX), Z12, Z12
+	VMOVDQU64  Z12, 1216(AX)
+	VPSLLD     $0x10, Z13, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1280(AX), Z0, Z0
+	VMOVDQU64  Z0, 1280(AX)
+	VPSRAD     $0x10, Z13, Z13
+	VPADDD     1344(AX), Z13, Z13
+	VMOVDQU64  Z13, 1344(AX)
+	VPSLLD     $0x10, Z14, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1408(AX), Z0, Z0
+	VMOVDQU64  Z0, 1408(AX)
+	VPSRAD     $0x10, Z14, Z14
+	VPADDD     1472(AX), Z14, Z14
+	VMOVDQU64  Z14, 1472(AX)
+	VPSLLD     $0x10, Z15, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1536(AX), Z0, Z0
+	VMOVDQU64  Z0, 1536(AX)
+	VPSRAD     $0x10, Z15, Z15
+	VPADDD     1600(AX), Z15, Z15
+	VMOVDQU64  Z15, 1600(AX)
+	VPSLLD     $0x10, Z16, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1664(AX), Z0, Z0
+	VMOVDQU64  Z0, 1664(AX)
+	VPSRAD     $0x10, Z16, Z16
+	VPADDD     1728(AX), Z16, Z16
+	VMOVDQU64  Z16, 1728(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFew512t8x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·matVecFew512t8x2(SB), NOSPLIT, $0-56
+	MOVQ      sums+0(FP), AX
+	MOVQ      words+8(FP), CX
+	MOVQ      stride+16(FP), DX
+	MOVQ      tables+24(FP), BX
+	MOVQ      step+32(FP), SI
+	MOVQ      n+40(FP), DI
+	MOVQ      ahead+48(FP), R8
+	VMOVDQU64 matVecFew512index<>+0(SB), Z0
+	VMOVDQU64 matVecFew512index<>+64(SB), Z1
+	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VPXORD    Z3, Z3, Z3
+	VPXORD    Z4, Z4, Z4
+	VPXORD    Z5, Z5, Z5
+	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	VPXORD    Z8, Z8, Z8
+	VPXORD    Z9, Z9, Z9
+	VPXORD    Z10, Z10, Z10
+	VPXORD    Z11, Z11, Z11
+	VPXORD    Z12, Z12, Z12
+	VPXORD    Z13, Z13, Z13
+	VPXORD    Z14, Z14, Z14
+	VPXORD    Z15, Z15, Z15
+	VPXORD    Z16, Z16, Z16
+	VPXORD    Z17, Z17, Z17
+	VPXORD    Z18, Z18, Z18
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z19
+	VPSLLW     $0x01, Z19, Z20
+	VPSHUFB    Z0, Z20, Z20
+	VPTERNLOGD $0xea, Z2, Z1, Z20
+	VPSRLW     $0x04, Z19, Z21
+	VPSHUFB    Z0, Z21, Z21
+	VPTERNLOGD $0xea, Z2, Z1, Z21
+	VPSRLW     $0x09, Z19, Z19
+	VPSHUFB    Z0, Z19, Z19
+	VPTERNLOGD $0xea, Z2, Z1, Z19
+	VPERMB     (BX), Z20, Z22
+	VPERMB     64(BX), Z21, Z23
+	VPERMB     128(BX), Z19, Z24
+	VPADDW     Z22, Z3, Z3
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z3, Z3
+	VPERMB     192(BX), Z20, Z22
+	VPERMB     256(BX), Z21, Z23
+	VPERMB     320(BX), Z19, Z24
+	VPADDW     Z22, Z4, Z4
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z4, Z4
+	VPERMB     384(BX), Z20, Z22
+	VPERMB     448(BX), Z21, Z23
+	VPERMB     512(BX), Z19, Z24
+	VPADDW     Z22, Z5, Z5
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z5, Z5
+	VPERMB     576(BX), Z20, Z22
+	VPERMB     640(BX), Z21, Z23
+	VPERMB     704(BX), Z19, Z24
+	VPADDW     Z22, Z6, Z6
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z6, Z6
+	VPERMB     768(BX), Z20, Z22
+	VPERMB     832(BX), Z21, Z23
+	VPERMB     896(BX), Z19, Z24
+	VPADDW     Z22, Z7, Z7
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z7, Z7
+	VPERMB     960(BX), Z20, Z22
+	VPERMB     1024(BX), Z21, Z23
+	VPERMB     1088(BX), Z19, Z24
+	VPADDW     Z22, Z8, Z8
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z8, Z8
+	VPERMB     1152(BX), Z20, Z22
+	VPERMB     1216(BX), Z21, Z23
+	VPERMB     1280(BX), Z19, Z24
+	VPADDW     Z22, Z9, Z9
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z9, Z9
+	VPERMB     1344(BX), Z20, Z20
+	VPERMB     1408(BX), Z21, Z21
+	VPERMB     1472(BX), Z19, Z19
+	VPADDW     Z20, Z10, Z10
+	VPADDW     Z21, Z19, Z19
+	VPADDW     Z19, Z10, Z10
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z19
+	VPSLLW     $0x01, Z19, Z20
+	VPSHUFB    Z0, Z20, Z20
+	VPTERNLOGD $0xea, Z2, Z1, Z20
+	VPSRLW     $0x04, Z19, Z21
+	VPSHUFB    Z0, Z21, Z21
+	VPTERNLOGD $0xea, Z2, Z1, Z21
+	VPSRLW     $0x09, Z19, Z19
+	VPSHUFB    Z0, Z19, Z19
+	VPTERNLOGD $0xea, Z2, Z1, Z19
+	VPERMB     (BX), Z20, Z22
+	VPERMB     64(BX), Z21, Z23
+	VPERMB     128(BX), Z19, Z24
+	VPADDW     Z22, Z11, Z11
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z11, Z11
+	VPERMB     192(BX), Z20, Z22
+	VPERMB     256(BX), Z21, Z23
+	VPERMB     320(BX), Z19, Z24
+	VPADDW     Z22, Z12, Z12
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z12, Z12
+	VPERMB     384(BX), Z20, Z22
+	VPERMB     448(BX), Z21, Z23
+	VPERMB     512(BX), Z19, Z24
+	VPADDW     Z22, Z13, Z13
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z13, Z13
+	VPERMB     576(BX), Z20, Z22
+	VPERMB     640(BX), Z21, Z23
+	VPERMB     704(BX), Z19, Z24
+	VPADDW     Z22, Z14, Z14
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z14, Z14
+	VPERMB     768(BX), Z20, Z22
+	VPERMB     832(BX), Z21, Z23
+	VPERMB     896(BX), Z19, Z24
+	VPADDW     Z22, Z15, Z15
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z15, Z15
+	VPERMB     960(BX), Z20, Z22
+	VPERMB     1024(BX), Z21, Z23
+	VPERMB     1088(BX), Z19, Z24
+	VPADDW     Z22, Z16, Z16
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z16, Z16
+	VPERMB     1152(BX), Z20, Z22
+	VPERMB     1216(BX), Z21, Z23
+	VPERMB     1280(BX), Z19, Z24
+	VPADDW     Z22, Z17, Z17
+	VPADDW     Z23, Z24, Z24
+	VPADDW     Z24, Z17, Z17
+	VPERMB     1344(BX), Z20, Z20
+	VPERMB     1408(BX), Z21, Z21
+	VPERMB     1472(BX), Z19, Z19
+	VPADDW     Z20, Z18, Z18
+	VPADDW     Z21, Z19, Z19
+	VPADDW     Z19, Z18, Z18
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     (AX), Z0, Z0
+	VMOVDQU64  Z0, (AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     64(AX), Z3, Z3
+	VMOVDQU64  Z3, 64(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     192(AX), Z4, Z4
+	VMOVDQU64  Z4, 192(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     320(AX), Z5, Z5
+	VMOVDQU64  Z5, 320(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     448(AX), Z6, Z6
+	VMOVDQU64  Z6, 448(AX)
+	VPSLLD     $0x10, Z7, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z7, Z7
+	VPADDD     576(AX), Z7, Z7
+	VMOVDQU64  Z7, 576(AX)
+	VPSLLD     $0x10, Z8, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z8, Z8
+	VPADDD     704(AX), Z8, Z8
+	VMOVDQU64  Z8, 704(AX)
+	VPSLLD     $0x10, Z9, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     768(AX), Z0, Z0
+	VMOVDQU64  Z0, 768(AX)
+	VPSRAD     $0x10, Z9, Z9
+	VPADDD     832(AX), Z9, Z9
+	VMOVDQU64  Z9, 832(AX)
+	VPSLLD     $0x10, Z10, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     896(AX), Z0, Z0
+	VMOVDQU64  Z0, 896(AX)
+	VPSRAD     $0x10, Z10, Z10
+	VPADDD     960(AX), Z10, Z10
+	VMOVDQU64  Z10, 960(AX)
+	VPSLLD     $0x10, Z11, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1024(AX), Z0, Z0
+	VMOVDQU64  Z0, 1024(AX)
+	VPSRAD     $0x10, Z11, Z11
+	VPADDD     1088(AX), Z11, Z11
+	VMOVDQU64  Z11, 1088(AX)
+	VPSLLD     $0x10, Z12, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1152(AX), Z0, Z0
+	VMOVDQU64  Z0, 1152(AX)
+	VPSRAD     $0x10, Z12, Z12
+	VPADDD     1216(AX), Z12, Z12
+	VMOVDQU64  Z12, 1216(AX)
+	VPSLLD     $0x10, Z13, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1280(AX), Z0, Z0
+	VMOVDQU64  Z0, 1280(AX)
+	VPSRAD     $0x10, Z13, Z13
+	VPADDD     1344(AX), Z13, Z13
+	VMOVDQU64  Z13, 1344(AX)
+	VPSLLD     $0x10, Z14, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1408(AX), Z0, Z0
+	VMOVDQU64  Z0, 1408(AX)
+	VPSRAD     $0x10, Z14, Z14
+	VPADDD     1472(AX), Z14, Z14
+	VMOVDQU64  Z14, 1472(AX)
+	VPSLLD     $0x10, Z15, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1536(AX), Z0, Z0
+	VMOVDQU64  Z0, 1536(AX)
+	VPSRAD     $0x10, Z15, Z15
+	VPADDD     1600(AX), Z15, Z15
+	VMOVDQU64  Z15, 1600(AX)
+	VPSLLD     $0x10, Z16, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1664(AX), Z0, Z0
+	VMOVDQU64  Z0, 1664(AX)
+	VPSRAD     $0x10, Z16, Z16
+	VPADDD     1728(AX), Z16, Z16
+	VMOVDQU64  Z16, 1728(AX)
+	VPSLLD     $0x10, Z17, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1792(AX), Z0, Z0
+	VMOVDQU64  Z0, 1792(AX)
+	VPSRAD     $0x10, Z17, Z17
+	VPADDD     1856(AX), Z17, Z17
+	VMOVDQU64  Z17, 1856(AX)
+	VPSLLD     $0x10, Z18, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1920(AX), Z0, Z0
+	VMOVDQU64  Z0, 1920(AX)
+	VPSRAD     $0x10, Z18, Z18
+	VPADDD     1984(AX), Z18, Z18
+	VMOVDQU64  Z18, 1984(AX)
+	VZEROUPPER
+	RET
+
+// func emitFew512(dst *float32, ldd uintptr, sums *int32, scale *float32, n int, mask uint32)
+// Requires: AVX, AVX512F
+TEXT ·emitFew512(SB), NOSPLIT, $0-44
+	MOVQ      dst+0(FP), AX
+	MOVQ      ldd+8(FP), CX
+	MOVQ      sums+16(FP), DX
+	MOVQ      scale+24(FP), BX
+	MOVQ      n+32(FP), SI
+	MOVL      mask+40(FP), DI
+	KMOVW     DI, K1
+	SHRL      $0x10, DI
+	KMOVW     DI, K2
+	VMOVDQU32 interleave512<>+0(SB), Z0
+	VMOVDQU32 interleave512<>+64(SB), Z1
+
+token:
+	VMOVDQU64    (DX), Z2
+	VMOVDQU64    64(DX), Z3
+	VBROADCASTSS (BX), Z4
+	VMOVDQA32    Z0, Z5
+	VPERMI2D     Z3, Z2, Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z4, Z5, Z5
+	VMOVUPS      Z5, K1, (AX)
+	VMOVDQA32    Z1, Z5
+	VPERMI2D     Z3, Z2, Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z4, Z5, Z5
+	VMOVUPS      Z5, K2, 64(AX)
+	ADDQ         CX, AX
+	ADDQ         $0x80, DX
+	ADDQ         $0x04, BX
+	DECQ         SI
+	JNZ          token
 	VZEROUPPER
 	RET
 

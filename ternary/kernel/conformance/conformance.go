@@ -16,7 +16,7 @@ func Run(t *testing.T, set *kernel.Set) {
 		t.Fatalf("Tile is %d", set.Tile)
 	}
 	for name, test := range map[string]func(*testing.T, *kernel.Set){
-		"MatMul": matMul, "MatMulExtremes": matMulExtremes, "MatMulFloat": matMulFloat, "Outer": outer, "OuterInts": OuterInts, "Dense": dense,
+		"MatMul": MatMul, "MatMulExtremes": matMulExtremes, "MatMulFloat": matMulFloat, "Outer": outer, "OuterInts": OuterInts, "Dense": dense,
 		"Norms": norms, "Recurrence": recurrence, "Gates": gates, "Loss": loss, "AdamW": adamW, "Edges": edges,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, set) })

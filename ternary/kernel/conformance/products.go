@@ -9,7 +9,8 @@ import (
 	"mmfree/ternary/pack"
 )
 
-func matMul(t *testing.T, set *kernel.Set) {
+// MatMul compares products of codes alone.
+func MatMul(t *testing.T, set *kernel.Set) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, s := range shapes() {
 		trits, w := matrix(rng, s.R, s.K)
@@ -47,7 +48,35 @@ func compareMatMul(t *testing.T, set *kernel.Set, rng *rand.Rand, trits []int8, 
 		set.MatVec(v.got, w, span[0], span[1], prepared[2:], scale[0])
 		refMatMul(v.want, w.Rows, trits, w.Rows, w.Cols, r0, r1, x, scale, 1)
 		v.check(t, "MatVec [%d, %d], superblocks %v", w.Rows, w.Cols, span)
+
+		compareMatVecFew(t, set, rng, trits, w, x, scale, min(n, set.Few), span)
 	}
+}
+
+// compareMatVecFew prepares the tokens in two parts, the second first.
+func compareMatVecFew(t *testing.T, set *kernel.Set, rng *rand.Rand, trits []int8, w *pack.Matrix, x []int8, scale []float32, n int, span [2]int) {
+	t.Helper()
+	size := n * kernel.PreparedLen(w.Cols)
+	prepared := make([]int16, size+5)
+	for i := range prepared {
+		prepared[i] = 0x7abc
+	}
+	nw := pack.WordsPerRow(w.Cols)
+	cut := rng.IntN(nw)
+	set.PrepareFew(prepared[2:][:size], x, w.Cols, n, cut, nw)
+	if cut > 0 {
+		set.PrepareFew(prepared[2:][:size], x, w.Cols, n, 0, cut)
+	}
+	for _, i := range []int{0, 1, len(prepared) - 1, len(prepared) - 2, len(prepared) - 3} {
+		if prepared[i] != 0x7abc {
+			t.Fatalf("PrepareFew of %d columns, %d tokens, wrote outside its buffer", w.Cols, n)
+		}
+	}
+	ldd := w.Rows + rng.IntN(3)
+	o := newOut(rng, (n-1)*ldd+w.Rows)
+	set.MatVecFew(o.got, ldd, w, span[0], span[1], prepared[2:], scale, n)
+	refMatMul(o.want, ldd, trits, w.Rows, w.Cols, span[0]*pack.SuperblockRows, span[1]*pack.SuperblockRows, x, scale, n)
+	o.check(t, "MatVecFew [%d, %d], %d tokens, superblocks %v", w.Rows, w.Cols, n, span)
 }
 
 // matMulExtremes makes the sums as large as they get: 16-bit lanes that are emptied too late overflow here.

@@ -19,6 +19,12 @@ func main() {
 	order := interleave()
 	matVec512(4, order)
 	matVec512(1, order)
+	index := indexTables()
+	matVecFew512(1, 1, index)
+	for tokens := 2; tokens <= fewTokens512; tokens++ {
+		matVecFew512(tokens, 2, index)
+	}
+	emitFew512(order)
 	transposeFloats512()
 	fillTables("fillFloats512", zmm, floats)
 	addRows("addFloats512", zmm, floats)

@@ -30,11 +30,12 @@ func prepare512() {
 			DATA(2*preparedEntries*d+2*c, U16(uint16(from)))
 		}
 	}
-	routine("prepare512", "func(prepared *int16, x *int8, n int)")
-	Doc("prepare512 writes, for each group of three codes of 9·n, their 27 signed sums and five zeros. n ≥ 1. AVX512BW. Twin:",
-		"generic.Prepare. Nine codes stand in words 0…8 of a register and their negatives in 16…24; each sum's codes are",
-		"picked out of it, and a mask leaves out those of zero trits.")
-	prepared, x, n := Load(Param("prepared"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
+	routine("prepare512", "func(prepared *int16, step uintptr, x *int8, n int)")
+	Doc("prepare512 writes, for each group of three codes of 9·n, their 27 signed sums and five zeros, those of nine codes step",
+		"bytes behind those before. n ≥ 1. AVX512BW. Twin: generic.Prepare. Nine codes stand in words 0…8 of a register and",
+		"their negatives in 16…24; each sum's codes are picked out of it, and a mask leaves out those of zero trits.")
+	prepared, stride := Load(Param("prepared"), GP64()), Load(Param("step"), GP64())
+	x, n := Load(Param("x"), GP64()), Load(Param("n"), GP64())
 	const codes = trits * groups
 	load, none, three := mask32(1<<codes-1), ZMM(), ZMM()
 	VPXORD(none, none, none)
@@ -70,7 +71,7 @@ func prepare512() {
 		VMOVDQU16(part[2], Mem{Base: prepared, Disp: 2 * preparedEntries * g})
 	}
 	ADDQ(Imm(codes), x)
-	ADDQ(U32(2*preparedEntries*groups), prepared)
+	ADDQ(stride, prepared)
 	DECQ(n)
 	JNZ(LabelRef("word"))
 	VZEROUPPER()
