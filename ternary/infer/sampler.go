@@ -3,7 +3,6 @@ package infer
 import (
 	"fmt"
 	"math/rand/v2"
-	"sort"
 
 	"mmfree/ternary/f32"
 )
@@ -33,19 +32,16 @@ func (s *Sampling) Validate() error {
 type Sampler struct {
 	Sampling
 	rng   *rand.Rand
-	order []int
+	order []int32 // tokens as a heap, the most likely first of all; behind it those taken from it, the first one last
 	prob  []float32
-	by    byProbability
 }
 
 // NewSampler makes a sampler for a vocabulary of V tokens; a model may have more logits, which are then never chosen.
 func NewSampler(s Sampling, V int) *Sampler {
-	p := &Sampler{
+	return &Sampler{
 		Sampling: s, rng: rand.New(rand.NewPCG(s.Seed, 0x5a3e)),
-		order: make([]int, V), prob: make([]float32, V),
+		order: make([]int32, V), prob: make([]float32, V),
 	}
-	p.by = byProbability{p}
-	return p
 }
 
 // Sample returns the index of the chosen logit. Logits that are not numbers are never chosen.
@@ -63,41 +59,80 @@ func (s *Sampler) Sample(logits []float32) int32 {
 	inv := float32(1 / s.Temperature)
 	var total float32
 	for j, v := range logits {
-		s.order[j], s.prob[j] = j, 0
+		s.prob[j] = 0
 		if v == v {
 			s.prob[j] = f32.Exp(float32((v - logits[best]) * inv))
 		}
 		total += s.prob[j]
 	}
-	keep := len(logits)
-	if s.TopK > 0 && s.TopK < keep || s.TopP > 0 && s.TopP < 1 {
-		sort.Stable(&s.by)
-		if s.TopK > 0 {
-			keep = min(keep, s.TopK)
-		}
-		var kept float32
-		for n, j := range s.order[:keep] {
-			kept += s.prob[j]
-			if s.TopP > 0 && s.TopP < 1 && kept >= float32(s.TopP)*total {
-				keep = n + 1
-				break
-			}
-		}
-		total = kept
+	if s.TopK > 0 && s.TopK < len(logits) || s.TopP > 0 && s.TopP < 1 {
+		return s.drawMostLikely(best, total)
 	}
 	x := float32(s.rng.Float32() * total)
-	for _, j := range s.order[:keep] {
-		if x -= s.prob[j]; x < 0 {
+	for j, p := range s.prob {
+		if x -= p; x < 0 {
 			return int32(j)
 		}
 	}
 	return int32(best) // rounding left a crumb
 }
 
-// byProbability sorts a sampler's order, most likely first.
-type byProbability struct{ s *Sampler }
+// drawMostLikely draws among the tokens that top-k and top-p keep, taken one by one from a heap: few of a vocabulary, so
+// that sorting it all would be most of the work. total is the sum of all probabilities.
+func (s *Sampler) drawMostLikely(best int, total float32) int32 {
+	V := len(s.order)
+	keep := V
+	if s.TopK > 0 {
+		keep = min(keep, s.TopK)
+	}
+	for j := range s.order {
+		s.order[j] = int32(j)
+	}
+	for i := V/2 - 1; i >= 0; i-- {
+		s.sift(i, V)
+	}
+	var kept float32
+	left := V
+	for left > V-keep {
+		left--
+		s.order[0], s.order[left] = s.order[left], s.order[0]
+		s.sift(0, left)
+		kept += s.prob[s.order[left]]
+		if s.TopP > 0 && s.TopP < 1 && kept >= float32(s.TopP)*total {
+			break
+		}
+	}
+	x := float32(s.rng.Float32() * kept)
+	for i := V - 1; i >= left; i-- {
+		if x -= s.prob[s.order[i]]; x < 0 {
+			return s.order[i]
+		}
+	}
+	return int32(best)
+}
 
-func (b *byProbability) Len() int      { return len(b.s.order) }
-func (b *byProbability) Swap(i, j int) { b.s.order[i], b.s.order[j] = b.s.order[j], b.s.order[i] }
+// sift makes a heap of order[i:n] when all behind i is one.
+func (s *Sampler) sift(i, n int) {
+	order, top := s.order[:n], s.order[i]
+	for {
+		child := 2*i + 1
+		if child >= n {
+			break
+		}
+		if child+1 < n && s.before(order[child+1], order[child]) {
+			child++
+		}
+		if s.before(top, order[child]) {
+			break
+		}
+		order[i] = order[child]
+		i = child
+	}
+	order[i] = top
+}
 
-func (b *byProbability) Less(i, j int) bool { return b.s.prob[b.s.order[i]] > b.s.prob[b.s.order[j]] }
+// before reports whether token a is more likely than b, or the first of equals.
+func (s *Sampler) before(a, b int32) bool {
+	p, q := s.prob[a], s.prob[b]
+	return p > q || p == q && a < b
+}
