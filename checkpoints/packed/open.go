@@ -11,6 +11,7 @@ import (
 	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/safetensors"
 	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
 	"mmfree/ternary/spec"
 )
 
@@ -104,6 +105,8 @@ func (f *File) build(c spec.Config) (*pack.Model, error) {
 		return nil, err
 	}
 	dense, matrices := map[string][]float32{}, map[string]*pack.Matrix{}
+	var words [][]uint16
+	var shapes []spec.Tensor // of the ternary tensors
 	for _, t := range tensors {
 		if t.Kind != spec.Ternary {
 			if dense[t.Name], err = f.dense(t.Name, t.Shape); err != nil {
@@ -111,15 +114,24 @@ func (f *File) build(c spec.Config) (*pack.Model, error) {
 			}
 			continue
 		}
-		words, err := f.file.Uint16s(t.Name)
+		w, err := f.file.Uint16s(t.Name)
 		if err != nil {
 			return nil, err
 		}
-		m, err := pack.FromWords(t.Shape[0], t.Shape[1], scales[len(matrices)], words)
-		if err != nil {
-			return nil, fault(f.path, t.Name, "%v", err)
+		words, shapes = append(words, w), append(shapes, t)
+	}
+	checked := make([]*pack.Matrix, len(words))
+	faults := make([]error, len(words))
+	pool := par.New(0)
+	pool.Run(len(words), func(_, i int) {
+		checked[i], faults[i] = pack.FromWords(shapes[i].Shape[0], shapes[i].Shape[1], scales[i], words[i])
+	})
+	pool.Close()
+	for i, t := range shapes {
+		if faults[i] != nil {
+			return nil, fault(f.path, t.Name, "%v", faults[i])
 		}
-		matrices[t.Name] = m
+		matrices[t.Name] = checked[i]
 	}
 	for _, info := range f.file.Tensors() {
 		_, isDense := dense[info.Name]

@@ -1,8 +1,10 @@
 package pack
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"unsafe"
 )
 
 // Matrix is a ternary matrix [Rows, Cols] in the T3 layout, with one scale: W ≈ codes·Scale. Words may be a mapped file;
@@ -60,7 +62,67 @@ func FromWords(rows, cols int, scale float32, words []uint16) (*Matrix, error) {
 	return m, nil
 }
 
+// check finds faults fast, and only then where the first is.
 func (m *Matrix) check() error {
+	if legalCodes(m.Words) && m.zeroPadding() {
+		return nil
+	}
+	return m.firstFault()
+}
+
+// legalCodes reports whether no code is above 26 and no word's bit 15 is set, four words at a time: 5 added to a code
+// reaches the bit above it, which is free once its neighbour is masked out, from 27 on.
+func legalCodes(words []uint16) bool {
+	const (
+		lanes = 1 | 1<<16 | 1<<32 | 1<<48
+		outer = lanes * (GroupMask | GroupMask<<(2*GroupBits))
+		inner = lanes * (GroupMask << GroupBits)
+		more  = 1<<GroupBits - codesPerGroup
+	)
+	fault := func(v uint64) uint64 {
+		a := (v&outer + lanes*(more|more<<(2*GroupBits))) & (lanes * (1<<GroupBits | 1<<(3*GroupBits)))
+		b := (v&inner + lanes*(more<<GroupBits)) & (lanes << (2 * GroupBits))
+		return a | b | v&(lanes<<15)
+	}
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), bytesPerWord*len(words))
+	var bad uint64
+	for ; len(bytes) >= 32; bytes = bytes[32:] { // lanes do not depend on the order of bytes in memory
+		b := bytes[:32]
+		bad |= fault(binary.NativeEndian.Uint64(b)) | fault(binary.NativeEndian.Uint64(b[8:])) |
+			fault(binary.NativeEndian.Uint64(b[16:])) | fault(binary.NativeEndian.Uint64(b[24:]))
+	}
+	for ; len(bytes) >= bytesPerWord; bytes = bytes[bytesPerWord:] {
+		bad |= fault(uint64(binary.NativeEndian.Uint16(bytes)))
+	}
+	return bad == 0
+}
+
+// zeroPadding reports whether padding rows and columns are zero trits.
+func (m *Matrix) zeroPadding() bool {
+	nw := WordsPerRow(m.Cols)
+	tail := m.Cols - (nw-1)*TritsPerWord
+	for s := range m.Superblocks() {
+		first, rows, words := m.Superblock(s)
+		if tail < TritsPerWord {
+			for _, w := range words[(nw-1)*rows:] {
+				if !zeroFrom(w, tail) {
+					return false
+				}
+			}
+		}
+		for i := m.Rows - first; i < rows; i++ {
+			for j := range nw {
+				if words[j*rows+i] != zeroWord {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// firstFault returns the fault of the lowest word.
+func (m *Matrix) firstFault() error {
 	nw := WordsPerRow(m.Cols)
 	// The last word of a row: groups that lie wholly in the padding must be 13, a partial one must have zero trits there.
 	tail := m.Cols - (nw-1)*TritsPerWord
