@@ -1,12 +1,14 @@
 package train
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"mmfree/checkpoints"
+	"mmfree/checkpoints/gguf"
 	"mmfree/data/tokenizer"
 )
 
@@ -16,7 +18,7 @@ const maxTokenizerFile = 256 << 20
 // isTokenizerPath tells a path from a word of data.tokenizer that does not exist.
 func isTokenizerPath(name string) bool { return strings.ContainsAny(name, `./\`) }
 
-// LoadTokenizer reads a tokenizer: the word bytes, a tokenizer.json, a SentencePiece .model, llama2.c's tokenizer.bin,
+// LoadTokenizer reads a tokenizer: the word bytes, a tokenizer.json, a SentencePiece .model, llama2.c's tokenizer.bin, a GGUF file,
 // vocab.json or merges.txt (the other of the two lies beside it), or a folder with one of them.
 func LoadTokenizer(path string) (tokenizer.Tokenizer, error) {
 	if path == TokenizerBytes {
@@ -44,6 +46,14 @@ func LoadTokenizer(path string) (tokenizer.Tokenizer, error) {
 			return nil, err
 		}
 		return tokenizer.FromMerges(vocab, merges, path)
+	}
+	if kind, err := checkpoints.Recognise(path); err == nil && kind == checkpoints.KindGGUF {
+		file, err := gguf.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		t, err := ggufTokenizer(path, file)
+		return t, errors.Join(err, file.Close())
 	}
 	file, err := readWhole(path)
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -15,9 +16,9 @@ import (
 func tokenizerFlags(what string) []cli.Flag {
 	const groupInput = "Input"
 	return []cli.Flag{
-		&cli.PathFlag{Name: "tokenizer", Usage: "`PATH` of a tokenizer.json, a SentencePiece .model, a tokenizer.bin, vocab.json with merges.txt beside it, or a folder of one; or the word bytes or chars", Category: groupInput},
+		&cli.PathFlag{Name: "tokenizer", Usage: "`PATH` of a tokenizer.json, a SentencePiece .model, a tokenizer.bin, a GGUF file, vocab.json with merges.txt beside it, or a folder of one; or the word bytes or chars", Category: groupInput},
 		&cli.StringFlag{Name: "text", Usage: what, Category: groupInput},
-		&cli.PathFlag{Name: "file", Usage: "the same from `FILE`", Category: groupInput},
+		&cli.PathFlag{Name: "file", Usage: "the same from `FILE`, - for standard input", Category: groupInput},
 	}
 }
 
@@ -48,9 +49,11 @@ func tokenizerEncodeVerb() *cli.Command {
 			}
 			if c.Bool("json") {
 				return printJSON(c.App.Writer, struct {
-					IDs       []int32 `json:"ids"`
-					VocabSize int     `json:"vocab_size"`
-				}{ids, tok.VocabSize()})
+					IDs           []int32 `json:"ids"`
+					VocabSize     int     `json:"vocab_size"`
+					Bytes         int     `json:"bytes"`
+					BytesPerToken float64 `json:"bytes_per_token"`
+				}{ids, tok.VocabSize(), len(text), float64(len(text)) / float64(max(1, len(ids)))})
 			}
 			_, err = fmt.Fprintln(c.App.Writer, strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ","), "[]"))
 			return err
@@ -64,7 +67,8 @@ func tokenizerDecodeVerb() *cli.Command {
 		UsageText:   "mmfree tokenizer decode --tokenizer PATH --ids 1,2,3 | --text 1,2,3 | --file FILE",
 		Description: `mmfree tokenizer decode --tokenizer bytes --ids 84,104,101`,
 		Flags: append(tokenizerFlags("decode `IDS` with commas between"),
-			&cli.StringFlag{Name: "ids", Usage: "the same as --text", Category: "Input"}, jsonFlag()),
+			&cli.StringFlag{Name: "ids", Usage: "the same as --text", Category: "Input"},
+			&cli.PathFlag{Name: "ids-file", Usage: "the same as --file", Category: "Input"}, jsonFlag()),
 		Action: func(c *cli.Context) error {
 			list, err := codeInput(c)
 			if err != nil {
@@ -127,7 +131,7 @@ func codeInput(c *cli.Context) ([]byte, error) {
 		return nil, err
 	}
 	given, text := 0, ""
-	for _, name := range []string{"text", "file", "ids"} {
+	for _, name := range []string{"text", "file", "ids", "ids-file"} {
 		if c.IsSet(name) {
 			given++
 			text = c.String(name)
@@ -136,15 +140,30 @@ func codeInput(c *cli.Context) ([]byte, error) {
 	switch {
 	case given != 1:
 		return nil, &usageError{problem: "one of --text and --file is needed", fix: "usage: " + c.Command.UsageText}
-	case !c.IsSet("file"):
+	case c.IsSet("text") || c.IsSet("ids"):
 		return []byte(text), nil
 	}
-	file, err := os.ReadFile(c.Path("file"))
-	if err != nil {
-		return nil, &usageError{problem: err.Error(), fix: "check the path and the permissions"}
+	in := c.App.Reader
+	if text != "-" {
+		f, err := os.Open(text)
+		if err != nil {
+			return nil, &usageError{problem: err.Error(), fix: "check the path and the permissions"}
+		}
+		defer f.Close()
+		in = f
+	}
+	file, err := io.ReadAll(io.LimitReader(in, maxCodeBytes+1))
+	switch {
+	case err != nil:
+		return nil, &usageError{problem: err.Error(), fix: "name a text file"}
+	case len(file) > maxCodeBytes:
+		return nil, &usageError{problem: fmt.Sprintf("%s has more than %d bytes", text, maxCodeBytes), fix: "cut it"}
 	}
 	return file, nil
 }
+
+// maxCodeBytes is the largest text that is read: it is held whole.
+const maxCodeBytes = 1 << 30
 
 // namedTokenizer opens --tokenizer. text is what chars takes its characters from.
 func namedTokenizer(c *cli.Context, text []byte) (tokenizer.Tokenizer, error) {
