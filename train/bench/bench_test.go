@@ -107,7 +107,7 @@ func TestInfer(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, r, "decode", "decode/weights read", "decode of 8 sequences", "decode of 8 sequences/one", "peak resident memory",
-		"state of a sequence", "packed weights", "packed weight", "time/MatVec", "time/rest")
+		"state of a sequence", "packed weights", "packed weight", "ready to decode", "time/MatVec", "time/rest")
 }
 
 func TestStops(t *testing.T) {

@@ -930,7 +930,7 @@ word:
 	VMOVDQU64    (BX), Z12
 	VMOVDQU64    64(BX), Z13
 	VMOVDQU64    128(BX), Z14
-	PREFETCHT0   8192(CX)
+	PREFETCHT1   16384(CX)
 	VMOVDQU64    (CX), Z15
 	VPSRLW       $0x05, Z15, Z16
 	VPSRLW       $0x0a, Z15, Z17
@@ -940,7 +940,7 @@ word:
 	VPADDW       Z15, Z0, Z0
 	VPADDW       Z16, Z17, Z17
 	VPADDW       Z17, Z0, Z0
-	PREFETCHT0   8256(CX)
+	PREFETCHT1   16448(CX)
 	VMOVDQU64    64(CX), Z15
 	VPSRLW       $0x05, Z15, Z16
 	VPSRLW       $0x0a, Z15, Z17
@@ -950,7 +950,7 @@ word:
 	VPADDW       Z15, Z3, Z3
 	VPADDW       Z16, Z17, Z17
 	VPADDW       Z17, Z3, Z3
-	PREFETCHT0   8320(CX)
+	PREFETCHT1   16512(CX)
 	VMOVDQU64    128(CX), Z15
 	VPSRLW       $0x05, Z15, Z16
 	VPSRLW       $0x0a, Z15, Z17
@@ -960,7 +960,7 @@ word:
 	VPADDW       Z15, Z6, Z6
 	VPADDW       Z16, Z17, Z17
 	VPADDW       Z17, Z6, Z6
-	PREFETCHT0   8384(CX)
+	PREFETCHT1   16576(CX)
 	VMOVDQU64    192(CX), Z15
 	VPSRLW       $0x05, Z15, Z16
 	VPSRLW       $0x0a, Z15, Z17
@@ -1080,7 +1080,7 @@ word:
 	VMOVDQU64    (BX), Z3
 	VMOVDQU64    64(BX), Z4
 	VMOVDQU64    128(BX), Z5
-	PREFETCHT0   8192(CX)
+	PREFETCHT1   16384(CX)
 	VMOVDQU64    (CX), Z6
 	VPSRLW       $0x05, Z6, Z7
 	VPSRLW       $0x0a, Z6, Z8
@@ -4026,7 +4026,7 @@ pair:
 	VPXOR          Y3, Y3, Y3
 	VMOVDQU        (CX), Y8
 	VMOVDQU        32(CX), Y9
-	PREFETCHT0     8192(CX)
+	PREFETCHT0     16384(CX)
 	VPAND          Y0, Y8, Y10
 	VPSLLW         $0x08, Y9, Y11
 	VPAND          Y1, Y11, Y11
@@ -4086,7 +4086,7 @@ pair:
 	ADDQ           $0x000000c0, BX
 	VMOVDQU        (CX), Y8
 	VMOVDQU        32(CX), Y9
-	PREFETCHT0     8192(CX)
+	PREFETCHT0     16384(CX)
 	VPAND          Y0, Y8, Y10
 	VPSLLW         $0x08, Y9, Y11
 	VPAND          Y1, Y11, Y11
@@ -4162,7 +4162,7 @@ last:
 	VPXOR          Y3, Y3, Y3
 	VMOVDQU        (CX), Y8
 	VMOVDQU        32(CX), Y9
-	PREFETCHT0     8192(CX)
+	PREFETCHT0     16384(CX)
 	VPAND          Y0, Y8, Y10
 	VPSLLW         $0x08, Y9, Y11
 	VPAND          Y1, Y11, Y11
