@@ -207,3 +207,35 @@ func TestBinary(t *testing.T) {
 		}
 	}
 }
+
+// The tokenizer.json of a model, without the .model inside, is what Hugging Face's conversion gives, and gives its ids.
+func TestGoldenMarked(t *testing.T) {
+	for _, name := range []string{"llama-2", "mistral-7b-v0.1"} {
+		file, err := sharedModel(t, name).JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c map[string]any
+		if err := json.Unmarshal(file, &c); err != nil {
+			t.Fatal(err)
+		}
+		delete(c["decoder"].(map[string]any), modelKey)
+		if file, err = json.Marshal(c); err != nil {
+			t.Fatal(err)
+		}
+		tok, err := Parse(file, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := tok.(*Marked); !ok {
+			t.Fatalf("%s is read as %T", name, tok)
+		}
+		checkGolden(t, tok, readGolden(t, name))
+		if name == "llama-2" {
+			checkPairs(t, tok, "llama.cpp-llama-spm")
+		}
+		if ids, err := tok.EncodeSpecial(nil, []byte("a</s>b")); err != nil || len(ids) != 4 || ids[0] != 1 || ids[2] != 2 {
+			t.Errorf("%s: %v, %v", name, ids, err)
+		}
+	}
+}

@@ -148,6 +148,8 @@ func Parse(text []byte, name string) (Tokenizer, error) {
 	switch {
 	case embedded:
 		t, err = parseEmbedded(&c)
+	case c.Model["type"] == "BPE" && isMarked(&c):
+		t, err = parseMarked(&c, text)
 	case c.Model["type"] == "BPE":
 		t, err = parseBytes(&c, text)
 	case c.Model["type"] == "WordLevel":
