@@ -56,7 +56,7 @@ type Corpus struct {
 }
 
 // Load reads paths in the order given; a path given twice counts twice. A file is taken whatever its name; a folder
-// stands for the text files below it (see textFiles), in sorted order.
+// stands for the text, JSONL and Parquet files below it, in sorted order; packed files and records are decoded (see decode).
 //
 // It is an error when a path is missing or neither a file nor a folder, a named file is empty, a folder holds no text,
 // or everything together is larger than 8 GiB, which is found out before anything is read.
@@ -67,6 +67,18 @@ func load(paths []string, limit int64) (*Corpus, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i := range sources {
+		if err := checkLoadable(&sources[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range sources {
+		if plain, err := isPlain(&sources[i]); err != nil {
+			return nil, err
+		} else if !plain {
+			return decode(sources, limit)
+		}
+	}
 	return read(sources, limit)
 }
 
@@ -76,11 +88,7 @@ func read(sources []Source, limit int64) (*Corpus, error) {
 	for i := range sources {
 		sources[i].Start = total
 		if total += sources[i].Bytes; total > limit || total < 0 {
-			return nil, &Error{
-				Path:    sources[i].Path,
-				Problem: fmt.Sprintf("with this file the corpus exceeds %d bytes", limit),
-				Fix:     "name fewer or smaller files",
-			}
+			return nil, tooLarge(sources[i].Path, limit)
 		}
 	}
 	if total == 0 {
