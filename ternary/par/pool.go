@@ -98,23 +98,26 @@ func (p *Pool) finish() {
 	}
 }
 
-// await returns when no helper is inside the run, which is closed.
+// await returns when no helper is inside the run, which is closed. A signal only says to look again: a helper that left an
+// earlier run may be slow to send it, and send it into this one.
+//
+// The flag is raised by an exchange, not by a store: the count is read after it, and only a full barrier keeps the two in
+// that order where the machine is an emulated one that forgets it between a store and a load.
 func (p *Pool) await() {
-	var start time.Time
-	for spins := 1; p.inside.Load() > 0; spins++ {
-		if spins%spinsPerLook != 0 {
+	start, spins := time.Time{}, 0
+	for p.inside.Load() > 0 {
+		if spins++; spins%spinsPerLook != 0 {
 			continue
 		}
 		runtime.Gosched() // the helper may need this very thread to go on
 		if start.IsZero() {
 			start = time.Now()
 		} else if time.Since(start) > spinTime {
-			p.waiting.Store(true)
+			p.waiting.Swap(true)
 			// The last helper may have left before it could see that; then the flag is still ours to take back.
 			if p.inside.Load() > 0 || !p.waiting.CompareAndSwap(true, false) {
 				<-p.left
 			}
-			return
 		}
 	}
 }
@@ -166,7 +169,7 @@ func (h *helper) wait(done uint64) uint64 {
 			}
 		}
 	}
-	h.asleep.Store(true)
+	h.asleep.Swap(true) // an exchange for its barrier, as in await
 	// A run may have opened since the last look, and its caller may have found this helper awake.
 	if now := p.run.Load(); (now != done && now%2 == 1 || p.closed.Load()) && h.asleep.CompareAndSwap(true, false) {
 		return now
@@ -195,7 +198,7 @@ func (h *helper) join(run uint64) {
 
 // Close ends the workers. The pool must be idle and is of no use afterwards.
 func (p *Pool) Close() {
-	p.closed.Store(true)
+	p.closed.Swap(true) // an exchange for its barrier, as in await
 	for _, h := range p.helpers {
 		h.rouse()
 	}

@@ -1,6 +1,7 @@
 package par
 
 import (
+	"math/rand/v2"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -148,4 +149,64 @@ func TestCallerSleepsForASlowHelper(t *testing.T) {
 			t.Fatalf("Run returned with %d of 3 blocks done", n)
 		}
 	}
+}
+
+// TestNoBlockIsLostUnderStress: runs of uneven lengths, short and longer than anybody spins, in any order. When Run returns
+// every block has ended, and no helper is left inside.
+func TestNoBlockIsLostUnderStress(t *testing.T) {
+	const runs = 20_000
+	for _, threads := range []int{2, 3, 5} {
+		p := New(threads)
+		random := rand.New(rand.NewPCG(1, uint64(threads)))
+		pauses := make([]time.Duration, 8)
+		var ended atomic.Int32
+		work := func(_, b int) {
+			if pauses[b] > 0 {
+				for start := time.Now(); time.Since(start) < pauses[b]; {
+					runtime.Gosched()
+				}
+			}
+			ended.Add(1)
+		}
+		for run := range runs {
+			blocks := 2 + random.IntN(len(pauses)-1)
+			for b := range blocks {
+				pauses[b] = 0
+				if random.IntN(50) == 0 { // some outlast a spin of the caller, most do not
+					pauses[b] = time.Duration(random.Int64N(int64(3 * spinTime / 2)))
+				}
+			}
+			ended.Store(0)
+			p.Run(blocks, work)
+			if n := ended.Load(); int(n) != blocks {
+				t.Fatalf("threads %d, run %d: Run returned with %d of %d blocks done", threads, run, n, blocks)
+			}
+			if random.IntN(500) == 0 {
+				time.Sleep(2 * spinTime) // helpers go to sleep
+			}
+		}
+		p.Close()
+	}
+}
+
+// TestALateSignalOfAnEarlierRunEndsNoWait: a helper that left an earlier run may signal only now.
+func TestALateSignalOfAnEarlierRunEndsNoWait(t *testing.T) {
+	p := New(2)
+	defer p.Close()
+	p.inside.Add(1) // a helper in the run
+	done := make(chan struct{})
+	go func() { p.await(); close(done) }()
+	for deadline := time.Now().Add(10 * time.Second); !p.waiting.CompareAndSwap(true, false); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("the caller did not go to sleep")
+		}
+	}
+	p.left <- struct{}{} // the second half of a leave, delayed
+	select {
+	case <-done:
+		t.Fatal("await returned with a helper inside")
+	case <-time.After(20 * spinTime):
+	}
+	p.leave()
+	<-done
 }
