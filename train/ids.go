@@ -34,6 +34,8 @@ func (e *InputError) Hint() string { return e.Fix }
 // maxIDsBytes bounds an ids file, which is read whole.
 const maxIDsBytes = 256 << 20
 
+const fixList = "write ids between commas: 1,2,3"
+
 const fixIDs = "an ids file holds one JSON list of whole numbers, [1,2,3], or a list of equally long lists, [[1,2],[3,4]]"
 
 // ReadIDs reads an ids file: a JSON list of token ids, which is one sequence, or a list of equally long ones.
@@ -55,6 +57,42 @@ func ReadIDs(path string) ([][]int32, error) {
 
 // ParseIDs is ReadIDs for text in memory; name stands for the path in errors.
 func ParseIDs(name string, text []byte) ([][]int32, error) {
+	rows, err := parseIDs(name, text)
+	if err == nil && len(rows) == 0 {
+		err = &InputError{Source: name, Problem: fmt.Sprintf("byte %d: there are no ids", len(text)), Fix: fixIDs}
+	}
+	return rows, err
+}
+
+// ParseSequence reads one sequence of ids, which may be empty, in any form in which the program prints one: a JSON list, an
+// object with a list under "ids", or numbers with commas or spaces between. name stands for the source in errors.
+func ParseSequence(name string, text []byte) ([]int32, error) {
+	text = bytes.TrimSpace(text)
+	switch {
+	case len(text) == 0:
+		return nil, nil
+	case text[0] == '{':
+		var object struct{ IDs json.RawMessage }
+		if err := json.Unmarshal(text, &object); err != nil {
+			return nil, &InputError{Source: name, Problem: err.Error(), Fix: fixList}
+		}
+		text = object.IDs
+	case text[0] != '[':
+		return ListIDs(name, string(text))
+	}
+	rows, err := parseIDs(name, text)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(rows) > 1:
+		return nil, &InputError{Source: name, Problem: fmt.Sprintf("%d lists of ids, where one is wanted", len(rows)), Fix: fixList}
+	case len(rows) == 0:
+		return nil, nil
+	}
+	return rows[0], nil
+}
+
+func parseIDs(name string, text []byte) ([][]int32, error) {
 	r := idsReader{dec: json.NewDecoder(bytes.NewReader(text))}
 	r.dec.UseNumber()
 	rows, err := r.read()
@@ -108,10 +146,7 @@ func (r *idsReader) read() (rows [][]int32, err error) {
 	if _, err := r.token(); err != nil { // the closing bracket
 		return nil, err
 	}
-	if rows == nil {
-		if len(flat) == 0 {
-			return nil, errors.New("there are no ids")
-		}
+	if len(flat) > 0 {
 		rows = [][]int32{flat}
 	}
 	return rows, nil
@@ -166,15 +201,21 @@ func parseID(text string) (int32, error) {
 	return int32(id), nil
 }
 
-// ListIDs reads "1,2,3".
+// ListIDs reads "1,2,3" or "1 2 3".
 func ListIDs(source, list string) ([]int32, error) {
 	var ids []int32
-	for i, text := range strings.Split(list, ",") {
-		id, err := parseID(strings.TrimSpace(text))
-		if err != nil {
-			return nil, &InputError{Source: source, Problem: fmt.Sprintf("id %d: %v", i, err), Fix: "write ids between commas: 1,2,3"}
+	for part := range strings.SplitSeq(list, ",") {
+		fields := strings.Fields(part)
+		if len(fields) == 0 {
+			fields = []string{""} // nothing between two commas is no id
 		}
-		ids = append(ids, id)
+		for _, text := range fields {
+			id, err := parseID(text)
+			if err != nil {
+				return nil, &InputError{Source: source, Problem: fmt.Sprintf("id %d: %v", len(ids), err), Fix: fixList}
+			}
+			ids = append(ids, id)
+		}
 	}
 	return ids, nil
 }

@@ -20,7 +20,6 @@ func TestParseIDs(t *testing.T) {
 		{"", "the text ends", nil},
 		{"7", "no list", nil},
 		{"{}", "no list", nil},
-		{"[]", "no ids", nil},
 		{"[[]]", "list 0 has 0 ids", nil},
 		{"[[1],[]]", "list 1 has 0 ids, the first one 1", nil},
 		{"[[1],[2,3]]", "list 1 has 2 ids, the first one 1", nil},
@@ -47,6 +46,34 @@ func TestParseIDs(t *testing.T) {
 		if !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), tt.fault) || !strings.HasPrefix(err.Error(), "f.json: byte ") {
 			t.Errorf("%q: error %v, want %q", tt.in, err, tt.fault)
 		}
+	}
+}
+
+func TestParseSequence(t *testing.T) {
+	for _, tt := range []struct {
+		in, fault string
+		want      []int32
+	}{
+		{"", "", nil},
+		{" [ ] ", "", nil},
+		{`{"ids":[],"bytes":0}`, "", nil},
+		{`{"ids":[3,4]}`, "", []int32{3, 4}},
+		{"[5]", "", []int32{5}},
+		{"1,2 3\n4", "", []int32{1, 2, 3, 4}},
+		{"1,,2", `id 1: "" is not`, nil},
+		{"1,-2", `id 1: "-2" is not`, nil},
+		{"[[1],[2]]", "2 lists of ids", nil},
+		{`{"id":[3,4]}`, "the text ends", nil},
+		{`{"ids":3}`, "no list", nil},
+		{"{", "unexpected end", nil},
+	} {
+		got, err := ParseSequence("f", []byte(tt.in))
+		if tt.fault == "" && (err != nil || !slices.Equal(got, tt.want)) || tt.fault != "" && (!errors.Is(err, ErrInput) || !strings.Contains(err.Error(), tt.fault)) {
+			t.Errorf("%q: got %v, %v, want %v, %q", tt.in, got, err, tt.want, tt.fault)
+		}
+	}
+	if _, err := ParseIDs("f", []byte("[]")); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "no ids") {
+		t.Errorf("a file without ids: %v", err)
 	}
 }
 

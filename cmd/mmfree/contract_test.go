@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,14 +31,20 @@ func contractKeys() map[string]string {
 		"import": "format arch parameters tensors bytes bits_per_weight scale_convention warnings",
 		"bench": "machine.cpu machine.isa machine.cores machine.memory_read_gb_s machine.f32_gflops results.0.name results.0.shape " +
 			"results.0.isa results.0.threads results.0.value results.0.unit results.0.of_limit",
+		"tokenizer train":  "vocab_size merges seconds bytes_per_token",
+		"tokenizer encode": "ids",
+		"tokenizer decode": "text",
+		"eval ppl":         "tokens words bytes nll_per_token perplexity word_perplexity byte_perplexity bits_per_byte",
+		"eval task":        "task n acc acc_stderr acc_norm acc_norm_stderr",
 	}
 }
 
-// TestContractKeys runs every verb with --json and looks for each key of the contract. A verb that has a result and no
+// TestContractKeys runs every verb and verb of a verb with --json and looks for each key of the contract. A verb that has a result and no
 // row fails, so that none is forgotten.
 func TestContractKeys(t *testing.T) {
 	dir := t.TempDir()
-	if err := writeTiny(dir); err != nil {
+	words := []byte(`{"text": "green bottles hanging on the wall"}`)
+	if err := errors.Join(writeTiny(dir), os.WriteFile(filepath.Join(dir, "words.jsonl"), words, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	arguments := map[string][]string{
@@ -48,27 +57,39 @@ func TestContractKeys(t *testing.T) {
 		"export":   {"run", "--format", "hf", "--out", "hf"},
 		"import":   {"hf", "--out", "again"},
 		"bench":    {"train", "--recipe", "tiny.yaml", "--seconds", "0.01"},
+
+		"tokenizer train":  {"--corpus", "text.txt", "--vocab-size", "260", "--out", "vocabulary.json"},
+		"tokenizer encode": {"--tokenizer", "vocabulary.json", "--text", "a"},
+		"tokenizer decode": {"--tokenizer", "vocabulary.json", "--ids", "65"},
+		"eval ppl":         {"run", "--text", "text.txt", "--window", "16"},
+		"eval task":        {"lambada_openai", "run", "--data", "words.jsonl"},
 	}
-	for _, verb := range verbs() {
-		if len(verb.Subcommands) > 0 || !hasFlag(verb, "json") {
-			continue
-		}
-		keys, ok := contractKeys()[verb.Name]
-		args, known := arguments[verb.Name]
-		if !ok || !known {
-			t.Errorf("%s has --json and no row here", verb.Name)
-			continue
-		}
-		out := runVerb(t, dir, append(append([]string{verb.Name}, args...), "--json"))
-		if strings.Count(out, "\n") != 1 || !strings.HasPrefix(out, "{") {
-			t.Errorf("%s printed %q, want one object on one line", verb.Name, out)
-		}
-		for _, key := range strings.Fields(keys) {
-			if _, err := jsonAt([]byte(out), key); err != nil {
-				t.Errorf("%s: %v in %s", verb.Name, err, out)
+	var check func(verbs []*cli.Command, above string)
+	check = func(verbs []*cli.Command, above string) {
+		for _, verb := range verbs {
+			name := above + verb.Name
+			check(verb.Subcommands, name+" ")
+			if len(verb.Subcommands) > 0 || !hasFlag(verb, "json") {
+				continue
+			}
+			keys, ok := contractKeys()[name]
+			args, known := arguments[name]
+			if !ok || !known {
+				t.Errorf("%s has --json and no row here", name)
+				continue
+			}
+			out := runVerb(t, dir, slices.Concat(strings.Fields(name), args, []string{"--json"}))
+			if strings.Count(out, "\n") != 1 || !strings.HasPrefix(out, "{") {
+				t.Errorf("%s printed %q, want one object on one line", name, out)
+			}
+			for _, key := range strings.Fields(keys) {
+				if _, err := jsonAt([]byte(out), key); err != nil {
+					t.Errorf("%s: %v in %s", name, err, out)
+				}
 			}
 		}
 	}
+	check(verbs(), "")
 }
 
 // A difference has its own keys, which a run that agrees does not show.

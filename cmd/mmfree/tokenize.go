@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -78,7 +77,7 @@ func tokenizerDecodeVerb() *cli.Command {
 			if err != nil {
 				return err
 			}
-			ids, err := readCodes(list)
+			ids, err := train.ParseSequence("the ids", list)
 			if err != nil {
 				return err
 			}
@@ -95,34 +94,6 @@ func tokenizerDecodeVerb() *cli.Command {
 			return err
 		},
 	}
-}
-
-// readCodes reads ids: a JSON list, an object with one under "ids" as encode --json prints it, or numbers with commas or
-// spaces between.
-func readCodes(text []byte) ([]int32, error) {
-	s := strings.TrimSpace(string(text))
-	if s == "" {
-		return nil, nil
-	}
-	var ids []int32
-	var result struct {
-		IDs []int32 `json:"ids"`
-	}
-	var err error
-	switch s[0] {
-	case '{':
-		err = json.Unmarshal([]byte(s), &result)
-		ids = result.IDs
-	case '[':
-		err = json.Unmarshal([]byte(s), &ids)
-	default:
-		s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) }), ",")
-		err = json.Unmarshal([]byte("["+s+"]"), &ids)
-	}
-	if err != nil {
-		return nil, &usageError{problem: "the ids are no list of whole numbers: " + err.Error(), fix: "write them as 1,2,3"}
-	}
-	return ids, nil
 }
 
 // codeInput returns the text of --text or --file, or of --ids where the verb has it.

@@ -1,6 +1,10 @@
 package tokenizer
 
-import "testing"
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
 
 // benchEncode measures one thread on a corpus, with words remembered from the calls before as in a long corpus.
 func benchEncode(b *testing.B, tok Tokenizer, file string) {
@@ -32,5 +36,33 @@ func BenchmarkEncodeGPT2(b *testing.B) {
 	}
 	for _, file := range []string{"corpora/tinystories-train-sample.txt", "corpora/wikitext-2/wiki.test.crlf.txt"} {
 		b.Run(file, func(b *testing.B) { benchEncode(b, tok, file) })
+	}
+}
+
+// Words of random letters under GPT-2's merges, by both ways to merge: where the heap begins to be faster, shortWord ends.
+func BenchmarkMerge(b *testing.B) {
+	tok, err := Parse(shared(b, "tokenizers/gpt2/tokenizer.json"), "gpt2")
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := tok.(*BytePairs)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{8, 16, 24, 32, 40, 48} {
+		words := make([][]int32, 64)
+		for i := range words {
+			words[i] = make([]int32, n)
+			for j := range words[i] {
+				words[i][j] = p.bpe.byteSym['a'+rng.IntN(26)]
+			}
+		}
+		var m merger
+		word := make([]int32, n)
+		for name, merge := range map[string]func(*pairTable, []int32) []int32{"scan": m.scan, "heap": m.byHeap} {
+			b.Run(fmt.Sprintf("%d/%s", n, name), func(b *testing.B) {
+				for i := 0; b.Loop(); i++ {
+					merge(p.bpe.pairs, append(word[:0], words[i%len(words)]...))
+				}
+			})
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,40 @@ func shared(t testing.TB, path string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// goldenReads are the names of the goldens that were read so far.
+var goldenReads = map[string]bool{}
+
+// golden returns a file of reference encodings.
+func golden(t testing.TB, name string) []byte {
+	t.Helper()
+	goldenReads[name] = true
+	return shared(t, "tokenizers/golden/"+name)
+}
+
+// Every file of reference encodings in the shared test data is compared with; one that no test reads is a failure.
+func TestGolden(t *testing.T) {
+	tests := map[string]func(*testing.T){"SentencePiece": goldenSentencePiece, "GPT2": goldenGPT2, "Marked": goldenMarked, "Chat": goldenChat}
+	ran := 0
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			test(t)
+			ran++
+		})
+	}
+	if ran < len(tests) {
+		return // not all were asked for, or a failure is reported above
+	}
+	files, err := os.ReadDir(filepath.Join(os.Getenv("MMFREE_SHARED"), "data", "tokenizers", "golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !goldenReads[f.Name()] {
+			t.Errorf("no test reads %s", f.Name())
+		}
+	}
 }
 
 // sharedModel reads a .model of the shared test data.
@@ -53,7 +88,7 @@ type goldenFile struct {
 
 func readGolden(t testing.TB, name string) (g goldenFile) {
 	t.Helper()
-	if err := json.Unmarshal(shared(t, "tokenizers/golden/"+name+".json"), &g); err != nil {
+	if err := json.Unmarshal(golden(t, name+".json"), &g); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -90,7 +125,7 @@ func checkGolden(t *testing.T, tok Tokenizer, g goldenFile) {
 	}
 }
 
-func TestGoldenSentencePiece(t *testing.T) {
+func goldenSentencePiece(t *testing.T) {
 	for _, name := range []string{"llama-2", "mistral-7b-v0.1"} {
 		t.Run(name, func(t *testing.T) { checkGolden(t, sharedModel(t, name), readGolden(t, name)) })
 	}
@@ -109,8 +144,8 @@ func TestGoldenSentencePiece(t *testing.T) {
 // checkPairs compares with a pair of files: texts, and Hugging Face's ids of each on a line.
 func checkPairs(t *testing.T, tok Tokenizer, name string) {
 	t.Helper()
-	texts := strings.Split(strings.TrimSuffix(string(shared(t, "tokenizers/golden/"+name+".inp")), "\n__ggml_vocab_test__\n"), "\n__ggml_vocab_test__\n")
-	lines := strings.Split(strings.TrimSuffix(string(shared(t, "tokenizers/golden/"+name+".out")), "\n"), "\n")
+	texts := strings.Split(strings.TrimSuffix(string(golden(t, name+".inp")), "\n__ggml_vocab_test__\n"), "\n__ggml_vocab_test__\n")
+	lines := strings.Split(strings.TrimSuffix(string(golden(t, name+".out")), "\n"), "\n")
 	if len(texts) != len(lines) {
 		t.Fatalf("%d texts, %d lines of ids", len(texts), len(lines))
 	}
@@ -125,7 +160,7 @@ func checkPairs(t *testing.T, tok Tokenizer, name string) {
 	}
 }
 
-func TestGoldenGPT2(t *testing.T) {
+func goldenGPT2(t *testing.T) {
 	tok, err := Parse(shared(t, "tokenizers/gpt2/tokenizer.json"), "gpt2")
 	if err != nil {
 		t.Fatal(err)
@@ -208,8 +243,47 @@ func TestBinary(t *testing.T) {
 	}
 }
 
+// A conversation as mistral-common renders it for its first tokenizer: the pieces between control tokens one by one.
+func goldenChat(t *testing.T) {
+	var sample struct {
+		Messages []struct{ Role, Content string }
+	}
+	var want struct{ Tokens []int32 }
+	err := errors.Join(
+		json.Unmarshal(golden(t, "mistral-common-no_tools-sample.json"), &sample),
+		json.Unmarshal(golden(t, "mistral-common-no_tools-tokens_v1.json"), &want),
+	)
+	if err != nil || len(sample.Messages) == 0 {
+		t.Fatal(err, "no messages")
+	}
+	tok := sharedModel(t, "mistral-7b-v0.1")
+	ids := []int32{tok.Specials().BOS}
+	for _, m := range sample.Messages {
+		text := m.Content
+		if m.Role == "user" {
+			text = "[INST] " + text + " [/INST]"
+		}
+		if ids, err = tok.Encode(ids, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if m.Role == "assistant" {
+			ids = append(ids, tok.Specials().EOS)
+		}
+	}
+	if !slices.Equal(ids, want.Tokens) {
+		t.Errorf("got  %v\nwant %v", ids, want.Tokens)
+	}
+	var text strings.Builder
+	for _, id := range ids {
+		text.WriteString(tok.model.pieces[id].text)
+	}
+	if rendered := string(golden(t, "mistral-common-no_tools-text_v1.txt")); text.String() != rendered {
+		t.Errorf("the pieces are %q\nwant           %q", &text, rendered)
+	}
+}
+
 // The tokenizer.json of a model, without the .model inside, is what Hugging Face's conversion gives, and gives its ids.
-func TestGoldenMarked(t *testing.T) {
+func goldenMarked(t *testing.T) {
 	for _, name := range []string{"llama-2", "mistral-7b-v0.1"} {
 		file, err := sharedModel(t, name).JSON()
 		if err != nil {

@@ -69,7 +69,7 @@ func (t *pairTable) find(left, right int32) (rank uint32, id int32) {
 	}
 }
 
-// shortWord is the number of symbols up to which scanning all ranks beats a heap (BenchmarkMerge).
+// shortWord is the number of symbols up to which all ranks are scanned before each merge; longer words get a heap (BenchmarkMerge).
 const shortWord = 48
 
 // merger applies merges to one word at a time and keeps its scratch memory.

@@ -27,11 +27,7 @@ type Coder struct {
 // encode returns the ids of a text with the special tokens round it that Coder asks for.
 func (c *Coder) encode(text string) ([]int32, error) {
 	if c.BOS == BOSTokenizer {
-		if t, ok := c.Tokenizer.(interface {
-			EncodeSpecial(dst []int32, text []byte) ([]int32, error)
-		}); ok {
-			return t.EncodeSpecial(nil, []byte(text))
-		}
+		return c.Tokenizer.EncodeSpecial(nil, []byte(text))
 	}
 	return c.Tokenizer.Encode(nil, []byte(text))
 }
