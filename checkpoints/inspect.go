@@ -17,12 +17,14 @@ import (
 // Inspection describes a model on disk.
 type Inspection struct {
 	Kind          Kind
+	Form          string       // how a foreign format holds the model, for people
 	Source        string       // the folder or file whose tensors these are: of a run, its newest whole checkpoint
 	Config        *spec.Config // nil for a file without one
 	Parameters    int64
 	Bytes         int64   // of the files that hold the tensors
 	BitsPerWeight float64 // bits stored for each ternary weight; without a configuration, for each value
 	Tensors       []TensorInfo
+	Scales        string // how the scales of stored codes were read; empty where there are none
 	Warnings      []string
 }
 
@@ -61,12 +63,18 @@ func Inspect(path string, contents bool) (*Inspection, error) {
 			return nil, err
 		}
 	}
+	if in.foreign(contents) {
+		return in, nil
+	}
 	paths := []string{in.Source}
 	switch kind {
 	case KindPacked:
 		return in, in.packed(contents)
 	case KindGGUF:
 		return in, in.gguf(contents)
+	case KindLlama2C:
+		_, _, err := Open(path, kind)
+		return nil, err
 	case KindRun, KindCheckpoint, KindHF:
 		config, err := hf.ReadConfig(in.Source)
 		if err != nil {

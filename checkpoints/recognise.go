@@ -5,8 +5,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"mmfree/checkpoints/hf"
+	"mmfree/checkpoints/llama2c"
 	"mmfree/checkpoints/packed"
 	"mmfree/checkpoints/safetensors"
 )
@@ -21,6 +23,7 @@ const (
 	KindHF          Kind = "hf"          // a folder as transformers writes it
 	KindPacked      Kind = "packed"      // a packed file
 	KindGGUF        Kind = "gguf"        // a file of the llama.cpp family
+	KindLlama2C     Kind = "llama2.c"    // a .bin file of llama2.c or bitllama2.c
 	KindSafetensors Kind = "safetensors" // any other safetensors file: tensors without a configuration
 )
 
@@ -50,7 +53,7 @@ func recogniseFolder(path string) (Kind, error) {
 		return KindCheckpoint, nil
 	case has(runConfigName), has(checkpointsName, latestName):
 		return KindRun, nil
-	case has(hf.ConfigName, hf.ModelName), has(hf.ConfigName, hf.IndexName):
+	case has(hf.ConfigName) && hf.HasWeights(path), has(hf.IndexName), has(filepath.Join("..", hf.ConfigName), hf.ModelName):
 		return KindHF, nil
 	case has(hf.ConfigName, "pytorch_model.bin"):
 		return "", &Error{
@@ -72,22 +75,17 @@ func recogniseFolder(path string) (Kind, error) {
 }
 
 func recogniseFile(path string) (Kind, error) {
-	var magic [4]byte
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() { // a named pipe would wait for its other end
-		f, err := os.Open(path)
-		if err != nil {
-			return "", unreadable(path, err)
-		}
-		_, err = io.ReadFull(f, magic[:])
-		f.Close()
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return "", unreadable(path, err)
-		}
+	head, size, err := readHead(path)
+	if err != nil {
+		return "", err
 	}
-	switch string(magic[:]) {
-	case "GGUF":
+	begins := func(magic string) bool { return strings.HasPrefix(string(head), magic) }
+	switch {
+	case begins("GGUF"):
 		return KindGGUF, nil
-	case "PK\x03\x04":
+	case llama2c.Recognise(head, size):
+		return KindLlama2C, nil
+	case begins("PK\x03\x04"):
 		return "", &Error{Path: path, Problem: "is a PyTorch or zip archive, a format that is not supported yet", Fix: "write the model as safetensors: save_pretrained(..., safe_serialization=True)"}
 	}
 	f, err := safetensors.Open(path)
@@ -102,6 +100,23 @@ func recogniseFile(path string) (Kind, error) {
 		return KindPacked, nil
 	}
 	return KindSafetensors, nil
+}
+
+// readHead returns the first bytes of a regular file, and its size; nothing of what is none.
+func readHead(path string) (head []byte, size int64, err error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() { // a named pipe would wait for its other end
+		return nil, 0, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, unreadable(path, err)
+	}
+	defer f.Close()
+	if head, err = io.ReadAll(io.LimitReader(f, llama2c.HeadBytes)); err != nil {
+		return nil, 0, unreadable(path, err)
+	}
+	return head, info.Size(), nil
 }
 
 // problem returns what is wrong without the path, which the wrapping error names.

@@ -10,6 +10,7 @@ import (
 	"mmfree/checkpoints"
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/packed"
+	"mmfree/checkpoints/stored"
 	"mmfree/data/tokenizer"
 	"mmfree/ternary/pack"
 	"mmfree/ternary/spec"
@@ -21,7 +22,7 @@ type Model struct {
 	Path     string // as given
 	Source   string // the checkpoint folder of a run; else Path
 	Config   spec.Config
-	Weights  *spec.Weights // nil for a packed file
+	Weights  *spec.Weights // nil where the path holds codes
 	Info     *hf.Info      // what a folder holds beside; nil for a packed file
 	Warnings []string
 
@@ -32,7 +33,7 @@ type Model struct {
 }
 
 // Open recognises and opens a MODEL: a run folder (its newest whole checkpoint), a checkpoint folder, a Hugging Face
-// folder, or a packed file.
+// folder, a safetensors file with its config.json beside it, a .bin file of llama2.c, or a packed file.
 func Open(path string) (*Model, error) {
 	kind, err := checkpoints.Recognise(path)
 	if err != nil {
@@ -40,44 +41,40 @@ func Open(path string) (*Model, error) {
 	}
 	m := &Model{Kind: kind, Path: path, Source: path}
 	switch kind {
-	case checkpoints.KindRun:
-		newest, warnings, err := checkpoints.Newest(path)
-		if err != nil {
-			return nil, err
-		}
-		m.Source, m.Warnings = newest.Dir, warnings
-		if err := m.openFolder(); err != nil {
-			return nil, err
-		}
-		return m, m.openExport(filepath.Base(newest.Dir))
-	case checkpoints.KindCheckpoint:
-		if _, err := checkpoints.Verify(path); err != nil {
-			return nil, err
-		}
-		return m, m.openFolder()
-	case checkpoints.KindHF:
-		return m, m.openFolder()
 	case checkpoints.KindPacked:
 		return m, m.OpenPacked(path)
-	}
-	if kind == checkpoints.KindGGUF {
+	case checkpoints.KindGGUF:
 		return nil, &checkpoints.Error{
 			Path: path, Problem: "is a GGUF file, which can be inspected, and not run", Fix: "name the Hugging Face folder it was made from, or a packed file",
 		}
 	}
-	return nil, &checkpoints.Error{
-		Path: path, Problem: fmt.Sprintf("is a %s file without a configuration, not a model", kind),
-		Fix: "name a run, checkpoint or Hugging Face folder, or a packed file",
+	if err := m.openStored(); err != nil {
+		return nil, err
 	}
+	if kind == checkpoints.KindRun {
+		return m, m.openExport(filepath.Base(m.Source))
+	}
+	return m, nil
 }
 
-func (m *Model) openFolder() (err error) {
-	if m.Weights, m.Info, err = hf.Load(m.Source); err != nil {
+// openStored reads a model into memory: its shadow weights, or the packed model of codes.
+func (m *Model) openStored() (err error) {
+	var s *stored.Model
+	if s, m.Source, err = checkpoints.Open(m.Path, m.Kind); err != nil {
 		return err
 	}
-	m.Config = m.Weights.Config
-	m.tokenizerJSON = m.Info.Side["tokenizer.json"]
-	m.Warnings = append(m.Warnings, m.Info.Warnings...)
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if s.IsCodes() {
+		m.packed, err = s.Packed()
+	} else {
+		m.Weights, err = s.Weights()
+	}
+	if err != nil {
+		return err
+	}
+	m.Config, m.Warnings = s.Config, s.Warnings
+	m.Info = &hf.Info{Types: s.Types(), Side: s.Side, Bytes: s.Bytes(), Warnings: s.Warnings}
+	m.tokenizerJSON = s.Side["tokenizer.json"]
 	return nil
 }
 

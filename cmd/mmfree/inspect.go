@@ -14,15 +14,17 @@ import (
 
 // inspection is the result of mmfree inspect.
 type inspection struct {
-	Format        checkpoints.Kind `json:"format"`
-	Source        string           `json:"source"`
-	Arch          *string          `json:"arch"`   // null where the file has no configuration
-	Config        any              `json:"config"` // {} where there is none
-	Parameters    int64            `json:"parameters"`
-	Bytes         int64            `json:"bytes"`
-	BitsPerWeight float64          `json:"bits_per_weight"`
-	Tensors       []inspected      `json:"tensors"`
-	Warnings      []string         `json:"warnings"`
+	Format          checkpoints.Kind `json:"format"`
+	Form            *string          `json:"form"` // how a foreign format holds the model; else null
+	Source          string           `json:"source"`
+	Arch            *string          `json:"arch"`   // null where the file has no configuration
+	Config          any              `json:"config"` // {} where there is none
+	Parameters      int64            `json:"parameters"`
+	Bytes           int64            `json:"bytes"`
+	BitsPerWeight   float64          `json:"bits_per_weight"`
+	Tensors         []inspected      `json:"tensors"`
+	ScaleConvention *string          `json:"scale_convention"`
+	Warnings        []string         `json:"warnings"`
 }
 
 type inspected struct {
@@ -67,6 +69,12 @@ func inspectionOf(in *checkpoints.Inspection) *inspection {
 		Format: in.Kind, Source: in.Source, Config: struct{}{}, Parameters: in.Parameters, Bytes: in.Bytes,
 		BitsPerWeight: in.BitsPerWeight, Warnings: in.Warnings,
 	}
+	if in.Scales != "" {
+		r.ScaleConvention = &in.Scales
+	}
+	if in.Form != "" {
+		r.Form = &in.Form
+	}
 	if in.Config != nil {
 		r.Arch, r.Config = &in.Config.Arch, *in.Config
 	}
@@ -79,6 +87,12 @@ func inspectionOf(in *checkpoints.Inspection) *inspection {
 // print prints the inspection for people: what it is, then a line a tensor.
 func (r *inspection) print(w io.Writer, config *spec.Config) error {
 	rows := [][]string{{"format", string(r.Format)}, {"source", r.Source}}
+	if r.Form != nil {
+		rows[0][1] += " (" + *r.Form + ")"
+	}
+	if r.ScaleConvention != nil {
+		rows = append(rows, []string{"scale", *r.ScaleConvention})
+	}
 	weight := "bits a value"
 	if config != nil {
 		weight = "bits a ternary weight"

@@ -83,3 +83,39 @@ func Ternarize(dst []int8, w []float32) (m float32, err error) {
 	Trits(dst, w, m)
 	return m, nil
 }
+
+// Mean is WeightScale for a tensor whose values come some at a time, in order: the same scale in every bit, in constant
+// memory. The zero value is ready.
+type Mean struct {
+	sum   float64
+	count int
+	block [ScaleBlock]float32 // the beginning of a block that is not whole yet
+	held  int
+}
+
+// Add takes the next values of the tensor.
+func (m *Mean) Add(v []float32) {
+	m.count += len(v)
+	for len(v) > 0 {
+		if m.held == 0 && len(v) >= ScaleBlock {
+			m.sum += AbsSum(v[:ScaleBlock])
+			v = v[ScaleBlock:]
+			continue
+		}
+		n := copy(m.block[m.held:], v)
+		v = v[n:]
+		if m.held += n; m.held == ScaleBlock {
+			m.sum += AbsSum(m.block[:])
+			m.held = 0
+		}
+	}
+}
+
+// Scale returns what WeightScale would of all values added.
+func (m *Mean) Scale() (scale float32, ok bool) {
+	sum := m.sum
+	if m.held > 0 {
+		sum += AbsSum(m.block[:m.held])
+	}
+	return WeightScale([]float64{sum}, m.count)
+}
