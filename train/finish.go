@@ -37,6 +37,9 @@ func (t *run) finish(ctx context.Context, r *Result) error {
 	if err := metrics.SaveCurve(filepath.Join(t.Dir, CurveFile), lines, title, r.BytesPerToken); err != nil {
 		return err
 	}
+	if t.Bare {
+		return nil
+	}
 
 	file, err := t.export(r)
 	if err != nil {

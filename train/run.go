@@ -44,6 +44,7 @@ type Request struct {
 	Dir     string // the run folder
 	Resume  bool   // go on from the folder's newest whole checkpoint, or from the start where it has none
 	Replace bool   // a run that is there already is removed
+	Bare    bool   // of an experiment: ends behind the last evaluation, without export, verification and sample
 	Machine Machine
 	Hooks   Hooks
 }

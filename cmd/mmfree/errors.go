@@ -156,11 +156,11 @@ func faults(err error) []error {
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // interruptedError is a run that was stopped and saved.
-type interruptedError struct{ dir string }
+type interruptedError struct{ command string } // that goes on
 
 func (e *interruptedError) Error() string { return errInterrupted.Error() }
 func (e *interruptedError) Unwrap() error { return errInterrupted }
-func (e *interruptedError) Hint() string  { return "to go on: mmfree train --resume " + e.dir }
+func (e *interruptedError) Hint() string  { return "to go on: " + e.command }
 
 // usageError is a command line that cannot be understood.
 type usageError struct{ problem, fix string }

@@ -26,7 +26,7 @@ func verbs() []*cli.Command {
 	return []*cli.Command{
 		trainVerb(), recipesVerb(),
 		verifyVerb(), logitsVerb(), generateVerb(), inspectVerb(), exportVerb(), importVerb(),
-		tokenizerVerb(), evalVerb(), benchVerb(),
+		tokenizerVerb(), evalVerb(), reproVerb(), benchVerb(),
 	}
 }
 

@@ -57,7 +57,7 @@ func trainAction(c *cli.Context) error {
 	case err != nil:
 		return err
 	case result.Interrupted:
-		return &interruptedError{dir: result.RunDir}
+		return &interruptedError{command: "mmfree train --resume " + result.RunDir}
 	case result.Verify != nil && !result.Verify.Identical:
 		return verify.ErrDifferent
 	}

@@ -41,6 +41,14 @@ func (x *watcher) start(p train.Plan) {
 }
 
 func (x *watcher) step(p train.Progress) {
+	x.update(p, true)
+	if p.Share >= 1 {
+		fmt.Fprintln(x.w, "trained; now evaluating, exporting and verifying")
+	}
+}
+
+// update shows where a run stands; the end of one that is alone stays in sight.
+func (x *watcher) update(p train.Progress, alone bool) {
 	if p.Evaluated {
 		x.valBPB = p.ValBitsPerByte
 	}
@@ -51,9 +59,8 @@ func (x *watcher) step(p train.Progress) {
 	if p.Share > 0 {
 		s.ETA = time.Duration(p.Seconds * (1 - p.Share) / p.Share * float64(time.Second))
 	}
-	if p.Share >= 1 {
+	if p.Share >= 1 && alone {
 		x.progress.Finish(s)
-		fmt.Fprintln(x.w, "trained; now evaluating, exporting and verifying")
 		return
 	}
 	x.progress.Update(s)

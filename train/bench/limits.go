@@ -130,7 +130,7 @@ func (l *limits) macs() float64 { return l.value(limitFused) / 2 }
 
 func (l *limits) machine(s *Setting) Machine {
 	return Machine{
-		CPU: cpuName(), ISA: s.Set.Name, Cores: runtime.NumCPU(), Threads: s.Pool.Threads(), Probe: l.probe.Name,
+		CPU: CPUName(), ISA: s.Set.Name, Cores: runtime.NumCPU(), Threads: s.Pool.Threads(), Probe: l.probe.Name,
 		MemoryReadGBs: l.value(limitMemory), MemoryReadBytes: l.size,
 		CacheReadGBs: l.value(limitCache), F32GFLOPS: l.value(limitFused),
 	}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// cpuName returns what the system calls the processor, or else the architecture.
-func cpuName() string {
+// CPUName returns what the system calls the processor, or else the architecture.
+func CPUName() string {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return runtime.GOARCH

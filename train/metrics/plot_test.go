@@ -131,3 +131,26 @@ func TestTicks(t *testing.T) {
 		}
 	}
 }
+
+func TestWriteChart(t *testing.T) {
+	nan := math.NaN()
+	for name, c := range map[string]Chart{
+		"empty":        {Title: "nothing"},
+		"one point":    {Series: []Series{{Name: "a", X: []float64{1}, Y: []float64{2}}}},
+		"log":          {LogX: true, LogY: true, Series: []Series{{Name: "a", X: []float64{1e15, 1e24}, Y: []float64{3, 1}, Line: true, Dashed: true}, {X: []float64{1e16}, Y: []float64{2}, Marks: true, Like: 1}}},
+		"not positive": {LogX: true, Series: []Series{{Name: "a", X: []float64{0, -1}, Y: []float64{1, 2}, Line: true}}},
+		"not finite":   {Series: []Series{{X: []float64{1, nan, 3}, Y: []float64{nan, 1, math.Inf(1)}, Line: true, Marks: true}}},
+		"uneven":       {Series: []Series{{X: []float64{1, 2, 3}, Y: []float64{1, 2}, Line: true, Marks: true}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := WriteChart(&b, c); err != nil {
+				t.Fatal(err)
+			}
+			picture, err := png.Decode(&b)
+			if err != nil || picture.Bounds().Dx() != 1200 || picture.Bounds().Dy() != 700 {
+				t.Errorf("%v, %v", picture.Bounds(), err)
+			}
+		})
+	}
+}

@@ -1,0 +1,91 @@
+package repro
+
+import (
+	"mmfree/ternary/spec"
+	"mmfree/train"
+)
+
+// size is a miniature model's shape; both families have the same number of weights at each.
+type size struct {
+	name          string
+	width, layers int
+	mlp           int // 8/3 of width, up to a multiple of 64
+}
+
+// sizes returns the miniatures: 0.3M, 1M, 3M and 9M weights in the blocks.
+func sizes() []size {
+	return []size{{"S0", 64, 6, 192}, {"S1", 128, 5, 384}, {"S2", 192, 7, 512}, {"S3", 320, 7, 896}}
+}
+
+// sizesOf returns the sizes that a budget compares.
+func sizesOf(b Budget) []size {
+	return of(b, []size{{"T0", 32, 2, 64}, {"T1", 64, 2, 64}}, sizes()[:2], sizes())
+}
+
+// blockWeights is N, the weights of the blocks: 4d² + 3·d·I a layer.
+func (s size) blockWeights() float64 {
+	d, i := float64(s.width), float64(s.mlp)
+	return float64(s.layers) * (4*d*d + 3*d*i)
+}
+
+// arm is one of the models that are compared.
+type arm struct {
+	name, title string
+	mixer       string // attention or recurrence
+	ternary     bool
+	model       func(c *spec.Config)
+}
+
+// Names of the arms, which runs' folders carry.
+const (
+	floatAttention   = "transformer"
+	ternaryAttention = "bitnet"
+	ternaryMLGRU     = "matmulfree"
+)
+
+// arms returns Transformer++, the same with ternary weights, and the MatMul-free model.
+func arms() []arm {
+	return []arm{
+		{floatAttention, "Transformer++, float", "attention", false, func(c *spec.Config) { c.Arch = spec.ArchTransformer }},
+		{ternaryAttention, "Transformer++, ternary (BitNet b1.58)", "attention", true, func(c *spec.Config) { c.Arch = spec.ArchBitNet }},
+		{ternaryMLGRU, "MLGRU, ternary (MatMul-free LM)", "MLGRU", true, func(c *spec.Config) { c.Arch = spec.ArchMatMulFree }},
+	}
+}
+
+func armNamed(name string) arm {
+	for _, a := range arms() {
+		if a.name == name {
+			return a
+		}
+	}
+	return arm{}
+}
+
+// sequence and batch of every miniature run.
+const (
+	seqLen      = 128
+	batchSize   = 8
+	stepTokens  = seqLen * batchSize
+	evaluations = 20 // of a run, over the first evalTokens of the held-out text
+	evalTokens  = 16384
+)
+
+// config returns a run's configuration: the same for every arm but for the model. The rate falls along a cosine to 0.
+func (l *lab) config(a arm, s size, tokens int, lr float64, seed uint64) train.Config {
+	c := train.Default()
+	a.model(&c.Model)
+	c.Model.HiddenSize, c.Model.NumHiddenLayers, c.Model.IntermediateSize = s.width, s.layers, s.mlp
+	c.Model.NumAttentionHeads = max(1, s.width/32)
+	c.Data = train.DataConfig{Corpus: l.corpus, Tokenizer: train.TokenizerChars, SeqLen: seqLen, BatchSize: batchSize, ValFraction: 0.1}
+	h := &c.Train
+	h.Steps = max(4, tokens/stepTokens)
+	h.LR, h.Schedule, h.MinLRRatio, h.WarmupSteps = lr, "cosine", 0, max(1, h.Steps/20)
+	h.LogEvery = max(1, h.Steps/200)
+	h.EvalEvery, h.EvalTokens, h.SaveEvery, h.KeepLast = max(1, h.Steps/evaluations), evalTokens, 0, 1
+	if l.budget == Full {
+		h.SaveEvery = max(1, h.Steps/4)
+	}
+	h.Seed = seed
+	c.Sample.Tokens = 0
+	return c
+}
