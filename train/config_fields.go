@@ -155,7 +155,7 @@ func shorten(s string) string {
 }
 
 // Set applies assignments KEY=VALUE, later ones over earlier ones, as one layer: where it sets one of train.steps and
-// train.minutes, the other is cleared, unless it sets both. Strings are taken as they stand; a list is one value or
+// train.minutes, the other is cleared, unless it sets both; where it sets another tokenizer than bpe, data.vocab_size is. Strings are taken as they stand; a list is one value or
 // [a, b]. All faults are returned (errors.Join of *ConfigError), and then c holds the assignments that were right.
 func (c *Config) Set(assignments ...string) error {
 	sections := table(c)
@@ -177,7 +177,7 @@ func (c *Config) Set(assignments ...string) error {
 			}
 		}
 	}
-	c.settleBudget(seen)
+	c.settle(seen)
 	return errors.Join(faults...)
 }
 
@@ -203,9 +203,9 @@ func (f *field) setAssigned(text string) error {
 	return nil
 }
 
-// settleBudget clears what a lower layer said about the run's length where this one speaks of it: seen holds the keys
-// that this layer set.
-func (c *Config) settleBudget(seen map[string]int) {
+// settle clears what a lower layer said where this one says otherwise with another key: of the run's length, and of the size
+// of a vocabulary that this layer's tokenizer does not learn. seen holds the keys that this layer set.
+func (c *Config) settle(seen map[string]int) {
 	_, steps := seen["train.steps"]
 	_, minutes := seen["train.minutes"]
 	switch {
@@ -213,6 +213,11 @@ func (c *Config) settleBudget(seen map[string]int) {
 		c.Train.Minutes = 0
 	case minutes && !steps && c.Train.Minutes != 0:
 		c.Train.Steps = 0
+	}
+	_, tokenizer := seen["data.tokenizer"]
+	_, size := seen["data.vocab_size"]
+	if tokenizer && !size && c.Data.Tokenizer != TokenizerBPE {
+		c.Data.VocabSize = 0
 	}
 }
 

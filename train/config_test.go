@@ -218,6 +218,33 @@ func TestSet(t *testing.T) {
 	}
 }
 
+// A tokenizer that does not learn its vocabulary takes away the size that the layer below gave, but not that of its own layer.
+func TestVocabularyOfAnotherTokenizer(t *testing.T) {
+	below := "data: {tokenizer: bpe, vocab_size: 1024}"
+	for _, tt := range []struct {
+		set  []string
+		size int
+		ok   bool
+	}{
+		{[]string{"data.tokenizer=bytes"}, 0, true},
+		{[]string{"data.tokenizer=./t.json"}, 0, true},
+		{[]string{"data.tokenizer=bpe"}, 1024, true},
+		{[]string{"data.vocab_size=2048"}, 2048, true},
+		{[]string{"data.vocab_size=2048", "data.tokenizer=chars"}, 2048, false},
+	} {
+		c, err := ParseConfig("c.yaml", []byte(below))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Set(tt.set...); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Validate(); c.Data.VocabSize != tt.size || (err == nil) != tt.ok {
+			t.Errorf("%q gives size %d, %v; want %d, valid %v", tt.set, c.Data.VocabSize, err, tt.size, tt.ok)
+		}
+	}
+}
+
 // One layer's word on the run's length replaces the layer below; two words in one layer are a fault.
 func TestBudget(t *testing.T) {
 	tests := []struct {

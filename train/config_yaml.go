@@ -76,7 +76,7 @@ func ParseConfig(name string, text []byte) (Config, error) {
 		return c, errors.Join(r.faults...)
 	}
 	r.root(doc.Content[0])
-	c.settleBudget(r.seen)
+	c.settle(r.seen)
 	return c, errors.Join(r.faults...)
 }
 

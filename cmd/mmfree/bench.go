@@ -26,7 +26,7 @@ func benchVerb() *cli.Command {
 		Description: "mmfree bench kernels --seconds 2",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "recipe", Usage: "train: the recipe `NAME`, or a YAML file", DefaultText: "bench-s", Category: groupWhat},
-			&cli.StringFlag{Name: "shape", Usage: "infer, kernels: the published `SHAPE`, 370m, 1.3b, 2.7b or 13b", DefaultText: "infer 370m; kernels quickstart, 370m, 1.3b", Category: groupWhat},
+			&cli.StringFlag{Name: "shape", Usage: "infer, kernels: the published `SHAPE`, 370m, 1.3b, 2.7b or 13b", DefaultText: "infer 370m; kernels tiny, 370m, 1.3b", Category: groupWhat},
 			&cli.Float64Flag{Name: "seconds", Value: 20, Usage: "take about `S` seconds", Category: groupWhat},
 			threadsFlag(), jsonFlag(),
 		},
@@ -103,10 +103,11 @@ func benchShapes(c *cli.Context) ([]bench.Shape, error) {
 		shape, err := benchShape(c.String("shape"))
 		return []bench.Shape{shape}, err
 	}
-	small, err := recipes.Open(recipes.Default)
+	const name = "tiny"
+	small, err := recipes.Open(name)
 	middle, _ := bench.Published("370m")
 	large, _ := bench.Published("1.3b")
-	return []bench.Shape{{Name: recipes.Default, Model: small.Model}, middle, large}, err
+	return []bench.Shape{{Name: name, Model: small.Model}, middle, large}, err
 }
 
 // benchRecipe returns a recipe's step. Tokens are random, so a recipe whose vocabulary is its text's gets that of bytes.

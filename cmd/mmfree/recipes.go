@@ -89,11 +89,14 @@ func rowOf(r recipes.Recipe) (recipeRow, error) {
 		return recipeRow{}, err
 	}
 	row := recipeRow{Name: r.Name, About: r.About, Arch: config.Model.Arch}
-	if config.Model.VocabSize == 0 {
-		if config.Data.Tokenizer != train.TokenizerBytes {
-			return row, nil
-		}
+	switch {
+	case config.Model.VocabSize != 0:
+	case config.Data.Tokenizer == train.TokenizerBytes:
 		config.Model.VocabSize = tokenizer.Bytes{}.VocabSize()
+	case config.Data.VocabSize != 0: // a text too short for so many gives a smaller model
+		config.Model.VocabSize = config.Data.VocabSize
+	default:
+		return row, nil
 	}
 	all, _ := spec.Parameters(config.Model)
 	row.Parameters = &all

@@ -9,7 +9,7 @@ import (
 	"mmfree/ternary/pack"
 )
 
-// benchShapes are [rows, columns]: a projection and a GLU of quickstart, and the 1.3b model's MLP.
+// benchShapes are [rows, columns]: a projection and a GLU of a 128-wide model, and the 1.3b model's MLP.
 var benchShapes = [][2]int{{128, 128}, {768, 128}, {128, 384}, {512, 512}, {5632, 2048}}
 
 func randomMatrix(rng *rand.Rand, rows, cols int) *pack.Matrix {

@@ -20,7 +20,7 @@ const (
 	channelBlock = 64      // channels of one block of the recurrence: four cache lines
 	addBlock     = 1 << 14 // values of one block of an element-wise addition
 	// Below this many weights times tokens a product is faster on one thread than split: vector kernels do it in about a
-	// microsecond, which is what a second thread costs. Decoding the quickstart model on two threads, in turn: 14.5k, 14.6k,
+	// microsecond, which is what a second thread costs. Decoding the model of the recipe tiny on two threads, in turn: 14.5k, 14.6k,
 	// 12.9k tokens/s with 1 << 15, and 43.9k, 34.0k, 45.2k with this.
 	splitWork = 1 << 18
 )
