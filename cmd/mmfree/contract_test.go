@@ -31,6 +31,7 @@ func contractKeys() map[string]string {
 		"import": "format arch parameters tensors bytes bits_per_weight scale_convention warnings",
 		"repro": "tables.0.id tables.0.claim tables.0.rows.0.setting tables.0.rows.0.metric tables.0.rows.0.paper tables.0.rows.0.ours " +
 			"tables.0.rows.0.unit tables.0.verdict",
+		"prepare": "documents tokens bytes shards skipped seconds paths.0.weight reading.cases.0.policy",
 		"bench": "machine.cpu machine.isa machine.cores machine.memory_read_gb_s machine.f32_gflops results.0.name results.0.shape " +
 			"results.0.isa results.0.threads results.0.value results.0.unit results.0.of_limit",
 		"tokenizer train":  "vocab_size merges seconds bytes_per_token",
@@ -59,6 +60,7 @@ func TestContractKeys(t *testing.T) {
 		"export":   {"run", "--format", "hf", "--out", "hf"},
 		"import":   {"hf", "--out", "again"},
 		"repro":    {"R4", "--budget", "test", "--corpus", "text.txt", "--out", "report"},
+		"prepare":  {"--corpus", "text.txt", "--tokenizer", "bytes", "--out", "shards"},
 		"bench":    {"train", "--recipe", "tiny.yaml", "--seconds", "0.01"},
 
 		"tokenizer train":  {"--corpus", "text.txt", "--vocab-size", "260", "--out", "vocabulary.json"},

@@ -26,7 +26,7 @@ func verbs() []*cli.Command {
 	return []*cli.Command{
 		trainVerb(), recipesVerb(),
 		verifyVerb(), logitsVerb(), generateVerb(), inspectVerb(), exportVerb(), importVerb(),
-		tokenizerVerb(), evalVerb(), reproVerb(), benchVerb(),
+		tokenizerVerb(), prepareVerb(), evalVerb(), reproVerb(), benchVerb(),
 	}
 }
 
@@ -68,15 +68,15 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              usageFault,
 	}
-	prepare(app.Commands)
+	equip(app.Commands)
 	return app
 }
 
-// prepare gives every verb, and the verbs below it, the shared help and error handling.
-func prepare(commands []*cli.Command) {
+// equip gives every verb, and the verbs below it, the shared help and error handling.
+func equip(commands []*cli.Command) {
 	for _, c := range commands {
 		c.HideHelpCommand, c.CustomHelpTemplate, c.OnUsageError = true, verbHelp, usageFault
-		prepare(c.Subcommands)
+		equip(c.Subcommands)
 	}
 }
 

@@ -52,11 +52,11 @@ func TestLoad(t *testing.T) {
 		t.Errorf("text %q, want %q", got, want)
 	}
 	want := []Source{
-		{filepath.Join(root, "noext"), 5, 1, 0},
-		{filepath.Join(root, "a", "B.TXT"), 3, 1, 5},
-		{filepath.Join(root, "a", "c.text"), 3, 1, 8},
-		{filepath.Join(root, "a", "z.md"), 3, 1, 11},
-		{filepath.Join(root, "b.txt"), 4, 1, 14},
+		{filepath.Join(root, "noext"), 5, 1, 0, 0},
+		{filepath.Join(root, "a", "B.TXT"), 3, 1, 1, 5},
+		{filepath.Join(root, "a", "c.text"), 3, 1, 1, 8},
+		{filepath.Join(root, "a", "z.md"), 3, 1, 1, 11},
+		{filepath.Join(root, "b.txt"), 4, 1, 1, 14},
 	}
 	if diff := cmp.Diff(want, c.Sources); diff != "" {
 		t.Error(diff)

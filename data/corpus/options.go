@@ -75,14 +75,37 @@ const (
 	cases
 )
 
+// Cases returns all of them.
+func Cases() []Case {
+	all := make([]Case, cases)
+	for c := range all {
+		all[c] = Case(c)
+	}
+	return all
+}
+
 // String returns the case's name, which is its key in a report and a configuration.
 func (c Case) String() string {
 	return [...]string{"invalid_utf8", "nul", "crlf", "bom", "bad_line", "giant_line", "empty"}[c]
 }
 
+// About says in some words what the case is.
+func (c Case) About() string {
+	return [...]string{
+		"bytes that are not UTF-8 (replace: U+FFFD)", "NUL characters (replace: U+FFFD)", "lines that end in CRLF (replace: LF)",
+		"a byte order mark (replace: without it)", "JSONL lines and Parquet rows without a text", "JSONL lines that are too long",
+		"empty files and documents",
+	}[c]
+}
+
 // Policy returns what is done in a case.
-func (o *Options) Policy(c Case) Policy {
-	return [...]Policy{o.InvalidUTF8, o.NUL, o.CRLF, o.BOM, o.BadLine, o.GiantLine, o.Empty}[c]
+func (o *Options) Policy(c Case) Policy { return *o.policy(c) }
+
+// SetPolicy says what is done in a case. Validate judges it.
+func (o *Options) SetPolicy(c Case, p Policy) { *o.policy(c) = p }
+
+func (o *Options) policy(c Case) *Policy {
+	return [...]*Policy{&o.InvalidUTF8, &o.NUL, &o.CRLF, &o.BOM, &o.BadLine, &o.GiantLine, &o.Empty}[c]
 }
 
 // Policies returns those that a case knows.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"unicode/utf8"
 )
@@ -25,6 +26,7 @@ type Doc struct {
 // Reader gives the documents of files one after another; memory is bounded by PieceBytes and the longest line. Not for
 // concurrent use, but for BytesRead.
 type Reader struct {
+	paths   []string
 	sources []Source
 	options Options
 	report  Report
@@ -66,11 +68,17 @@ func Open(paths []string, o Options, stdin io.Reader) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{sources: sources, options: o, report: newReport(&o), stdin: stdin}, nil
+	return &Reader{paths: paths, sources: sources, options: o, report: newReport(&o), stdin: stdin}, nil
 }
 
 // Sources returns the files, in the order in which they are read.
 func (r *Reader) Sources() []Source { return r.sources }
+
+// Paths returns what was given to Open.
+func (r *Reader) Paths() []string { return r.paths }
+
+// Options returns what was given to Open.
+func (r *Reader) Options() Options { return r.options }
 
 // Report returns the counts so far.
 func (r *Reader) Report() Report { return r.report }
@@ -188,7 +196,7 @@ func (r *Reader) met(c Case, places int, where *Error) (skip bool, err error) {
 	if p == Fail {
 		where.Path = r.source().Path
 		if where.Fix == "" {
-			where.Fix = fmt.Sprintf("mend the file, or set data.%s to %s", c, list(c.Policies()))
+			where.Fix = fmt.Sprintf("mend the file, or set data.%s (--%s) to %s", c, strings.ReplaceAll(c.String(), "_", "-"), list(c.Policies()))
 		}
 		return false, where
 	}

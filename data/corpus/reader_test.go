@@ -246,7 +246,7 @@ func TestPolicies(t *testing.T) {
 		t.Run(fmt.Sprintf("%s %s %s", tc.file, tc.c, tc.policy), func(t *testing.T) {
 			o := DefaultOptions()
 			o.Separator, o.MaxLine = "--", 100
-			*[...]*Policy{&o.InvalidUTF8, &o.NUL, &o.CRLF, &o.BOM, &o.BadLine, &o.GiantLine, &o.Empty}[tc.c] = tc.policy
+			o.SetPolicy(tc.c, tc.policy)
 			docs, r, err := readAll([]string{filepath.Join(root, tc.file)}, o, nil)
 			if diff := cmp.Diff(tc.want, docs); diff != "" {
 				t.Error(diff)

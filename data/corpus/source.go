@@ -17,6 +17,7 @@ type Source struct {
 	Path   string
 	Bytes  int64   // as stored; 0 for standard input
 	Weight float64 // how often each of its documents comes: see Resolve
+	Given  int     // index of the path that stands for it, among those given
 	Start  int64   // of its text in a Corpus
 }
 
@@ -29,7 +30,7 @@ func Resolve(paths []string) ([]Source, error) {
 		return nil, &Error{Problem: "no text was named", Fix: "pass --corpus FILE, or set data.corpus"}
 	}
 	var sources []Source
-	for _, given := range paths {
+	for g, given := range paths {
 		path, weight, err := CutWeight(given)
 		if err != nil {
 			return nil, err
@@ -42,7 +43,7 @@ func Resolve(paths []string) ([]Source, error) {
 			if s.Path == Stdin && weight > 1 {
 				return nil, &Error{Path: Stdin, Problem: "standard input cannot be read more than once", Fix: "save it to a file, or give it a weight of at most 1"}
 			}
-			s.Weight = weight
+			s.Weight, s.Given = weight, g
 			sources = append(sources, s)
 		}
 	}

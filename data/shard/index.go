@@ -65,6 +65,24 @@ func WriteFile(fsys durable.FS, dir, name string, p *Part) (File, error) {
 	}, err
 }
 
+// WriteIndex writes index.json, whole or not at all, in the version of this package.
+func WriteIndex(fsys durable.FS, dir string, x Index) error {
+	x.Version = version
+	text, err := json.MarshalIndent(x, "", " ")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(fsys, filepath.Join(dir, IndexFile), func(w io.Writer) error {
+		_, err := w.Write(append(text, '\n'))
+		return err
+	})
+}
+
+// IsName tells whether a file of that name may be a shard.
+func IsName(name string) bool {
+	return regexp.MustCompile(`^(train|val)-[0-9]{5,7}\.bin$`).MatchString(name)
+}
+
 type countingWriter struct {
 	w io.Writer
 	n int64
@@ -102,10 +120,9 @@ func ParseIndex(path string, text []byte) (*Index, error) {
 	case len(x.Train) == 0:
 		return bad("no shard to train on")
 	}
-	name := regexp.MustCompile(`^(train|val)-[0-9]{5,7}\.bin$`) // inside the folder, whatever the index says
 	for _, files := range [][]File{x.Train, x.Val} {
 		for _, f := range files {
-			if !name.MatchString(f.Name) {
+			if !IsName(f.Name) { // inside the folder, whatever the index says
 				return bad("%q is no name of a shard", f.Name)
 			}
 			if f.Bytes < headerSize || f.Tokens < 1 || f.Tokens > MaxTokens || f.Documents < 0 || f.Documents > f.Tokens || len(f.SHA256) != 2*sha256.Size {

@@ -83,7 +83,7 @@ func TestBuilderRefuses(t *testing.T) {
 func small(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	x := Index{Version: version, Width: 2, Tokenizer: Tokenizer{Name: "t", VocabSize: 300, SHA256: "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}, Made: json.RawMessage(`{}`)}
+	x := Index{Width: 2, Tokenizer: Tokenizer{Name: "t", VocabSize: 300, SHA256: "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}, Made: json.RawMessage(`{}`)}
 	if err := os.WriteFile(filepath.Join(dir, TokenizerFile), []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -102,11 +102,7 @@ func small(t testing.TB) string {
 			x.Val = append(x.Val, f)
 		}
 	}
-	text, err := json.Marshal(x)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, IndexFile), text, 0o644); err != nil {
+	if err := WriteIndex(durable.OS{}, dir, x); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -175,8 +171,12 @@ func change(name string, at int) func(dir string) error {
 }
 
 func TestIndexRefusals(t *testing.T) {
-	whole, err := os.ReadFile(filepath.Join(small(t), IndexFile))
+	file, err := os.ReadFile(filepath.Join(small(t), IndexFile))
 	if err != nil {
+		t.Fatal(err)
+	}
+	var whole bytes.Buffer
+	if err := json.Compact(&whole, file); err != nil {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ old, new, says string }{
@@ -188,7 +188,7 @@ func TestIndexRefusals(t *testing.T) {
 		"cut":             {`"made":{}}`, "", "byte"},
 		"more":            {`"made":{}}`, `"made":{}}{}`, "something follows"},
 	} {
-		text := strings.Replace(string(whole), tc.old, tc.new, 1)
+		text := strings.Replace(whole.String(), tc.old, tc.new, 1)
 		if _, err := ParseIndex("index.json", []byte(text)); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: %v, want %q", name, err, tc.says)
 		}

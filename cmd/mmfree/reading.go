@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"mmfree/data/corpus"
+)
+
+const groupReading = "Reading"
+
+// readingFlags are the flags of verbs that read a corpus document by document.
+func readingFlags() []cli.Flag {
+	o := corpus.DefaultOptions()
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "format", Value: o.Format, Usage: "`FORMAT` of the files: auto (by name), text, jsonl or parquet; gzip and zstd are seen in the bytes", Category: groupReading},
+		&cli.StringFlag{Name: "field", Value: o.Field, Usage: "JSONL: `NAME` of the field with the text", Category: groupReading},
+		&cli.StringFlag{Name: "column", Value: o.Column, Usage: "Parquet: `NAME` of the column with the text", Category: groupReading},
+		&cli.StringFlag{Name: "separator", Usage: `text files: ` + "`TEXT`" + ` between two documents; \n, \t, \\ and \xNN stand for characters`, DefaultText: "a file is one document", Category: groupReading},
+		&cli.IntFlag{Name: "max-line-bytes", Value: o.MaxLine, Usage: "JSONL: a line above `N` bytes is giant", Category: groupReading},
+	}
+	for _, c := range corpus.Cases() {
+		words := make([]string, len(c.Policies()))
+		for i, p := range c.Policies() {
+			words[i] = string(p)
+		}
+		flags = append(flags, &cli.StringFlag{
+			Name: policyFlag(c), Value: string(o.Policy(c)), Usage: fmt.Sprintf("%s: `%s`", c.About(), strings.Join(words, "|")), Category: groupReading,
+		})
+	}
+	return flags
+}
+
+func policyFlag(c corpus.Case) string { return strings.ReplaceAll(c.String(), "_", "-") }
+
+// readingOptions takes the flags of readingFlags.
+func readingOptions(c *cli.Context) (corpus.Options, error) {
+	o := corpus.DefaultOptions()
+	o.Format, o.Field, o.Column, o.MaxLine = c.String("format"), c.String("field"), c.String("column"), c.Int("max-line-bytes")
+	separator, err := unescape(c.String("separator"))
+	if err != nil {
+		return o, err
+	}
+	o.Separator = separator
+	for _, kind := range corpus.Cases() {
+		o.SetPolicy(kind, corpus.Policy(c.String(policyFlag(kind))))
+	}
+	return o, o.Validate()
+}
+
+// unescape reads backslash escapes as Go has them, beside which every character stands for itself.
+func unescape(s string) (string, error) {
+	var b strings.Builder
+	for rest := s; rest != ""; {
+		if rest[0] != '\\' {
+			b.WriteByte(rest[0])
+			rest = rest[1:]
+			continue
+		}
+		c, multibyte, tail, err := strconv.UnquoteChar(rest, 0)
+		if err != nil {
+			return "", &usageError{problem: fmt.Sprintf("--separator %q has an escape that is not known", s), fix: `write \\ for a backslash`}
+		}
+		if multibyte {
+			b.WriteRune(c)
+		} else {
+			b.WriteByte(byte(c))
+		}
+		rest = tail
+	}
+	return b.String(), nil
+}
+
+// openCorpus opens the paths of --corpus.
+func openCorpus(c *cli.Context) (*corpus.Reader, error) {
+	o, err := readingOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	return corpus.Open(c.StringSlice("corpus"), o, &stoppable{ctx: c.Context, r: c.App.Reader})
+}
+
+// stoppable is a reader whose waiting a signal ends: standard input may be a pipe that nobody writes to. What still waits
+// then ends with the program.
+type stoppable struct {
+	ctx    context.Context
+	r      io.Reader
+	chunks chan chunk
+	now    chunk
+}
+
+type chunk struct {
+	text []byte
+	err  error
+}
+
+func (s *stoppable) Read(p []byte) (int, error) {
+	if s.chunks == nil {
+		s.chunks = make(chan chunk)
+		go s.fetch()
+	}
+	if len(s.now.text) == 0 && s.now.err == nil {
+		select {
+		case s.now = <-s.chunks:
+		case <-s.ctx.Done():
+			return 0, s.ctx.Err()
+		}
+	}
+	n := copy(p, s.now.text)
+	s.now.text = s.now.text[n:]
+	if len(s.now.text) == 0 {
+		return n, s.now.err
+	}
+	return n, nil
+}
+
+func (s *stoppable) fetch() {
+	for {
+		buffer := make([]byte, 64<<10)
+		n, err := s.r.Read(buffer)
+		select {
+		case s.chunks <- chunk{buffer[:n], err}:
+		case <-s.ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
