@@ -6,14 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/hf"
 )
 
@@ -40,17 +39,17 @@ type ManifestFile struct {
 
 const fixDamaged = "the checkpoint is damaged: use an earlier one"
 
-// ReadManifest reads a folder's manifest and checks its form, not the files it names.
-func ReadManifest(dir string) (*Manifest, error) {
+// readManifest reads a folder's manifest and checks its form, not the files it names.
+func readManifest(fsys durable.FS, dir string) (*Manifest, error) {
 	path := filepath.Join(dir, manifestName)
-	info, err := os.Stat(path)
+	info, err := fsys.Stat(path)
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxManifestBytes {
 		return nil, &Error{Path: path, Problem: fmt.Sprintf("is no file of at most %d bytes", maxManifestBytes), Fix: fixDamaged}
 	}
-	text, err := os.ReadFile(path)
+	text, err := fsys.ReadFile(path)
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
@@ -89,14 +88,31 @@ func parseManifest(path string, text []byte) (*Manifest, error) {
 // Verify compares every file of a checkpoint folder with the manifest. The first that differs, sizes before checksums
 // and both in order of names, is the Path of the *Error.
 func Verify(dir string) (*Manifest, error) {
-	m, err := ReadManifest(dir)
+	f, err := openFolder(durable.OS{}, dir)
+	if err != nil {
+		return nil, err
+	}
+	return f.manifest, f.close()
+}
+
+// folder is a checkpoint folder whose files are open and have the manifest's checksums.
+type folder struct {
+	dir      string
+	manifest *Manifest
+	files    map[string][]byte // by name, in place where the system can
+	unloads  []func() error
+}
+
+// openFolder opens a checkpoint folder and compares it with its manifest, as Verify says.
+func openFolder(fsys durable.FS, dir string) (*folder, error) {
+	m, err := readManifest(fsys, dir)
 	if err != nil {
 		return nil, err
 	}
 	names := slices.Sorted(maps.Keys(m.Files))
 	for _, name := range names { // cheap, and finds what was cut short
 		path := filepath.Join(dir, name)
-		switch info, err := os.Stat(path); {
+		switch info, err := fsys.Stat(path); {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, &Error{Path: path, Problem: "is missing", Fix: fixDamaged, Cause: err}
 		case err != nil:
@@ -105,28 +121,36 @@ func Verify(dir string) (*Manifest, error) {
 			return nil, &Error{Path: path, Problem: fmt.Sprintf("has %d bytes, the manifest says %d", info.Size(), m.Files[name].Bytes), Fix: fixDamaged}
 		}
 	}
+	f := &folder{dir: dir, manifest: m, files: map[string][]byte{}}
 	for _, name := range names {
-		path := filepath.Join(dir, name)
-		sum, err := sumFile(path)
-		if err != nil {
-			return nil, unreadable(path, err)
-		}
-		if want := m.Files[name].SHA256; sum != want {
-			return nil, &Error{Path: path, Problem: fmt.Sprintf("has checksum %s, the manifest says %.64s", sum, want), Fix: fixDamaged}
+		if err := f.open(fsys, name); err != nil {
+			return nil, errors.Join(err, f.close())
 		}
 	}
-	return m, nil
+	return f, nil
 }
 
-func sumFile(path string) (string, error) {
-	f, err := os.Open(path)
+// open maps a file and compares its checksum.
+func (f *folder) open(fsys durable.FS, name string) error {
+	path := filepath.Join(f.dir, name)
+	data, unload, err := fsys.Map(path)
 	if err != nil {
-		return "", err
+		return unreadable(path, err)
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, f, make([]byte, 64<<10)); err != nil {
-		return "", err
+	f.files[name], f.unloads = data, append(f.unloads, unload)
+	sum := sha256.Sum256(data)
+	if got, want := hex.EncodeToString(sum[:]), f.manifest.Files[name].SHA256; got != want {
+		return &Error{Path: path, Problem: fmt.Sprintf("has checksum %s, the manifest says %.64s", got, want), Fix: fixDamaged}
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return nil
+}
+
+// close releases the files; their bytes must not be used any more.
+func (f *folder) close() error {
+	var errs []error
+	for _, unload := range f.unloads {
+		errs = append(errs, unload())
+	}
+	f.files, f.unloads = nil, nil
+	return errors.Join(errs...)
 }

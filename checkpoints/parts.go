@@ -3,16 +3,14 @@ package checkpoints
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/safetensors"
 	"mmfree/ternary/spec"
@@ -50,35 +48,36 @@ func Moments(prefix string, w *spec.Weights) []NamedTensor {
 	return list
 }
 
-// LoadParts restores a checkpoint folder into p. Weights must have the configuration that was saved, and Optimizer the
-// very tensors; all is checked before the first value is changed. Checksums are not: Newest and Verify do that.
+// LoadParts restores a checkpoint folder into p. Its files must have the checksums of the manifest, Weights the
+// configuration that was saved, and Optimizer the very tensors; all is checked before the first value is changed.
 func LoadParts(dir string, p *Parts) error {
-	saved, err := hf.ReadConfig(dir)
+	f, err := openFolder(durable.OS{}, dir)
 	if err != nil {
 		return err
 	}
-	if err := sameConfig(filepath.Join(dir, hf.ConfigName), p.Weights.Config, saved); err != nil {
-		return err
-	}
-	model, err := openExactly(filepath.Join(dir, hf.ModelName), tensorsOf(p.Weights))
+	defer f.close()
+	return f.load(p)
+}
+
+// load fills p as LoadParts says.
+func (f *folder) load(p *Parts) error {
+	path := filepath.Join(f.dir, hf.ConfigName)
+	saved, err := hf.ParseConfig(path, f.files[hf.ConfigName])
 	if err != nil {
 		return err
 	}
-	defer model.Close()
+	if err := sameConfig(path, p.Weights.Config, saved); err != nil {
+		return err
+	}
+	model, err := f.exactly(hf.ModelName, tensorsOf(p.Weights))
+	if err != nil {
+		return err
+	}
 	var optimizer *safetensors.File
 	if p.Optimizer != nil {
-		if optimizer, err = openExactly(filepath.Join(dir, optimizerName), p.Optimizer); err != nil {
+		if optimizer, err = f.exactly(optimizerName, p.Optimizer); err != nil {
 			return err
 		}
-		defer optimizer.Close()
-	}
-	state, err := os.ReadFile(filepath.Join(dir, stateName))
-	if err != nil {
-		return unreadable(filepath.Join(dir, stateName), err)
-	}
-	tokenizer, err := os.ReadFile(filepath.Join(dir, tokenizerName))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return unreadable(filepath.Join(dir, tokenizerName), err)
 	}
 	for _, t := range tensorsOf(p.Weights) {
 		if err := model.ReadFloat32(t.Name, t.Values); err != nil {
@@ -90,7 +89,7 @@ func LoadParts(dir string, p *Parts) error {
 			return err
 		}
 	}
-	p.State, p.Tokenizer = state, tokenizer
+	p.State, p.Tokenizer = bytes.Clone(f.files[stateName]), bytes.Clone(f.files[tokenizerName])
 	return nil
 }
 
@@ -102,9 +101,10 @@ func tensorsOf(w *spec.Weights) []NamedTensor {
 	return list
 }
 
-// openExactly opens a file that must hold these tensors, all F32, and no others.
-func openExactly(path string, want []NamedTensor) (*safetensors.File, error) {
-	f, err := safetensors.Open(path)
+// exactly reads a file that must hold these tensors, all F32, and no others.
+func (folder *folder) exactly(name string, want []NamedTensor) (*safetensors.File, error) {
+	path := filepath.Join(folder.dir, name)
+	f, err := safetensors.Parse(path, folder.files[name])
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,6 @@ func openExactly(path string, want []NamedTensor) (*safetensors.File, error) {
 	if len(faults) == 0 {
 		return f, nil
 	}
-	f.Close()
 	const shown = 5
 	text := strings.Join(faults[:min(len(faults), shown)], "; ")
 	if len(faults) > shown {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/llama2c"
 	"mmfree/checkpoints/packed"
@@ -63,7 +64,8 @@ func recogniseFolder(path string) (Kind, error) {
 	case has(latestName):
 		return "", &Error{Path: path, Problem: "is the folder of a run's checkpoints", Fix: "name the run folder above it, or one step-N inside it"}
 	}
-	steps, err := listSteps(filepath.Join(path, checkpointsName))
+	run := &Run{fs: durable.OS{}, dir: filepath.Join(path, checkpointsName)}
+	steps, err := run.listSteps()
 	if err == nil && len(steps) > 0 { // killed before the first `latest`
 		return KindRun, nil
 	}

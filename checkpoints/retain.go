@@ -27,7 +27,7 @@ func (r *Run) MarkBest(step int, valLoss float64) (bool, error) {
 
 // best returns what is recorded; false when nothing legible is, or the step is gone.
 func (r *Run) best() (step int, loss float64, ok bool) {
-	text, err := readSmall(filepath.Join(r.dir, bestName))
+	text, err := r.readSmall(filepath.Join(r.dir, bestName))
 	if err != nil {
 		return 0, 0, false
 	}
@@ -51,11 +51,11 @@ func (r *Run) Best() (c Checkpoint, valLoss float64, ok bool) {
 // returned nil. Steps behind latest belong to another course of the run and are left alone; without a legible latest
 // nothing is removed.
 func (r *Run) Retain(last int) error {
-	latest, problem := readLatest(r.dir)
+	latest, problem := r.readLatest()
 	if problem != "" {
 		return nil
 	}
-	steps, err := listSteps(r.dir)
+	steps, err := r.listSteps()
 	if err != nil {
 		return unreadable(r.dir, err)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -39,9 +38,10 @@ type Run struct {
 // unfinished. To read only, use Newest and LoadParts: they need no Run and change nothing.
 func OpenRun(fsys durable.FS, dir string) (*Run, error) {
 	r := &Run{fs: fsys, dir: filepath.Join(dir, checkpointsName)}
-	if err := fsys.MkdirAll(r.dir); err != nil {
-		return nil, &durable.WriteError{Path: r.dir, Op: "create", Err: err}
+	if err := durable.MkdirAll(fsys, r.dir); err != nil {
+		return nil, err
 	}
+	// Whoever made the folders may have been killed before their names were durable.
 	for _, d := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
 		if err := fsys.SyncDir(d); err != nil {
 			return nil, &durable.WriteError{Path: d, Op: "sync", Err: err}
@@ -135,26 +135,53 @@ type Checkpoint struct {
 // one before it, and so on, with a warning that names the damaged file. Every file is compared with its checksum. A run
 // without any whole checkpoint is an error.
 func Newest(runDir string) (c Checkpoint, warnings []string, err error) {
-	dir := filepath.Join(runDir, checkpointsName)
-	steps, err := listSteps(dir)
+	r := &Run{fs: durable.OS{}, dir: filepath.Join(runDir, checkpointsName)}
+	f, warnings, err := r.newest()
 	if err != nil {
-		return c, nil, unreadable(dir, err)
+		return c, warnings, err
 	}
-	latest, problem := readLatest(dir)
+	return Checkpoint{Step: f.manifest.Step, Dir: f.dir}, warnings, f.close()
+}
+
+// LoadNewest restores the newest whole checkpoint into p, as Newest finds it and LoadParts loads it: what is loaded are
+// the very bytes that were compared with their checksums. Empty says that nothing was saved yet, and that p is unchanged.
+func (r *Run) LoadNewest(p *Parts) (c Checkpoint, empty bool, warnings []string, err error) {
+	entries, err := r.fs.ReadDir(r.dir)
+	if err != nil {
+		return c, false, nil, unreadable(r.dir, err)
+	}
+	if len(entries) == 0 {
+		return c, true, nil, nil
+	}
+	f, warnings, err := r.newest()
+	if err != nil {
+		return c, false, warnings, err
+	}
+	defer f.close()
+	return Checkpoint{Step: f.manifest.Step, Dir: f.dir}, false, warnings, f.load(p)
+}
+
+// newest opens the newest whole checkpoint.
+func (r *Run) newest() (f *folder, warnings []string, err error) {
+	steps, err := r.listSteps()
+	if err != nil {
+		return nil, nil, unreadable(r.dir, err)
+	}
+	latest, problem := r.readLatest()
 	if problem != "" && len(steps) > 0 {
 		warnings = append(warnings, problem)
 	}
 	for _, step := range candidates(steps, latest) {
-		at := filepath.Join(dir, stepPrefix+strconv.Itoa(step))
-		m, err := Verify(at)
-		if err == nil && m.Step != step {
-			err = &Error{Path: filepath.Join(at, manifestName), Problem: fmt.Sprintf("is of step %d", m.Step), Fix: fixDamaged}
+		at := filepath.Join(r.dir, stepPrefix+strconv.Itoa(step))
+		f, err := openFolder(r.fs, at)
+		if err == nil && f.manifest.Step != step {
+			err = errors.Join(&Error{Path: filepath.Join(at, manifestName), Problem: fmt.Sprintf("is of step %d", f.manifest.Step), Fix: fixDamaged}, f.close())
 		}
 		if err == nil {
 			if len(warnings) > 0 {
 				warnings = append(warnings, fmt.Sprintf("going on from %s%d", stepPrefix, step))
 			}
-			return Checkpoint{Step: step, Dir: at}, warnings, nil
+			return f, warnings, nil
 		}
 		warnings = append(warnings, "skipped a damaged checkpoint: "+err.Error())
 	}
@@ -162,7 +189,7 @@ func Newest(runDir string) (c Checkpoint, warnings []string, err error) {
 	if len(warnings) > 0 {
 		problem = "holds no whole checkpoint: " + strings.Join(warnings, "; ")
 	}
-	return c, warnings, &Error{Path: dir, Problem: problem, Fix: "start the run again without --resume"}
+	return nil, warnings, &Error{Path: r.dir, Problem: problem, Fix: "start the run again without --resume"}
 }
 
 // candidates orders steps for Newest: latest, then those before it, newest first, then those after it, which exist when
@@ -182,9 +209,9 @@ func candidates(steps []int, latest int) []int {
 	return append(before, after...)
 }
 
-func readLatest(dir string) (step int, problem string) {
-	path := filepath.Join(dir, latestName)
-	text, err := readSmall(path)
+func (r *Run) readLatest() (step int, problem string) {
+	path := filepath.Join(r.dir, latestName)
+	text, err := r.readSmall(path)
 	if err != nil {
 		return -1, unreadable(path, err).Error()
 	}
@@ -196,19 +223,18 @@ func readLatest(dir string) (step int, problem string) {
 }
 
 // readSmall reads the beginning of a file that has one short line.
-func readSmall(path string) (string, error) {
-	f, err := os.Open(path)
+func (r *Run) readSmall(path string) (string, error) {
+	b, unload, err := r.fs.Map(path)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 1024))
-	return string(b), err
+	text := string(b[:min(len(b), 1024)])
+	return text, unload()
 }
 
 // listSteps returns the steps that have a folder, ascending, whole or not. A folder that is missing has none.
-func listSteps(dir string) ([]int, error) {
-	entries, err := os.ReadDir(dir)
+func (r *Run) listSteps() ([]int, error) {
+	entries, err := r.fs.ReadDir(r.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

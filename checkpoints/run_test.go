@@ -18,7 +18,6 @@ import (
 	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/durable/faults"
 	"mmfree/checkpoints/hf"
-	"mmfree/checkpoints/safetensors"
 	"mmfree/ternary/spec"
 )
 
@@ -281,7 +280,7 @@ func TestLoadPartsRefuses(t *testing.T) {
 	}
 	must(t, os.Remove(filepath.Join(stepDir(dir, 1), "optimizer.safetensors")))
 	q := fresh()
-	if err := checkpoints.LoadParts(stepDir(dir, 1), &q); !errors.Is(err, safetensors.ErrFormat) || !errors.Is(err, fs.ErrNotExist) {
+	if err := checkpoints.LoadParts(stepDir(dir, 1), &q); !errors.Is(err, checkpoints.ErrCheckpoint) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("optimizer gone: %v", err)
 	}
 }
@@ -341,7 +340,7 @@ func steps(t *testing.T, dir string) string {
 	return strings.Join(out, " ")
 }
 
-// TestEveryFault runs a life of a run folder with a fault at each of its 177 calls in turn, refused, killed and with the
+// TestEveryFault runs a life of a run folder with a fault at each of its calls in turn, refused, killed and with the
 // power cut. Afterwards the next process always finds a whole checkpoint at least as new as the last one that Save
 // confirmed, loads exactly what was saved, finds no temporaries, and can go on.
 func TestEveryFault(t *testing.T) {
@@ -356,7 +355,7 @@ func TestEveryFault(t *testing.T) {
 		}
 		for n := 1; ; n++ {
 			dir := filepath.Join(t.TempDir(), "run")
-			fsys := &faults.FS{FailAt: n, Mode: mode}
+			fsys := &faults.FS{FailAt: n, Mode: mode, Seed: uint64(n % 3)} // 0: nothing unsynced is left
 			confirmed := 0
 			if r, err := checkpoints.OpenRun(fsys, dir); err == nil {
 				save := func(step int, p checkpoints.Parts) {

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/packed"
 	"mmfree/ternary/infer"
 	"mmfree/ternary/pack"
@@ -29,12 +28,15 @@ func (t *run) finish(ctx context.Context, r *Result) error {
 	if err := t.metrics.Sync(); err != nil {
 		return err
 	}
-	lines, err := metrics.Read(filepath.Join(t.Dir, MetricsFile))
+	lines, warning, err := metrics.Read(t.FS, filepath.Join(t.Dir, MetricsFile))
 	if err != nil {
 		return err
 	}
+	if warning != "" {
+		t.notice(warning)
+	}
 	title := fmt.Sprintf("%s, %d parameters, %s", r.Arch, r.Parameters, filepath.Base(t.text.name))
-	if err := metrics.SaveCurve(filepath.Join(t.Dir, CurveFile), lines, title, r.BytesPerToken); err != nil {
+	if err := metrics.SaveCurve(t.FS, filepath.Join(t.Dir, CurveFile), lines, title, r.BytesPerToken); err != nil {
 		return err
 	}
 	if t.Bare {
@@ -69,7 +71,7 @@ func (t *run) export(r *Result) (*packed.File, error) {
 	}
 	r.Packed = &Packed{Path: filepath.Join(t.Dir, PackedFile), BitsPerWeight: packed.BitsPerWeight(p)}
 	meta := packed.Meta{Tokenizer: t.tokenizerJSON, Source: fmt.Sprintf("step-%d", t.state.Step)}
-	if r.Packed.Bytes, err = packed.Write(durable.OS{}, r.Packed.Path, p, meta); err != nil {
+	if r.Packed.Bytes, err = packed.Write(t.FS, r.Packed.Path, p, meta); err != nil {
 		return nil, err
 	}
 	return packed.Open(r.Packed.Path)

@@ -47,6 +47,7 @@ type Request struct {
 	Bare    bool   // of an experiment: ends behind the last evaluation, without export, verification and sample
 	Machine Machine
 	Hooks   Hooks
+	FS      durable.FS // where the run folder lies; nil: the machine's
 }
 
 // Hooks let a caller watch; nil ones are left out. They are called between steps and decide nothing.
@@ -168,6 +169,9 @@ func prepare(r Request) (*run, error) {
 		return nil, err
 	}
 	t := &run{Request: r, saved: -1}
+	if t.FS == nil {
+		t.FS = durable.OS{}
+	}
 	var err error
 	if t.text, err = loadText(&t.Config, r.Machine.Pool.Threads()); err != nil {
 		return nil, err
@@ -218,7 +222,7 @@ func (t *run) open() (err error) {
 	if err := t.claim(); err != nil {
 		return err
 	}
-	if t.folder, err = checkpoints.OpenRun(durable.OS{}, t.Dir); err != nil {
+	if t.folder, err = checkpoints.OpenRun(t.FS, t.Dir); err != nil {
 		return err
 	}
 	t.state = state{Version: stateVersion, Seed: t.Config.Train.Seed, CorpusSHA256: t.text.sha256}
@@ -228,41 +232,47 @@ func (t *run) open() (err error) {
 			return err
 		}
 	}
-	err = durable.WriteFile(durable.OS{}, filepath.Join(t.Dir, ConfigFile), func(w io.Writer) error {
+	err = durable.WriteFile(t.FS, filepath.Join(t.Dir, ConfigFile), func(w io.Writer) error {
 		_, err := w.Write(t.Config.YAML())
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if t.metrics, err = metrics.Resume(filepath.Join(t.Dir, MetricsFile), t.state.Step); err != nil {
+	var warning string
+	if t.metrics, warning, err = metrics.Resume(t.FS, filepath.Join(t.Dir, MetricsFile), t.state.Step); err != nil {
 		return err
 	}
-	t.board, err = metrics.NewBoard(filepath.Join(t.Dir, BoardFolder), t.state.Step, time.Now())
+	if warning != "" {
+		t.notice(warning)
+	}
+	t.board, err = metrics.NewBoard(t.FS, filepath.Join(t.Dir, BoardFolder), t.state.Step, time.Now())
 	return err
 }
 
 // claim decides whether the folder may be used, and locks it.
 func (t *run) claim() error {
-	_, err := os.Stat(filepath.Join(t.Dir, ConfigFile))
+	_, err := t.FS.Stat(filepath.Join(t.Dir, ConfigFile))
 	switch {
-	case err != nil: // no run yet, or one that was killed before it began
+	case errors.Is(err, fs.ErrNotExist): // no run yet, or one that was killed before it began
 		if err := t.vacant(); err != nil {
 			return err
 		}
+	case err != nil:
+		return err
 	case t.Replace && !t.Resume:
 		lock, err := durable.Lock(t.Dir) // not while somebody trains in it
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(durable.RemoveDir(durable.OS{}, t.Dir), lock.Close()); err != nil {
+		if err := errors.Join(durable.RemoveDir(t.FS, t.Dir), lock.Close()); err != nil {
 			return err
 		}
 	case !t.Resume:
 		return &FolderError{Path: t.Dir, Problem: "a run is there already", Fix: "choose another folder, replace the run with --force, or go on with it: --resume " + t.Dir}
 	}
-	if err := os.MkdirAll(t.Dir, 0o755); err != nil {
-		return &durable.WriteError{Path: t.Dir, Op: "make", Err: err}
+	if err := durable.MkdirAll(t.FS, t.Dir); err != nil {
+		return err
 	}
 	t.lock, err = durable.Lock(t.Dir)
 	return err
@@ -270,7 +280,7 @@ func (t *run) claim() error {
 
 // vacant returns an error if the folder holds anything but the beginnings of a run.
 func (t *run) vacant() error {
-	entries, err := os.ReadDir(t.Dir)
+	entries, err := t.FS.ReadDir(t.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -284,21 +294,17 @@ func (t *run) vacant() error {
 
 // restore loads the newest whole checkpoint; a run that was stopped before its first begins again.
 func (t *run) restore() error {
-	entries, err := os.ReadDir(filepath.Join(t.Dir, "checkpoints"))
-	if err == nil && len(entries) == 0 {
-		t.notice("no checkpoint yet: starting from the beginning")
-		return nil
-	}
-	newest, warnings, err := checkpoints.Newest(t.Dir)
+	parts := checkpoints.Parts{Weights: t.weights, Optimizer: t.moments()}
+	newest, empty, warnings, err := t.folder.LoadNewest(&parts)
 	for _, w := range warnings {
 		t.notice(w)
 	}
 	if err != nil {
 		return err
 	}
-	parts := checkpoints.Parts{Weights: t.weights, Optimizer: t.moments()}
-	if err := checkpoints.LoadParts(newest.Dir, &parts); err != nil {
-		return err
+	if empty {
+		t.notice("no checkpoint yet: starting from the beginning")
+		return nil
 	}
 	var s state
 	statePath := filepath.Join(newest.Dir, "state.json")

@@ -61,7 +61,7 @@ func model(t *testing.T, r Request, step string) string {
 // losses returns what metrics.jsonl says beside the clock.
 func losses(t *testing.T, r Request) (list [][5]float64) {
 	t.Helper()
-	lines, err := metrics.Read(filepath.Join(r.Dir, MetricsFile))
+	lines, _, err := metrics.Read(durable.OS{}, filepath.Join(r.Dir, MetricsFile))
 	if err != nil {
 		t.Fatal(err)
 	}

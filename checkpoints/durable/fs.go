@@ -9,11 +9,13 @@ import (
 	"syscall"
 )
 
-// FS is the part of a file system that a durable write needs. Paths are those of package os. Errors are those of
-// package os too; the functions of this package turn them into *WriteError.
+// FS is the part of a file system that writing durably and reading back need. Paths are those of package os. Errors are
+// those of package os too; the functions of this package turn failed writes into *WriteError.
 type FS interface {
 	// Create makes a new file for writing; a file that exists already is an error (fs.ErrExist).
 	Create(path string) (File, error)
+	// Append opens a file for writing behind its end, and makes it if it is missing.
+	Append(path string) (File, error)
 	// Rename moves a file or folder; a file that exists at new is replaced in one step.
 	Rename(old, new string) error
 	// RemoveAll removes a file, or a folder with all it holds; a path that does not exist is no error.
@@ -23,6 +25,8 @@ type FS interface {
 	// SyncDir makes the names in a folder durable: the files created, renamed and removed in it.
 	SyncDir(path string) error
 	ReadFile(path string) ([]byte, error)
+	// Map returns a regular file's bytes, in place where the system can, until unload is called.
+	Map(path string) (data []byte, unload func() error, err error)
 	ReadDir(path string) ([]fs.DirEntry, error)
 	Stat(path string) (fs.FileInfo, error)
 }
@@ -38,8 +42,13 @@ type File interface {
 type OS struct{}
 
 // Create makes a new file with mode 0644 (before umask).
-func (OS) Create(path string) (File, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+func (OS) Create(path string) (File, error) { return openFile(path, os.O_EXCL) }
+
+// Append opens or makes a file, with mode 0644 (before umask).
+func (OS) Append(path string) (File, error) { return openFile(path, os.O_APPEND) }
+
+func openFile(path string, flag int) (File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flag, 0o644)
 	if err != nil {
 		return nil, err // not f: a nil *os.File in a File would not be nil
 	}
@@ -74,6 +83,9 @@ func (OS) SyncDir(path string) error {
 
 // ReadFile is os.ReadFile.
 func (OS) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
+
+// Map is Map.
+func (OS) Map(path string) (data []byte, unload func() error, err error) { return Map(path) }
 
 // ReadDir is os.ReadDir.
 func (OS) ReadDir(path string) ([]fs.DirEntry, error) { return os.ReadDir(path) }

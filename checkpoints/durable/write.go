@@ -98,10 +98,13 @@ func ReplaceDir(fsys FS, path string, build func(dir string) error) error {
 	path = filepath.Clean(path)
 	tag := suffix()
 	tmp, old := path+tmpMark+tag, path+oldMark+tag
-	err := fsys.MkdirAll(tmp)
-	if err != nil {
-		err = &WriteError{Path: path, Op: "create", Err: err}
-	} else {
+	err := MkdirAll(fsys, filepath.Dir(path))
+	if err == nil {
+		if err = fsys.MkdirAll(tmp); err != nil {
+			err = &WriteError{Path: path, Op: "create", Err: err}
+		}
+	}
+	if err == nil {
 		err = build(tmp)
 	}
 	if err == nil {
@@ -134,6 +137,25 @@ func ReplaceDir(fsys FS, path string, build func(dir string) error) error {
 		fsys.RemoveAll(old) // the new folder is durable; CleanTemps removes what stays
 	}
 	return nil
+}
+
+// MkdirAll makes a folder and those above it that are missing, and the name of each durable in the one above: a folder
+// whose own name is lost in a power cut takes with it all that was synced inside.
+func MkdirAll(fsys FS, path string) error {
+	path = filepath.Clean(path)
+	_, err := fsys.Stat(path)
+	if err == nil {
+		return nil
+	}
+	if parent := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && parent != path {
+		if err := MkdirAll(fsys, parent); err != nil {
+			return err
+		}
+	}
+	if err := fsys.MkdirAll(path); err != nil {
+		return &WriteError{Path: path, Op: "create", Err: err}
+	}
+	return syncParent(fsys, path)
 }
 
 // RemoveDir removes a folder so that at no moment half of it is to be found under its name.

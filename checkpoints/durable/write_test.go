@@ -139,7 +139,7 @@ func TestDirFaults(t *testing.T) {
 // TestReplaceDirFaults fails every call of a ReplaceDir: the old or the new folder is there, whole.
 func TestReplaceDirFaults(t *testing.T) {
 	everyFault(t, func(dir string) {
-		must(t, durable.WriteDir(durable.OS{}, filepath.Join(dir, "d"), build(durable.OS{}, "old")))
+		must(t, durable.WriteDir(&faults.FS{}, filepath.Join(dir, "d"), build(&faults.FS{}, "old")))
 	}, func(fsys durable.FS, dir string) error {
 		return durable.ReplaceDir(fsys, filepath.Join(dir, "d"), build(fsys, "new"))
 	}, func(dir string, _ error) error {
@@ -156,7 +156,7 @@ func TestReplaceDirFaults(t *testing.T) {
 // TestRemoveDirFaults fails every call of a RemoveDir: the folder is whole or gone.
 func TestRemoveDirFaults(t *testing.T) {
 	everyFault(t, func(dir string) {
-		must(t, durable.WriteDir(durable.OS{}, filepath.Join(dir, "d"), build(durable.OS{}, "old")))
+		must(t, durable.WriteDir(&faults.FS{}, filepath.Join(dir, "d"), build(&faults.FS{}, "old")))
 	}, func(fsys durable.FS, dir string) error {
 		return durable.RemoveDir(fsys, filepath.Join(dir, "d"))
 	}, func(dir string, _ error) error {
@@ -167,30 +167,126 @@ func TestRemoveDirFaults(t *testing.T) {
 	})
 }
 
-// everyFault runs act with a fault at each call in turn, in each mode, cleans up as the next process would, and checks.
+// everyFault runs act with a fault at each call in turn, in each mode and after a power cut with several parts of what is
+// unsynced left, cleans up as the next process would, and checks.
 func everyFault(t *testing.T, setup func(dir string), act func(durable.FS, string) error, check func(string, error) error) {
 	t.Helper()
-	for _, mode := range []faults.Mode{faults.ErrNoSpace, faults.Kill, faults.PowerCut} {
-		for n := 1; ; n++ {
+	for mode, seeds := range map[faults.Mode]uint64{
+		faults.ErrNoSpace: 1, faults.ErrIO: 1, faults.Full: 1, faults.ReadOnly: 1, faults.Kill: 1, faults.PowerCut: 8,
+	} {
+		for seed := range seeds {
+			everyCall(t, mode, seed, setup, act, check)
+		}
+	}
+}
+
+func everyCall(t *testing.T, mode faults.Mode, seed uint64, setup func(dir string), act func(durable.FS, string) error, check func(string, error) error) {
+	t.Helper()
+	for n := 1; ; n++ {
+		dir := t.TempDir()
+		setup(dir)
+		fsys := &faults.FS{FailAt: n, Mode: mode, Seed: seed}
+		err := act(fsys, dir)
+		must(t, fsys.Crash())
+		must(t, durable.CleanTemps(durable.OS{}, dir))
+		if cerr := check(dir, err); cerr != nil {
+			t.Fatalf("mode %q, seed %d, call %d (%s), error %v: %v", mode, seed, n, fsys.Hit, err, cerr)
+		}
+		if fsys.Calls < n {
+			if err != nil {
+				t.Fatalf("no fault, yet error %v", err)
+			}
+			return
+		}
+		if !fsys.Dead() && err != nil && !errors.Is(err, durable.ErrWrite) {
+			t.Fatalf("mode %q, call %d: error %v is not of class ErrWrite", mode, n, err)
+		}
+	}
+}
+
+// TestPowerCutAfterwards cuts the power when a writer has returned without error: whatever part of the unsynced survives,
+// what was written is there.
+func TestPowerCutAfterwards(t *testing.T) {
+	for name, act := range map[string]func(durable.FS, string) error{
+		"file":              func(fsys durable.FS, dir string) error { return durable.WriteFile(fsys, dir+"/d", content("new")) },
+		"file over another": func(fsys durable.FS, dir string) error { return durable.WriteFile(fsys, dir+"/there", content("new")) },
+		"folder":            func(fsys durable.FS, dir string) error { return durable.WriteDir(fsys, dir+"/d", build(fsys, "new")) },
+		"folder, parents missing": func(fsys durable.FS, dir string) error {
+			return durable.WriteDir(fsys, dir+"/a/b/d", build(fsys, "new"))
+		},
+		"removed": func(fsys durable.FS, dir string) error { return durable.RemoveDir(fsys, dir+"/folder") },
+		"log": func(fsys durable.FS, dir string) error {
+			l, err := durable.OpenLog(fsys, dir+"/there")
+			return errors.Join(err, l.Append([]byte("new")), l.Close())
+		},
+	} {
+		for seed := range uint64(20) {
 			dir := t.TempDir()
-			setup(dir)
-			fsys := &faults.FS{FailAt: n, Mode: mode}
-			err := act(fsys, dir)
+			must(t, os.WriteFile(dir+"/there", []byte("old"), 0o644))
+			must(t, os.MkdirAll(dir+"/folder/x", 0o755))
+			fsys := &faults.FS{Mode: faults.PowerCut, Seed: seed}
+			must(t, act(fsys, dir))
 			must(t, fsys.Crash())
 			must(t, durable.CleanTemps(durable.OS{}, dir))
-			if cerr := check(dir, err); cerr != nil {
-				t.Fatalf("mode %d, call %d (%s), error %v: %v", mode, n, fsys.Log[len(fsys.Log)-1], err, cerr)
+			want := map[string]string{
+				"file": "d=new folder/ there=old", "file over another": "folder/ there=new", "folder": "d/ folder/ there=old",
+				"folder, parents missing": "a/ folder/ there=old", "removed": "there=old", "log": "folder/ there=oldnew",
+			}[name]
+			if got := list(t, dir); got != want {
+				t.Errorf("%s, seed %d: %q, want %q", name, seed, got, want)
 			}
-			if fsys.Calls < n {
-				if err != nil {
-					t.Fatalf("no fault, yet error %v", err)
+			at := map[string]string{"folder": "/d", "folder, parents missing": "/a/b/d"}[name]
+			if at != "" {
+				if got := list(t, dir+at); got != "x=newx y=newy" {
+					t.Errorf("%s, seed %d: %s holds %q", name, seed, at, got)
 				}
-				break
-			}
-			if mode == faults.ErrNoSpace && err != nil && !errors.Is(err, durable.ErrWrite) {
-				t.Fatalf("call %d: error %v is not of class ErrWrite", n, err)
 			}
 		}
+	}
+}
+
+// TestLogGoesOn: what a log cannot write for a while it writes later, from the very byte that was reached.
+func TestLogGoesOn(t *testing.T) {
+	for _, mode := range []faults.Mode{faults.ErrNoSpace, faults.ErrIO, faults.Short} {
+		for n := 2; n <= 11; n++ { // the first call opens
+			for seed := range uint64(4) {
+				path := filepath.Join(t.TempDir(), "log")
+				fsys := &faults.FS{FailAt: n, Mode: mode, Seed: seed}
+				l, err := durable.OpenLog(fsys, path)
+				must(t, err)
+				want, failed := "", 0
+				for i := range 10 {
+					line := fmt.Sprintf("line %d\n", i)
+					want += line
+					if err := l.Append([]byte(line)); errors.Is(err, durable.ErrWrite) {
+						failed++
+					} else if err != nil {
+						t.Fatal(err)
+					}
+				}
+				must(t, l.Close())
+				if got, err := os.ReadFile(path); err != nil || string(got) != want || failed != 1 {
+					t.Fatalf("mode %q, call %d, seed %d: %q, %v, %d failed", mode, n, seed, got, err, failed)
+				}
+			}
+		}
+	}
+	fsys := &faults.FS{FailAt: 2, Mode: faults.Full}
+	l, err := durable.OpenLog(fsys, filepath.Join(t.TempDir(), "log"))
+	must(t, err)
+	kept := 0
+	for big := bytes.Repeat([]byte{'x'}, 8<<20); kept < 100; kept++ {
+		if err := l.Append(big); err == nil {
+			t.Fatal("a full disk took it")
+		} else if strings.Contains(err.Error(), "not kept") {
+			break
+		}
+	}
+	if kept != 8 {
+		t.Errorf("%d pieces of 8 MiB were kept", kept)
+	}
+	if err := l.Close(); !errors.Is(err, durable.ErrWrite) {
+		t.Errorf("closing says %v of what is lost", err)
 	}
 }
 

@@ -21,12 +21,22 @@ func ReadConfig(dir string) (c spec.Config, err error) {
 	return c, err
 }
 
+// ParseConfig is ReadConfig for a text in memory; path stands in errors.
+func ParseConfig(path string, text []byte) (c spec.Config, err error) {
+	c, _, err = parseConfig(path, text)
+	return c, err
+}
+
 // readConfig reads a config.json; dialect is its model_type where tensors have other names than ours, else empty.
 func readConfig(path string) (c spec.Config, dialect string, err error) {
 	text, err := readLimited(path, maxConfigBytes)
 	if err != nil {
 		return c, "", err
 	}
+	return parseConfig(path, text)
+}
+
+func parseConfig(path string, text []byte) (c spec.Config, dialect string, err error) {
 	if !json.Valid(text) {
 		return c, "", &FolderError{Path: path, Problem: "is not JSON", Fix: "the file is damaged or no configuration: get it again from its source"}
 	}

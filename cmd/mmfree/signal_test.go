@@ -231,7 +231,7 @@ func sameRun(t *testing.T, dir, name string, steps int) {
 	for step := range int64(steps) {
 		want = append(want, step+1)
 	}
-	lines, err := metrics.Read(filepath.Join(dir, name, train.MetricsFile))
+	lines, _, err := metrics.Read(durable.OS{}, filepath.Join(dir, name, train.MetricsFile))
 	for _, l := range lines {
 		got = append(got, l.Step)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"mmfree/checkpoints/durable"
 	"mmfree/cmd/mmfree/internal/ui"
 	"mmfree/train"
 	"mmfree/train/metrics"
@@ -71,7 +72,7 @@ func (x *watcher) notice(text string) { x.progress.Println(text) }
 // printTrained prints the result for people.
 func printTrained(w io.Writer, r *train.Result) error {
 	if !r.Interrupted {
-		lines, err := metrics.Read(filepath.Join(r.RunDir, train.MetricsFile))
+		lines, _, err := metrics.Read(durable.OS{}, filepath.Join(r.RunDir, train.MetricsFile))
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 
 	"mmfree/checkpoints/durable"
 )
@@ -38,111 +38,100 @@ func (e *Error) Unwrap() error { return ErrMetrics }
 // Hint says what to do.
 func (e *Error) Hint() string { return e.Fix }
 
-// Writer appends lines to a metrics file. Every line is one write: a crash can cut the last one short, never mix two.
-type Writer struct{ file *os.File }
+// Writer appends lines to a metrics file.
+type Writer struct{ log *durable.Log }
 
-// Create starts a new file; one that exists is an error of class os.ErrExist.
-func Create(path string) (*Writer, error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return nil, err
+// Resume opens a file to go on behind a step, and makes it where it is missing: lines of later steps, which the run will do
+// again, are dropped, and so is a last line that a crash cut short. The file is replaced whole or left alone. Damaged
+// lines, which a power cut may leave behind the last checkpoint, are dropped too; the warning names the first.
+func Resume(fsys durable.FS, path string, step int64) (w *Writer, warning string, err error) {
+	if warning, err = truncateAfter(fsys, path, step); err != nil {
+		return nil, "", err
 	}
-	return &Writer{file}, nil
+	log, err := durable.OpenLog(fsys, path)
+	if err != nil {
+		return nil, "", err
+	}
+	return &Writer{log}, warning, nil
 }
 
-// Resume opens a file to go on behind a step: lines of later steps, which the run will do again, are dropped, and so is
-// a last line that a crash cut short. The file is replaced whole or left alone; a missing one is created.
-func Resume(path string, step int64) (*Writer, error) {
-	if err := truncateAfter(path, step); err != nil {
-		return nil, err
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	return &Writer{file}, nil
-}
-
-// Append writes one line and hands it to the operating system before it returns.
+// Append writes one line and hands it to the operating system before it returns. A line that cannot be written is kept
+// for the next time: the error needs no other answer than telling.
 func (w *Writer) Append(l Line) error {
 	text, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
-	_, err = w.file.Write(append(text, '\n'))
-	return err
+	return w.log.Append(append(text, '\n'))
 }
 
 // Sync brings what was appended to the disk. Append does not: a checkpoint does, and lines behind the last checkpoint
 // are dropped at the next start anyway.
-func (w *Writer) Sync() error { return w.file.Sync() }
+func (w *Writer) Sync() error { return w.log.Sync() }
 
 // Close syncs and closes the file.
-func (w *Writer) Close() error { return errors.Join(w.file.Sync(), w.file.Close()) }
+func (w *Writer) Close() error { return w.log.Close() }
 
 // Read returns the lines of a metrics file, in order. A last line without a line end is one that is being written or
-// was cut short: it is left out unless it is whole. Any other line that is not one of ours is an *Error.
-func Read(path string) ([]Line, error) {
-	file, err := os.Open(path)
+// was cut short: it is left out unless it is whole. Any other line that is not one of ours is left out too, and a warning
+// names the first.
+func Read(fsys durable.FS, path string) (lines []Line, warning string, err error) {
+	text, unload, err := fsys.Map(path)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	defer file.Close()
-	var lines []Line
-	err = scan(file, path, func(l Line, _ []byte) { lines = append(lines, l) })
-	if err != nil {
-		return nil, err
-	}
-	return lines, nil
+	warning, err = scan(text, path, func(l Line, _ []byte) { lines = append(lines, l) })
+	return lines, warning, errors.Join(err, unload())
 }
 
-// scan calls each with every whole line of r and its text without line end, which holds until the next call.
-func scan(r io.Reader, path string, each func(l Line, text []byte)) error {
-	in := bufio.NewReaderSize(r, maxLine)
-	for n := 1; ; n++ {
-		text, err := in.ReadSlice('\n')
-		last := errors.Is(err, io.EOF)
-		switch {
-		case last && len(text) == 0:
-			return nil
-		case errors.Is(err, bufio.ErrBufferFull):
-			return &Error{path, n, fmt.Sprintf("a line of more than %d bytes", maxLine), "this is not a metrics file: name another"}
-		case err != nil && !last:
-			return fmt.Errorf("%s:%d: %w", path, n, err)
-		case n > maxLines:
-			return &Error{path, n, fmt.Sprintf("more than %d lines", maxLines), "log less often"}
+// scan calls each with every whole line and its text without line end. The warning names the first damaged line.
+func scan(text []byte, path string, each func(l Line, text []byte)) (warning string, err error) {
+	var first *Error
+	damaged := 0
+	for n := 1; len(text) > 0; n++ {
+		if n > maxLines {
+			return "", &Error{path, n, fmt.Sprintf("more than %d lines", maxLines), "log less often"}
 		}
-		text = bytes.TrimSuffix(text, []byte("\n"))
+		line, rest, ended := bytes.Cut(text, []byte("\n"))
+		text = rest
 		var l Line
-		if err := json.Unmarshal(text, &l); err != nil {
-			if last {
-				return nil
-			}
-			return &Error{path, n, err.Error(), "repair or remove the line; lines behind the last checkpoint are not needed"}
+		err := fmt.Errorf("a line of more than %d bytes", maxLine)
+		if len(line) <= maxLine {
+			err = json.Unmarshal(line, &l)
 		}
-		each(l, text)
+		switch {
+		case err == nil:
+			each(l, line)
+		case ended || len(line) > maxLine:
+			if damaged++; first == nil {
+				first = &Error{Path: path, Line: n, Problem: err.Error()}
+			}
+		}
 	}
+	if first != nil {
+		warning = fmt.Sprintf("%v: left this line out, and %d more that are damaged", first, damaged-1)
+	}
+	return warning, nil
 }
 
-// truncateAfter rewrites the file without the lines of steps behind step and without a torn end.
-func truncateAfter(path string, step int64) error {
-	was, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+// truncateAfter rewrites the file without the lines of steps behind step, without damaged ones and without a torn end.
+func truncateAfter(fsys durable.FS, path string, step int64) (warning string, err error) {
+	text, unload, err := fsys.Map(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer was.Close()
-	return durable.WriteFile(durable.OS{}, path, func(w io.Writer) error {
-		out := bufio.NewWriter(w)
-		err := scan(was, path, func(l Line, text []byte) {
+	err = durable.WriteFile(fsys, path, func(w io.Writer) error {
+		out := bufio.NewWriter(w) // keeps its first error for Flush
+		warning, err = scan(text, path, func(l Line, line []byte) {
 			if l.Step <= step {
-				out.Write(text) // a bufio.Writer keeps its first error for Flush
+				out.Write(line)
 				out.WriteByte('\n')
 			}
 		})
-		was.Close() // Windows renames nothing over a file that is open
 		return errors.Join(err, out.Flush())
 	})
+	return warning, errors.Join(err, unload())
 }

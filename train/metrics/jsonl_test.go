@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
+
+	"mmfree/checkpoints/durable"
 )
 
 func TestLineJSON(t *testing.T) {
@@ -90,9 +92,9 @@ func write(t *testing.T, w *Writer, steps ...int64) {
 
 func steps(t *testing.T, path string) string {
 	t.Helper()
-	lines, err := Read(path)
-	if err != nil {
-		t.Fatal(err)
+	lines, warning, err := Read(durable.OS{}, path)
+	if err != nil || warning != "" {
+		t.Fatal(warning, err)
 	}
 	var steps []int64
 	for _, l := range lines {
@@ -101,35 +103,29 @@ func steps(t *testing.T, path string) string {
 	return fmt.Sprint(steps)
 }
 
-func TestCreateResume(t *testing.T) {
+// resume opens a file in which nothing is damaged.
+func resume(t *testing.T, path string, step int64) *Writer {
+	t.Helper()
+	w, warning, err := Resume(durable.OS{}, path, step)
+	if err != nil || warning != "" {
+		t.Fatal(warning, err)
+	}
+	return w
+}
+
+func TestResume(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "metrics.jsonl")
-	w, err := Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, w, 10, 20, 30)
-	if _, err := Create(path); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("creating over a file: %v", err)
-	}
-	if w, err = Resume(path, 20); err != nil {
-		t.Fatal(err)
-	}
-	write(t, w, 25, 35)
+	write(t, resume(t, path, 0), 10, 20, 30)
+	write(t, resume(t, path, 20), 25, 35)
 	if got := steps(t, path); got != "[10 20 25 35]" {
 		t.Errorf("after resuming at 20: %s", got)
 	}
-	if w, err = Resume(path, 0); err != nil {
-		t.Fatal(err)
-	}
-	write(t, w)
+	write(t, resume(t, path, 0))
 	if got := steps(t, path); got != "[]" {
 		t.Errorf("after resuming at 0: %s", got)
 	}
-	if w, err = Resume(filepath.Join(folder, "new.jsonl"), 5); err != nil {
-		t.Fatal(err)
-	}
-	write(t, w, 6)
+	write(t, resume(t, filepath.Join(folder, "new.jsonl"), 5), 6)
 	entries, err := os.ReadDir(folder)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("left behind: %v, %v", entries, err)
@@ -139,11 +135,7 @@ func TestCreateResume(t *testing.T) {
 // A file cut at any byte can be read and resumed, and whole lines are never lost.
 func TestTornEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
-	w, err := Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, w, 1, 2)
+	write(t, resume(t, path, 0), 1, 2)
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -163,18 +155,14 @@ func TestTornEnd(t *testing.T) {
 		if got := steps(t, path); got != want {
 			t.Fatalf("cut at %d: read %s, want %s", cut, got, want)
 		}
-		w, err := Resume(path, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(t, w, 3)
+		write(t, resume(t, path, 2), 3)
 		if got, want := steps(t, path), strings.ReplaceAll(want[:len(want)-1]+" 3]", "[ ", "["); got != want {
 			t.Fatalf("cut at %d: resumed as %s, want %s", cut, got, want)
 		}
 	}
 }
 
-func TestReadErrors(t *testing.T) {
+func TestDamagedLines(t *testing.T) {
 	good := `{"step":1}` + "\n"
 	for _, tc := range []struct {
 		name, text, want string
@@ -191,19 +179,25 @@ func TestReadErrors(t *testing.T) {
 			if err := os.WriteFile(path, []byte(tc.text), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			_, readErr := Read(path)
-			_, resumeErr := Resume(path, 1)
-			for _, err := range []error{readErr, resumeErr} {
-				if !errors.Is(err, ErrMetrics) || !strings.Contains(err.Error(), tc.want) {
-					t.Errorf("got %v, want %q", err, tc.want)
-				}
+			whole := strings.Count(tc.text, good)
+			lines, warning, err := Read(durable.OS{}, path)
+			if err != nil || len(lines) != whole || !strings.Contains(warning, tc.want) {
+				t.Errorf("%d lines, warning %q, %v; want %q", len(lines), warning, err, tc.want)
 			}
-			if after, err := os.ReadFile(path); err != nil || string(after) != tc.text {
-				t.Error("a failed resume changed the file")
+			// A run that goes on keeps what can be read, and says what not.
+			w, warning, err := Resume(durable.OS{}, path, 1)
+			if err != nil || !strings.Contains(warning, tc.want) {
+				t.Fatalf("resuming warns %q, %v; want %q", warning, err, tc.want)
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if after, err := os.ReadFile(path); err != nil || string(after) != strings.Repeat(good, whole) {
+				t.Errorf("resumed as %q, %v", after, err)
 			}
 		})
 	}
-	if _, err := Read(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := Read(durable.OS{}, filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
 	}
 }
@@ -217,11 +211,16 @@ func FuzzScan(f *testing.F) {
 	f.Add([]byte("{\"step\":1}\n{\"st"))
 	f.Add([]byte("{\"step\":1,\"loss\":null,\"val_loss\":1e308}\n\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		err := scan(bytes.NewReader(text), "fuzz", func(l Line, line []byte) {
+		kept := 0
+		warning, err := scan(text, "fuzz", func(l Line, line []byte) {
+			kept++
 			if _, err := json.Marshal(l); err != nil {
 				t.Fatalf("%s was read and cannot be written: %v", line, err)
 			}
 		})
+		if ends := bytes.Count(text, []byte("\n")); kept < ends && warning == "" || kept > ends+1 {
+			t.Fatalf("%d lines of %d, warning %q", kept, ends, warning)
+		}
 		if err != nil && !errors.Is(err, ErrMetrics) {
 			t.Fatal(err)
 		}

@@ -27,8 +27,8 @@ const (
 )
 
 // SaveCurve writes what WriteCurve draws to path, whole or not at all, over a file that is there.
-func SaveCurve(path string, lines []Line, title string, bytesPerToken float64) error {
-	return durable.WriteFile(durable.OS{}, path, func(w io.Writer) error { return WriteCurve(w, lines, title, bytesPerToken) })
+func SaveCurve(fsys durable.FS, path string, lines []Line, title string, bytesPerToken float64) error {
+	return durable.WriteFile(fsys, path, func(w io.Writer) error { return WriteCurve(w, lines, title, bytesPerToken) })
 }
 
 // WriteCurve draws a run as a PNG: the training loss of each line, pale, its running mean, and the validation loss,

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"gonum.org/v1/plot/plotter"
+
+	"mmfree/checkpoints/durable"
 )
 
 // run makes up n lines that look like a training run, evaluated every tenth of it.
@@ -75,7 +77,7 @@ func TestWriteCurve(t *testing.T) {
 func TestSaveCurve(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "curve.png")
 	for range 2 { // the second replaces the first
-		if err := SaveCurve(path, run(3), "run", 1); err != nil {
+		if err := SaveCurve(durable.OS{}, path, run(3), "run", 1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,7 +85,7 @@ func TestSaveCurve(t *testing.T) {
 	if err != nil || !bytes.HasPrefix(text, []byte("\x89PNG")) {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
-	if err := SaveCurve(filepath.Join(path, "below", "a", "file"), nil, "", 1); err == nil {
+	if err := SaveCurve(durable.OS{}, filepath.Join(path, "below", "a", "file"), nil, "", 1); err == nil {
 		t.Error("no error for a folder that is not there")
 	}
 }

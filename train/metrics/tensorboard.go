@@ -7,17 +7,18 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"mmfree/checkpoints/durable"
 )
 
 // Board writes a run's curves for TensorBoard: an event file of TFRecords, each an Event message with scalar summaries
 // (tensorflow/core/util/event.proto; only the few fields that scalars need are written).
 type Board struct {
-	file    *os.File
+	log     *durable.Log
 	record  []byte
 	event   []byte
 	summary []byte
@@ -40,39 +41,42 @@ const (
 
 // NewBoard starts an event file in dir, which is made if it is missing. A run that goes on behind step > 0 gets a file of
 // its own, which tells TensorBoard to forget what earlier files say of later steps.
-func NewBoard(dir string, step int64, now time.Time) (*Board, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+func NewBoard(fsys durable.FS, dir string, step int64, now time.Time) (*Board, error) {
+	if err := durable.MkdirAll(fsys, dir); err != nil {
 		return nil, err
 	}
+	path := ""
 	for n := 0; ; n++ { // several starts within a second
-		path := filepath.Join(dir, fmt.Sprintf("events.out.tfevents.%010d.%d", now.Unix(), n))
-		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
+		path = filepath.Join(dir, fmt.Sprintf("events.out.tfevents.%010d.%d", now.Unix(), n))
+		if _, err := fsys.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
 			return nil, err
 		}
-		b := &Board{file: file}
-		b.begin(now, 0)
-		b.event = protowire.AppendTag(b.event, eventFileVersion, protowire.BytesType)
-		b.event = protowire.AppendString(b.event, "brain.Event:2")
-		err = b.write()
-		if step > 0 && err == nil {
-			b.begin(now, step+1)
-			log := protowire.AppendVarint(protowire.AppendTag(nil, sessionLogStatus, protowire.VarintType), sessionLogStart)
-			b.event = protowire.AppendTag(b.event, eventSessionLog, protowire.BytesType)
-			b.event = protowire.AppendBytes(b.event, log)
-			err = b.write()
-		}
-		if err != nil {
-			return nil, errors.Join(err, file.Close())
-		}
-		return b, nil
 	}
+	log, err := durable.OpenLog(fsys, path)
+	if err != nil {
+		return nil, err
+	}
+	b := &Board{log: log}
+	b.begin(now, 0)
+	b.event = protowire.AppendTag(b.event, eventFileVersion, protowire.BytesType)
+	b.event = protowire.AppendString(b.event, "brain.Event:2")
+	err = b.write()
+	if step > 0 && err == nil {
+		b.begin(now, step+1)
+		log := protowire.AppendVarint(protowire.AppendTag(nil, sessionLogStatus, protowire.VarintType), sessionLogStart)
+		b.event = protowire.AppendTag(b.event, eventSessionLog, protowire.BytesType)
+		b.event = protowire.AppendBytes(b.event, log)
+		err = b.write()
+	}
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return b, nil
 }
 
-// Append writes a line's scalars. Values that are not finite are left out.
+// Append writes a line's scalars, which on an error are kept for the next time. Values that are not finite are left out.
 func (b *Board) Append(l Line, now time.Time) error {
 	b.summary = b.summary[:0]
 	b.scalar("loss/train", l.Loss)
@@ -90,7 +94,7 @@ func (b *Board) Append(l Line, now time.Time) error {
 }
 
 // Close closes the file.
-func (b *Board) Close() error { return b.file.Close() }
+func (b *Board) Close() error { return b.log.Close() }
 
 func (b *Board) begin(now time.Time, step int64) {
 	b.event = protowire.AppendTag(b.event[:0], eventWallTime, protowire.Fixed64Type)
@@ -111,14 +115,13 @@ func (b *Board) scalar(tag string, v float64) {
 	b.summary = protowire.AppendBytes(b.summary, b.value)
 }
 
-// write appends the event as a TFRecord in one write: length, its checksum, data, its checksum.
+// write appends the event as a TFRecord: length, its checksum, data, its checksum.
 func (b *Board) write() error {
 	b.record = binary.LittleEndian.AppendUint64(b.record[:0], uint64(len(b.event)))
 	b.record = binary.LittleEndian.AppendUint32(b.record, maskedCRC(b.record))
 	b.record = append(b.record, b.event...)
 	b.record = binary.LittleEndian.AppendUint32(b.record, maskedCRC(b.event))
-	_, err := b.file.Write(b.record)
-	return err
+	return b.log.Append(b.record)
 }
 
 // maskedCRC is CRC-32C, rotated and shifted so that a checksum of data that holds checksums stays strong (TFRecord).

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"mmfree/checkpoints/durable"
 )
 
 // fields takes a message apart: values by field number, in order.
@@ -70,7 +72,7 @@ func TestBoard(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tensorboard")
 	now := time.Unix(1_700_000_000, 500_000_000)
 	for _, start := range []int64{0, 7} {
-		b, err := NewBoard(dir, start, now)
+		b, err := NewBoard(durable.OS{}, dir, start, now)
 		if err != nil {
 			t.Fatal(err)
 		}

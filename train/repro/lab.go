@@ -151,14 +151,23 @@ func (o *outcome) read(keep bool) (bool, error) {
 		*o = was
 		return false, durable.RemoveDir(durable.OS{}, o.dir)
 	}
-	o.lines, err = metrics.Read(filepath.Join(o.dir, train.MetricsFile))
-	return true, err
+	return true, o.readLines()
+}
+
+// readLines reads the run's losses. A figure is made of all of them or not at all.
+func (o *outcome) readLines() error {
+	path := filepath.Join(o.dir, train.MetricsFile)
+	lines, warning, err := metrics.Read(durable.OS{}, path)
+	if err == nil && warning != "" {
+		err = &train.InputError{Source: path, Problem: warning, Fix: "remove the run's folder: it is made again"}
+	}
+	o.lines = lines
+	return err
 }
 
 // finish writes what the run came to, and removes what nobody will read.
 func (o *outcome) finish(keep bool) error {
-	var err error
-	if o.lines, err = metrics.Read(filepath.Join(o.dir, train.MetricsFile)); err != nil {
+	if err := o.readLines(); err != nil {
 		return err
 	}
 	if err := writeJSON(filepath.Join(o.dir, runFile), o); err != nil {
