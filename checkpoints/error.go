@@ -2,11 +2,12 @@ package checkpoints
 
 import (
 	"errors"
-	"io/fs"
+
+	"mmfree/checkpoints/durable"
 )
 
 // ErrCheckpoint is the class of every fault of a path that should hold a model, a run or a checkpoint, beside those of
-// the single formats (safetensors.ErrFormat, hf.ErrFolder, spec.ErrConfig).
+// the single formats (format.ErrFormat, hf.ErrFolder, spec.ErrConfig).
 var ErrCheckpoint = errors.New("checkpoint")
 
 // Error is one fault of a checkpoint, a run folder or a path: where, what, and what to do.
@@ -30,12 +31,7 @@ func (e *Error) Unwrap() []error {
 // Hint says what to do.
 func (e *Error) Hint() string { return e.Fix }
 
-// unreadable describes an error of the system.
-func unreadable(path string, err error) *Error {
-	cause := err
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		cause = p.Err
-	}
-	return &Error{Path: path, Problem: "cannot be read: " + cause.Error(), Fix: "check the path and its permissions", Cause: err}
+// Unreadable is the system's refusal to open or read a path.
+func Unreadable(path string, err error) *Error {
+	return &Error{Path: path, Problem: "cannot be read: " + durable.Cause(err).Error(), Fix: "check the path and its permissions", Cause: err}
 }

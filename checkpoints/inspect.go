@@ -255,12 +255,12 @@ type blockReader struct {
 func openReader(path string, start int64) (*blockReader, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, Unreadable(path, err)
 	}
 	info, err := f.Stat()
 	if err != nil {
 		f.Close()
-		return nil, unreadable(path, err)
+		return nil, Unreadable(path, err)
 	}
 	return &blockReader{File: f, path: path, start: start, size: info.Size()}, nil
 }
@@ -278,7 +278,7 @@ func (r *blockReader) each(begin, n int64, block int, use func([]byte)) error {
 			return nil
 		}
 		if err != nil {
-			return unreadable(filepath.Clean(r.path), err)
+			return Unreadable(filepath.Clean(r.path), err)
 		}
 	}
 }

@@ -44,14 +44,14 @@ func readManifest(fsys durable.FS, dir string) (*Manifest, error) {
 	path := filepath.Join(dir, manifestName)
 	info, err := fsys.Stat(path)
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, Unreadable(path, err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxManifestBytes {
 		return nil, &Error{Path: path, Problem: fmt.Sprintf("is no file of at most %d bytes", maxManifestBytes), Fix: fixDamaged}
 	}
 	text, err := fsys.ReadFile(path)
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, Unreadable(path, err)
 	}
 	return parseManifest(path, text)
 }
@@ -116,7 +116,7 @@ func openFolder(fsys durable.FS, dir string) (*folder, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, &Error{Path: path, Problem: "is missing", Fix: fixDamaged, Cause: err}
 		case err != nil:
-			return nil, unreadable(path, err)
+			return nil, Unreadable(path, err)
 		case !info.Mode().IsRegular() || info.Size() != m.Files[name].Bytes:
 			return nil, &Error{Path: path, Problem: fmt.Sprintf("has %d bytes, the manifest says %d", info.Size(), m.Files[name].Bytes), Fix: fixDamaged}
 		}
@@ -135,7 +135,7 @@ func (f *folder) open(fsys durable.FS, name string) error {
 	path := filepath.Join(f.dir, name)
 	data, unload, err := fsys.Map(path)
 	if err != nil {
-		return unreadable(path, err)
+		return Unreadable(path, err)
 	}
 	f.files[name], f.unloads = data, append(f.unloads, unload)
 	sum := sha256.Sum256(data)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/llama2c"
 	"mmfree/checkpoints/packed"
@@ -32,7 +33,7 @@ const (
 func Recognise(path string) (Kind, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", unreadable(path, err)
+		return "", Unreadable(path, err)
 	}
 	if info.IsDir() {
 		return recogniseFolder(path)
@@ -112,18 +113,18 @@ func readHead(path string) (head []byte, size int64, err error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, 0, unreadable(path, err)
+		return nil, 0, Unreadable(path, err)
 	}
 	defer f.Close()
 	if head, err = io.ReadAll(io.LimitReader(f, llama2c.HeadBytes)); err != nil {
-		return nil, 0, unreadable(path, err)
+		return nil, 0, Unreadable(path, err)
 	}
 	return head, info.Size(), nil
 }
 
 // problem returns what is wrong without the path, which the wrapping error names.
 func problem(err error) string {
-	if fe := (*safetensors.FormatError)(nil); errors.As(err, &fe) {
+	if fe := (*format.Error)(nil); errors.As(err, &fe) {
 		bare := *fe
 		bare.File = ""
 		return bare.Error()

@@ -16,7 +16,7 @@ import (
 func (r *Run) MarkBest(step int, valLoss float64) (bool, error) {
 	name := stepPrefix + strconv.Itoa(step)
 	if _, err := r.fs.Stat(filepath.Join(r.dir, name)); err != nil {
-		return false, unreadable(filepath.Join(r.dir, name), err)
+		return false, Unreadable(filepath.Join(r.dir, name), err)
 	}
 	if _, loss, ok := r.best(); math.IsNaN(valLoss) || ok && valLoss >= loss {
 		return false, nil
@@ -57,7 +57,7 @@ func (r *Run) Retain(last int) error {
 	}
 	steps, err := r.listSteps()
 	if err != nil {
-		return unreadable(r.dir, err)
+		return Unreadable(r.dir, err)
 	}
 	at, found := slices.BinarySearch(steps, latest)
 	if !found {

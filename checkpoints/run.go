@@ -148,7 +148,7 @@ func Newest(runDir string) (c Checkpoint, warnings []string, err error) {
 func (r *Run) LoadNewest(p *Parts) (c Checkpoint, empty bool, warnings []string, err error) {
 	entries, err := r.fs.ReadDir(r.dir)
 	if err != nil {
-		return c, false, nil, unreadable(r.dir, err)
+		return c, false, nil, Unreadable(r.dir, err)
 	}
 	if len(entries) == 0 {
 		return c, true, nil, nil
@@ -165,7 +165,7 @@ func (r *Run) LoadNewest(p *Parts) (c Checkpoint, empty bool, warnings []string,
 func (r *Run) newest() (f *folder, warnings []string, err error) {
 	steps, err := r.listSteps()
 	if err != nil {
-		return nil, nil, unreadable(r.dir, err)
+		return nil, nil, Unreadable(r.dir, err)
 	}
 	latest, problem := r.readLatest()
 	if problem != "" && len(steps) > 0 {
@@ -213,7 +213,7 @@ func (r *Run) readLatest() (step int, problem string) {
 	path := filepath.Join(r.dir, latestName)
 	text, err := r.readSmall(path)
 	if err != nil {
-		return -1, unreadable(path, err).Error()
+		return -1, Unreadable(path, err).Error()
 	}
 	step, ok := parseStep(strings.TrimSpace(text))
 	if !ok {

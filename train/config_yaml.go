@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"mmfree/checkpoints/durable"
 )
 
 // maxConfigBytes bounds a configuration file: read no further, parse nothing longer.
@@ -29,22 +31,14 @@ func ReadConfig(path string) (Config, error) {
 		return Config{}, fault("no such file", "check the path; mmfree recipes lists the built-in configurations")
 	}
 	if err != nil {
-		return Config{}, fault(reason(err), "check that the file can be read")
+		return Config{}, fault(durable.Cause(err).Error(), "check that the file can be read")
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
 	if err != nil {
-		return Config{}, fault(reason(err), "name a YAML file")
+		return Config{}, fault(durable.Cause(err).Error(), "name a YAML file")
 	}
 	return ParseConfig(path, text)
-}
-
-// reason is the cause in a *os.PathError, whose path the fault names already.
-func reason(err error) string {
-	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
-		return pe.Err.Error()
-	}
-	return err.Error()
 }
 
 // ParseConfig reads YAML over Default; name stands for the text in errors. It is strict: an unknown or repeated key, a

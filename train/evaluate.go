@@ -143,7 +143,7 @@ func (m *Model) EvalTask(ctx context.Context, name, path, samples string, limit 
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, &InputError{Source: path, Problem: "cannot be read: " + reason(err), Fix: "check the path"}
+		return nil, &InputError{Source: path, Problem: "cannot be read: " + durable.Cause(err).Error(), Fix: "check the path"}
 	}
 	items, err := task.Read(bufio.NewReader(f), path, limit)
 	f.Close()

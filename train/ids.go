@@ -11,6 +11,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"mmfree/checkpoints/durable"
 )
 
 // ErrInput is the class of ids, texts and choices that a model cannot be run on.
@@ -44,13 +46,13 @@ func ReadIDs(path string) ([][]int32, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return nil, &InputError{Source: path, Problem: "cannot be read: " + reason(err), Fix: "check the path"}
+		return nil, &InputError{Source: path, Problem: "cannot be read: " + durable.Cause(err).Error(), Fix: "check the path"}
 	case !info.Mode().IsRegular() || info.Size() > maxIDsBytes:
 		return nil, fault(fmt.Sprintf("is no file of at most %d bytes", maxIDsBytes))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &InputError{Source: path, Problem: "cannot be read: " + reason(err), Fix: "check the path"}
+		return nil, &InputError{Source: path, Problem: "cannot be read: " + durable.Cause(err).Error(), Fix: "check the path"}
 	}
 	return ParseIDs(path, text)
 }

@@ -26,7 +26,7 @@ func LoadTokenizer(path string) (tokenizer.Tokenizer, error) {
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, checkpoints.Unreadable(path, err)
 	}
 	if info.IsDir() {
 		for _, name := range []string{"tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer.bin"} {
@@ -65,19 +65,15 @@ func LoadTokenizer(path string) (tokenizer.Tokenizer, error) {
 func readWhole(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, checkpoints.Unreadable(path, err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxTokenizerFile+1))
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, checkpoints.Unreadable(path, err)
 	}
 	if len(text) > maxTokenizerFile {
 		return nil, &checkpoints.Error{Path: path, Problem: "is larger than any tokenizer", Fix: "name a tokenizer.json or a .model file"}
 	}
 	return text, nil
-}
-
-func unreadable(path string, err error) error {
-	return &checkpoints.Error{Path: path, Problem: "cannot be read", Fix: "check the path and the permissions", Cause: err}
 }

@@ -19,12 +19,16 @@ type WriteError struct {
 }
 
 func (e *WriteError) Error() string {
-	cause := e.Err
-	var p *fs.PathError // its text repeats step and temporary path
-	if errors.As(cause, &p) {
-		cause = p.Err
+	return fmt.Sprintf("%s: %s: %v", e.Path, e.Op, Cause(e.Err))
+}
+
+// Cause returns the error inside a *fs.PathError, whose text repeats step and path: for messages that name the path
+// themselves.
+func Cause(err error) error {
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		return p.Err
 	}
-	return fmt.Sprintf("%s: %s: %v", e.Path, e.Op, cause)
+	return err
 }
 
 // Unwrap makes both errors.Is(err, ErrWrite) and questions about the cause work.

@@ -1,11 +1,10 @@
 package gguf
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 
 	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/format"
 )
 
 // Tensor is one entry of the file.
@@ -34,11 +33,11 @@ type File struct {
 	unload    func() error
 }
 
-// Open opens and checks a file. Faults are *FormatError.
+// Open opens and checks a file. Faults are *format.Error.
 func Open(path string) (*File, error) {
 	data, unload, err := durable.Map(path)
 	if err != nil {
-		return nil, &FormatError{File: path, Offset: -1, Problem: "cannot be read: " + reason(err), Fix: "check the path and its permissions", Cause: err}
+		return nil, format.Unreadable(path, err)
 	}
 	f, err := Parse(path, data)
 	if err != nil {
@@ -85,7 +84,7 @@ func Parse(name string, data []byte) (*File, error) {
 	}
 	f.dataStart = pad(int64(r.at), f.Alignment)
 	if f.dataStart+end > int64(len(data)) && end > 0 {
-		return nil, &FormatError{
+		return nil, &format.Error{
 			File: name, Offset: int64(len(data)), Fix: fixCopy,
 			Problem: fmt.Sprintf("has %d bytes, where its tensors, each padded to %d, need %d", len(data), f.Alignment, f.dataStart+end),
 		}
@@ -119,15 +118,6 @@ func (f *File) key(r *reader) {
 	}
 	f.values[key] = v
 	f.Keys = append(f.Keys, key)
-}
-
-// reason strips the path that FormatError names already.
-func reason(err error) string {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		err = p.Err
-	}
-	return err.Error()
 }
 
 // Close releases the mapping.
@@ -183,5 +173,5 @@ func (f *File) ReadFloat32(name string, dst []float32) error {
 }
 
 func (f *File) fault(problem string) error {
-	return &FormatError{File: f.path, Offset: -1, Problem: problem, Fix: fixUnknown}
+	return &format.Error{File: f.path, Offset: -1, Problem: problem, Fix: fixUnknown}
 }

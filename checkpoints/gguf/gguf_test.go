@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/gguf"
 )
 
@@ -101,10 +102,10 @@ func TestWhole(t *testing.T) {
 	if err := f.ReadFloat32("v", got[:2]); err != nil || !slices.Equal(got[:2], []float32{1, -2}) {
 		t.Errorf("v: %v, %v", got[:2], err)
 	}
-	if err := f.ReadFloat32("m", got[:5]); !errors.Is(err, gguf.ErrFormat) {
+	if err := f.ReadFloat32("m", got[:5]); !errors.Is(err, format.ErrFormat) {
 		t.Errorf("five of six values: %v", err)
 	}
-	if err := f.ReadFloat32("x", nil); !errors.Is(err, gguf.ErrFormat) {
+	if err := f.ReadFloat32("x", nil); !errors.Is(err, format.ErrFormat) {
 		t.Errorf("a tensor that is not there: %v", err)
 	}
 }
@@ -113,7 +114,7 @@ func TestWhole(t *testing.T) {
 func TestCut(t *testing.T) {
 	file := whole()
 	for n := range file {
-		if _, err := gguf.Parse("F", file[:n:n]); !errors.Is(err, gguf.ErrFormat) {
+		if _, err := gguf.Parse("F", file[:n:n]); !errors.Is(err, format.ErrFormat) {
 			t.Fatalf("the first %d of %d bytes: %v", n, len(file), err)
 		}
 	}
@@ -289,7 +290,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file, err := gguf.Parse("F", b)
 		if err != nil {
-			if !errors.Is(err, gguf.ErrFormat) {
+			if !errors.Is(err, format.ErrFormat) {
 				t.Fatalf("error of another class: %v", err)
 			}
 			return

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+
+	"mmfree/checkpoints/format"
 )
 
 // Limits of what a file may claim; those of the bytes that are there bound everything else.
@@ -27,9 +29,9 @@ type reader struct {
 	err  error
 }
 
-func (r *reader) fail(at int, fix, format string, args ...any) {
+func (r *reader) fail(at int, fix, problem string, args ...any) {
 	if r.err == nil {
-		r.err = &FormatError{File: r.name, Offset: int64(at), Problem: fmt.Sprintf(format, args...), Fix: fix}
+		r.err = &format.Error{File: r.name, Offset: int64(at), Problem: fmt.Sprintf(problem, args...), Fix: fix}
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // ErrFolder is the class of every fault of a model folder that is not one of a single file's format or of the
-// configuration's values (safetensors.ErrFormat, spec.ErrConfig).
+// configuration's values (format.ErrFormat, spec.ErrConfig).
 var ErrFolder = errors.New("model folder")
 
 // FolderError is one fault of a folder: the file or folder, what is wrong (tensors by name), and what to do.

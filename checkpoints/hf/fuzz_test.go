@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/hf"
-	"mmfree/checkpoints/safetensors"
 	"mmfree/ternary/spec"
 )
 
@@ -31,7 +31,7 @@ func FuzzLoad(f *testing.F) {
 		if err == nil && len(w.Flat()) > 1<<20 {
 			t.Fatal("more values than the files hold")
 		}
-		if err != nil && !errors.Is(err, hf.ErrFolder) && !errors.Is(err, spec.ErrConfig) && !errors.Is(err, safetensors.ErrFormat) {
+		if err != nil && !errors.Is(err, hf.ErrFolder) && !errors.Is(err, spec.ErrConfig) && !errors.Is(err, format.ErrFormat) {
 			t.Fatalf("error of no class: %v", err)
 		}
 	})

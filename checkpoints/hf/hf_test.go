@@ -19,6 +19,7 @@ import (
 	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/durable/faults"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/safetensors"
 	"mmfree/ternary/spec"
@@ -239,7 +240,7 @@ func TestRefusals(t *testing.T) {
 		{"only pytorch_model.bin", 1, func(dir string) {
 			must(t, os.Rename(filepath.Join(dir, hf.ModelName), filepath.Join(dir, "pytorch_model.bin")))
 		}, hf.ErrFolder, []string{"pytorch_model.bin", "not supported yet"}},
-		{"weights cut", 1, func(dir string) { must(t, os.Truncate(filepath.Join(dir, hf.ModelName), 4000)) }, safetensors.ErrFormat, []string{hf.ModelName}},
+		{"weights cut", 1, func(dir string) { must(t, os.Truncate(filepath.Join(dir, hf.ModelName), 4000)) }, format.ErrFormat, []string{hf.ModelName}},
 		{"tensors missing", 1, func(dir string) { put(t, dir, hf.ModelName, all(w)[3:]) }, hf.ErrFolder, []string{"3 missing tensors: model.embeddings.weight, model.lower_bounds,"}},
 		{"tensors misshapen", 1, func(dir string) {
 			list := all(w)
@@ -260,7 +261,7 @@ func TestRefusals(t *testing.T) {
 		{"index not JSON", 2, func(dir string) { must(t, os.WriteFile(filepath.Join(dir, hf.IndexName), nil, 0o644)) }, hf.ErrFolder, []string{"not an index"}},
 		{"shard missing", 2, func(dir string) {
 			must(t, os.Remove(filepath.Join(dir, "model-00002-of-00002.safetensors")))
-		}, safetensors.ErrFormat, []string{"model-00002-of-00002.safetensors"}},
+		}, format.ErrFormat, []string{"model-00002-of-00002.safetensors"}},
 	} {
 		dir := writeFolder(t, w, dtype.F32, "float32", c.shards)
 		c.spoil(dir)

@@ -3,10 +3,10 @@ package hf
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/durable"
 	"mmfree/ternary/spec"
 )
 
@@ -63,12 +63,7 @@ func readLimited(path string, limit int64) ([]byte, error) {
 		b, err = os.ReadFile(path)
 	}
 	if err != nil {
-		var p *fs.PathError
-		cause := err
-		if errors.As(err, &p) {
-			cause = p.Err
-		}
-		return nil, &FolderError{Path: path, Problem: "cannot be read: " + cause.Error(), Fix: "name a folder with config.json and the model's weights, and check its permissions", Cause: err}
+		return nil, &FolderError{Path: path, Problem: "cannot be read: " + durable.Cause(err).Error(), Fix: "name a folder with config.json and the model's weights, and check its permissions", Cause: err}
 	}
 	return b, nil
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/safetensors"
 	"mmfree/checkpoints/stored"
 	"mmfree/ternary/spec"
@@ -187,7 +188,7 @@ func TestRefusals(t *testing.T) {
 		} {
 			_, err := Parse("F", c.spoil(bytes.Clone(file)))
 			var h interface{ Hint() string }
-			if !errors.Is(err, stored.ErrFormat) || !errors.As(err, &h) || h.Hint() == "" || !strings.HasPrefix(err.Error(), "F: ") {
+			if !errors.Is(err, format.ErrFormat) || !errors.As(err, &h) || h.Hint() == "" || !strings.HasPrefix(err.Error(), "F: ") {
 				t.Errorf("layout %s, %s: got %v", l.name, c.name, err)
 			}
 		}
@@ -202,7 +203,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		b := bytes.Clone(long)
 		spoil(b)
-		if _, err := Parse("F", b); !errors.Is(err, stored.ErrFormat) {
+		if _, err := Parse("F", b); !errors.Is(err, format.ErrFormat) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -210,7 +211,7 @@ func TestRefusals(t *testing.T) {
 	bit[len(bit)-1] = 0b10
 	m, err := Parse("F", bit)
 	must(t, err)
-	if _, err := m.Packed(); !errors.Is(err, stored.ErrFormat) || !strings.Contains(err.Error(), "10 in binary") || !strings.Contains(err.Error(), fmt.Sprintf("byte %d", len(bit)-1)) {
+	if _, err := m.Packed(); !errors.Is(err, format.ErrFormat) || !strings.Contains(err.Error(), "10 in binary") || !strings.Contains(err.Error(), fmt.Sprintf("byte %d", len(bit)-1)) {
 		t.Errorf("an illegal code: got %v", err)
 	}
 }
@@ -264,7 +265,7 @@ func TestTensorsRefuse(t *testing.T) {
 	const wq = "layers.1.attention.wq"
 	for want, spoil := range map[string]func(raw map[string]stored.Raw){
 		"":                     func(map[string]stored.Raw) {},
-		"norm\": is missing":   func(raw map[string]stored.Raw) { delete(raw, "norm.weight") },
+		"norm: is missing":     func(raw map[string]stored.Raw) { delete(raw, "norm.weight") },
 		"is missing, or its":   func(raw map[string]stored.Raw) { delete(raw, wq+".scale") },
 		"is [16], not [16 16]": func(raw map[string]stored.Raw) { raw[wq+".ternary"] = raw["norm.weight"] },
 		"is F32 with a scale": func(raw map[string]stored.Raw) {
@@ -390,13 +391,13 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Parse("F", b)
 		if err != nil {
-			if !errors.Is(err, stored.ErrFormat) && !errors.Is(err, spec.ErrConfig) {
+			if !errors.Is(err, format.ErrFormat) && !errors.Is(err, spec.ErrConfig) {
 				t.Fatalf("error of no class: %v", err)
 			}
 			return
 		}
 		for i := range m.Tensors { // what was accepted can be read to its end
-			if err := m.Tensors[i].Each(func([]float32, int) error { return nil }); err != nil && !errors.Is(err, stored.ErrFormat) && !errors.Is(err, spec.ErrConfig) {
+			if err := m.Tensors[i].Each(func([]float32, int) error { return nil }); err != nil && !errors.Is(err, format.ErrFormat) && !errors.Is(err, spec.ErrConfig) {
 				t.Fatalf("error of no class: %v", err)
 			}
 		}

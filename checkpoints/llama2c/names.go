@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/stored"
 	"mmfree/ternary/spec"
 )
@@ -40,7 +41,7 @@ func Tensors(file string, c spec.Config, find func(name string) (stored.Raw, boo
 	return tensors(file, c, func(t spec.Tensor, name string) (out stored.Tensor, err error) {
 		const fix = "config.json and the weights do not belong together, or the file is damaged"
 		bad := func(problem string) (stored.Tensor, error) {
-			return out, &stored.Error{File: file, Tensor: name, Offset: -1, Problem: problem, Fix: fix}
+			return out, &format.Error{File: file, Tensor: name, Offset: -1, Problem: problem, Fix: fix}
 		}
 		if t.Kind != spec.Ternary {
 			raw, ok := find(name + ".weight")
@@ -87,7 +88,7 @@ func Tensors(file string, c spec.Config, find func(name string) (stored.Raw, boo
 func ternary(file string, t spec.Tensor, typ dtype.Type, bytes int64, scale float32, read func([]int8, int) error) (stored.Tensor, error) {
 	m := float32(float64(scale) / float64(t.Shape[1]))
 	if !(m > 0) || math.IsInf(float64(m), 0) {
-		return stored.Tensor{}, &stored.Error{File: file, Tensor: foreign(t.Name), Offset: -1, Problem: "its scale is no positive number", Fix: "the file is damaged: get it again from its source"}
+		return stored.Tensor{}, &format.Error{File: file, Tensor: foreign(t.Name), Offset: -1, Problem: "its scale is no positive number", Fix: "the file is damaged: get it again from its source"}
 	}
 	return stored.Codes(t, typ, bytes, m, read), nil
 }

@@ -4,11 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 
 	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/stored"
 	"mmfree/ternary/spec"
 )
@@ -30,11 +30,7 @@ const Scales = "weight = code * scale / columns, as bitllama2.c has it: the layo
 func Open(path string) (*stored.Model, error) {
 	data, unload, err := durable.Map(path)
 	if err != nil {
-		cause := err
-		if p := (*fs.PathError)(nil); errors.As(err, &p) {
-			cause = p.Err
-		}
-		return nil, &stored.Error{File: path, Offset: -1, Problem: "cannot be read: " + cause.Error(), Fix: "check the path and its permissions", Cause: err}
+		return nil, format.Unreadable(path, err)
 	}
 	m, err := Parse(path, data)
 	if err != nil {
@@ -48,7 +44,7 @@ func Open(path string) (*stored.Model, error) {
 func Parse(name string, data []byte) (*stored.Model, error) {
 	s, l, _, err := readHeader(data[:min(len(data), longHeader)], int64(len(data)))
 	if at := (*faultAt)(nil); errors.As(err, &at) {
-		return nil, &stored.Error{File: name, Offset: at.offset, Problem: at.problem, Fix: "the file is cut short, damaged or no model of llama2.c: copy it again and compare checksums"}
+		return nil, &format.Error{File: name, Offset: at.offset, Problem: at.problem, Fix: "the file is cut short, damaged or no model of llama2.c: copy it again and compare checksums"}
 	}
 	c, err := s.config()
 	if err != nil {
@@ -103,7 +99,7 @@ func (f *file) ternary(t spec.Tensor, name string, b []byte) (stored.Tensor, err
 			case 3:
 				dst[j] = -1
 			default:
-				return &stored.Error{
+				return &format.Error{
 					File: f.name, Tensor: name, Offset: f.at[name] + floatSize + int64(i/bitCodes),
 					Problem: fmt.Sprintf("code %d of the tensor is 10 in binary, which no weight has", i),
 					Fix:     "the file is damaged, or its codes are in another order: get it again from its source",

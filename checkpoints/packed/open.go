@@ -25,7 +25,7 @@ type File struct {
 
 // Open opens a packed file and checks all that a kernel relies on, every code included, which reads the matrices once.
 // Full-precision values and scales are not compared with the checksum; Verify does that. Faults are
-// *safetensors.FormatError, or the configuration's own.
+// *format.Error, or the configuration's own.
 func Open(path string) (*File, error) {
 	s, err := safetensors.Open(path)
 	if err != nil {

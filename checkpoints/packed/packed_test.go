@@ -15,6 +15,7 @@ import (
 
 	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/durable/faults"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/safetensors"
 	"mmfree/ternary/pack"
 	"mmfree/ternary/spec"
@@ -199,7 +200,7 @@ func TestRefusals(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "F: ") {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
-		if !errors.Is(err, safetensors.ErrFormat) && !errors.Is(err, spec.ErrConfig) {
+		if !errors.Is(err, format.ErrFormat) && !errors.Is(err, spec.ErrConfig) {
 			t.Errorf("%s: error of no class: %v", c.name, err)
 		}
 	}
@@ -210,7 +211,7 @@ func TestVerify(t *testing.T) {
 	p.content[spec.EmbeddingsName][5] ^= 1 // a value like any other: only the checksum sees it
 	f, err := parse(p.join(t))
 	must(t, err)
-	if err := f.Verify(); !errors.Is(err, safetensors.ErrFormat) {
+	if err := f.Verify(); !errors.Is(err, format.ErrFormat) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -219,10 +220,10 @@ func TestWriteRefuses(t *testing.T) {
 	m := model(t, nil)
 	m.Matrix(spec.HeadName).Scale = 0
 	dir := t.TempDir()
-	if _, err := Write(durable.OS{}, filepath.Join(dir, "p"), m, meta); !errors.Is(err, safetensors.ErrFormat) || !strings.Contains(err.Error(), spec.HeadName) {
+	if _, err := Write(durable.OS{}, filepath.Join(dir, "p"), m, meta); !errors.Is(err, format.ErrFormat) || !strings.Contains(err.Error(), spec.HeadName) {
 		t.Errorf("scale 0: %v", err)
 	}
-	if _, err := Write(durable.OS{}, filepath.Join(dir, "p"), model(t, nil), Meta{Tokenizer: []byte{0xff}}); !errors.Is(err, safetensors.ErrFormat) {
+	if _, err := Write(durable.OS{}, filepath.Join(dir, "p"), model(t, nil), Meta{Tokenizer: []byte{0xff}}); !errors.Is(err, format.ErrFormat) {
 		t.Errorf("tokenizer not text: %v", err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
@@ -271,7 +272,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file, err := parse(b)
 		if err != nil {
-			if !errors.Is(err, safetensors.ErrFormat) && !errors.Is(err, spec.ErrConfig) {
+			if !errors.Is(err, format.ErrFormat) && !errors.Is(err, spec.ErrConfig) {
 				t.Fatalf("error of no class: %v", err)
 			}
 			return

@@ -9,6 +9,7 @@ import (
 
 	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/safetensors"
 	"mmfree/ternary/pack"
 	"mmfree/ternary/spec"
@@ -119,9 +120,9 @@ func BitsPerWeight(m *pack.Model) float64 {
 	return bits / weights
 }
 
-func fault(path, tensor, format string, args ...any) error {
-	return &safetensors.FormatError{
-		File: path, Tensor: tensor, Offset: -1, Problem: fmt.Sprintf(format, args...),
+func fault(path, tensor, problem string, args ...any) error {
+	return &format.Error{
+		File: path, Tensor: tensor, Offset: -1, Problem: fmt.Sprintf(problem, args...),
 		Fix: "the file is damaged or of another version: export the model again with this program",
 	}
 }

@@ -3,11 +3,11 @@ package safetensors
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"unsafe"
 
 	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/format"
 )
 
 // File is an open safetensors file. Where the system can, its bytes are mapped, not read: opening costs the header, and
@@ -20,11 +20,11 @@ type File struct {
 	unload func() error
 }
 
-// Open opens and checks a file. Faults are *FormatError.
+// Open opens and checks a file. Faults are *format.Error.
 func Open(path string) (*File, error) {
 	data, unload, err := durable.Map(path)
 	if err != nil {
-		return nil, &FormatError{File: path, Offset: -1, Problem: "cannot be read: " + cause(err).Error(), Fix: "check the path and its permissions", Cause: err}
+		return nil, format.Unreadable(path, err)
 	}
 	f, err := Parse(path, data)
 	if err != nil {
@@ -148,16 +148,8 @@ func (f *File) want(name, types string, ok func(dtype.Type) bool) (Info, []byte,
 }
 
 func (f *File) fault(tensor, problem string) error {
-	return &FormatError{File: f.path, Tensor: tensor, Offset: -1, Problem: problem, Fix: "compare the file with what `mmfree inspect` lists; it may belong to another model"}
+	return &format.Error{File: f.path, Tensor: tensor, Offset: -1, Problem: problem, Fix: "compare the file with what `mmfree inspect` lists; it may belong to another model"}
 }
 
 // littleEndian tells whether the machine's numbers have the file's byte order.
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
-
-// cause strips the path that FormatError names already.
-func cause(err error) error {
-	if p, ok := err.(*os.PathError); ok {
-		return p.Err
-	}
-	return err
-}

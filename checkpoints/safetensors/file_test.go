@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/safetensors"
 )
 
@@ -91,7 +92,7 @@ func TestOpen(t *testing.T) {
 		second(f.Float32s("u16")), second(f.Float32s("absent")), second(f.Uint16s("f32")), second(f.Float32s("none")),
 		f.ReadFloat32("late", make([]float32, 2)),
 	} {
-		var fe *safetensors.FormatError
+		var fe *format.Error
 		if !errors.As(err, &fe) || fe.File != path || fe.Tensor == "" {
 			t.Errorf("error %v", err)
 		}
@@ -109,7 +110,7 @@ func second[T any](_ T, err error) error { return err }
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	_, err := safetensors.Open(filepath.Join(dir, "absent"))
-	if !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, safetensors.ErrFormat) || strings.Count(err.Error(), "absent") != 1 {
+	if !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, format.ErrFormat) || strings.Count(err.Error(), "absent") != 1 {
 		t.Errorf("absent file: %v", err)
 	}
 	if _, err := safetensors.Open(dir); err == nil || !strings.Contains(err.Error(), "regular") {
@@ -119,7 +120,7 @@ func TestOpenRefuses(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := safetensors.Open(empty); !errors.Is(err, safetensors.ErrFormat) {
+	if _, err := safetensors.Open(empty); !errors.Is(err, format.ErrFormat) {
 		t.Errorf("empty file: %v", err)
 	}
 }
@@ -141,7 +142,7 @@ func TestWriteRefuses(t *testing.T) {
 		"metadata":      {metadata: map[string]string{"a": "\xff"}},
 		"header size":   {metadata: map[string]string{"a": strings.Repeat("x", 100_000_000)}},
 	} {
-		if _, err := safetensors.Write(io.Discard, c.tensors, c.metadata, 0); !errors.Is(err, safetensors.ErrFormat) {
+		if _, err := safetensors.Write(io.Discard, c.tensors, c.metadata, 0); !errors.Is(err, format.ErrFormat) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

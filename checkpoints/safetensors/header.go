@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/format"
 )
 
 // Limits. The first two are the reference's; a rank above the third has no meaning anywhere, and without it one header
@@ -47,10 +48,10 @@ type header struct {
 }
 
 // readHeader checks the head of a file of size bytes, of which head are the first: all of them, or at least prefix and
-// header. Every fault is a *FormatError.
+// header. Every fault is a *format.Error.
 func readHeader(file string, head []byte, size int64) (*header, error) {
-	bad := func(offset int64, fix, format string, args ...any) error {
-		return &FormatError{File: file, Offset: offset, Problem: fmt.Sprintf(format, args...), Fix: fix}
+	bad := func(offset int64, fix, problem string, args ...any) error {
+		return &format.Error{File: file, Offset: offset, Problem: fmt.Sprintf(problem, args...), Fix: fix}
 	}
 	if size < prefixBytes {
 		return nil, bad(size, fixCopy, "has %d bytes, too few for a safetensors file", size)
@@ -70,7 +71,7 @@ func readHeader(file string, head []byte, size int64) (*header, error) {
 	if err := h.parse(text); err != nil {
 		var at *scanError
 		errors.As(err, &at) // parse returns nothing else
-		return nil, &FormatError{File: file, Tensor: at.tensor, Offset: prefixBytes + int64(at.pos), Problem: at.problem, Fix: fixJSON}
+		return nil, &format.Error{File: file, Tensor: at.tensor, Offset: prefixBytes + int64(at.pos), Problem: at.problem, Fix: fixJSON}
 	}
 	if err := h.validate(file, size); err != nil {
 		return nil, err
@@ -124,10 +125,10 @@ func (h *header) parseMetadata(s *scanner) error {
 	h.metadata = map[string]string{}
 	return s.object(func(key string) error {
 		if _, twice := h.metadata[key]; twice {
-			return s.fail("metadata key %q is given twice", shorten(key))
+			return s.fail("metadata key %q is given twice", format.Name(key))
 		}
 		if s.peek() != '"' {
-			return s.fail("metadata %q is not a string", shorten(key))
+			return s.fail("metadata %q is not a string", format.Name(key))
 		}
 		value, err := s.str()
 		h.metadata[key] = value
@@ -154,7 +155,7 @@ func parseTensor(s *scanner) (t Info, err error) {
 				return err
 			}
 			if t.DType = dtype.Type(name).Canonical(); t.DType == "" {
-				return s.fail("dtype %q is not known", shorten(name))
+				return s.fail("dtype %q is not known", format.Name(name))
 			}
 			return nil
 		case "shape":
@@ -202,8 +203,8 @@ func (h *header) validate(file string, size int64) error {
 	end := int64(0)
 	for i := range h.tensors {
 		t := &h.tensors[i]
-		bad := func(format string, args ...any) error {
-			return &FormatError{File: file, Tensor: t.Name, Offset: -1, Problem: fmt.Sprintf(format, args...), Fix: fixJSON}
+		bad := func(problem string, args ...any) error {
+			return &format.Error{File: file, Tensor: t.Name, Offset: -1, Problem: fmt.Sprintf(problem, args...), Fix: fixJSON}
 		}
 		switch {
 		case t.Begin != end:
@@ -221,7 +222,7 @@ func (h *header) validate(file string, size int64) error {
 		end = t.End
 	}
 	if have := size - h.dataStart; end != have {
-		return &FormatError{
+		return &format.Error{
 			File: file, Offset: h.dataStart + min(end, have),
 			Problem: fmt.Sprintf("the tensors take %d bytes, the file has %d for them", end, have), Fix: fixCopy,
 		}

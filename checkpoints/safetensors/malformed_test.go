@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/safetensors"
 )
 
@@ -115,14 +116,14 @@ var cases = []struct {
 func TestCases(t *testing.T) {
 	for _, c := range cases {
 		_, err := safetensors.Parse("F", c.file)
-		var fe *safetensors.FormatError
+		var fe *format.Error
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s: refused: %v", c.name, err)
 		case c.want != "" && err == nil:
 			t.Errorf("%s: accepted; want %q", c.name, c.want)
-		case c.want != "" && (!errors.As(err, &fe) || !errors.Is(err, safetensors.ErrFormat) || !strings.Contains(err.Error(), c.want)):
-			t.Errorf("%s: error %v, want a FormatError with %q", c.name, err, c.want)
+		case c.want != "" && (!errors.As(err, &fe) || !errors.Is(err, format.ErrFormat) || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: error %v, want a format.Error with %q", c.name, err, c.want)
 		case c.want != "" && (fe.Hint() == "" || !strings.HasPrefix(err.Error(), "F: ") || len(err.Error()) > 400):
 			t.Errorf("%s: error without hint or file, or too long: %q %q", c.name, err, fe.Hint())
 		}
@@ -187,7 +188,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file, err := safetensors.Parse("F", b)
 		if err != nil {
-			if !errors.Is(err, safetensors.ErrFormat) {
+			if !errors.Is(err, format.ErrFormat) {
 				t.Fatalf("error of another class: %v", err)
 			}
 			return

@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/format"
 )
 
 // Tensor is one tensor to write: its description, and a function that writes its bytes, little-endian, row-major.
@@ -53,7 +54,7 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string, align int)
 			return 0, err
 		}
 		if c.n != t.Bytes() {
-			return 0, &FormatError{Tensor: t.Name, Offset: -1, Problem: fmt.Sprintf("%d bytes were written for shape %v of %s", c.n, t.Shape, t.DType), Fix: "report this: it is a fault of the program"}
+			return 0, &format.Error{Tensor: t.Name, Offset: -1, Problem: fmt.Sprintf("%d bytes were written for shape %v of %s", c.n, t.Shape, t.DType), Fix: "report this: it is a fault of the program"}
 		}
 	}
 	return total, nil
@@ -64,8 +65,8 @@ func appendHeader(tensors []Tensor, metadata map[string]string, align int) ([]by
 	if align <= 0 {
 		align = defaultAlign
 	}
-	bad := func(name, format string, args ...any) error {
-		return &FormatError{Tensor: name, Offset: -1, Problem: fmt.Sprintf(format, args...), Fix: "such a tensor cannot be stored as safetensors"}
+	bad := func(name, problem string, args ...any) error {
+		return &format.Error{Tensor: name, Offset: -1, Problem: fmt.Sprintf(problem, args...), Fix: "such a tensor cannot be stored as safetensors"}
 	}
 	b := make([]byte, prefixBytes, 1024)
 	b = append(b, '{')
@@ -78,10 +79,10 @@ func appendHeader(tensors []Tensor, metadata map[string]string, align int) ([]by
 		b = append(appendString(b, metadataName), ":{"...)
 		for _, key := range slices.Sorted(maps.Keys(metadata)) {
 			if len(b)+len(key)+len(metadata[key]) > maxHeaderBytes { // before it is copied
-				return nil, 0, bad("", "metadata %q is too long for a header of %d bytes", shorten(key), maxHeaderBytes)
+				return nil, 0, bad("", "metadata %q is too long for a header of %d bytes", format.Name(key), maxHeaderBytes)
 			}
 			if !utf8.ValidString(key) || !utf8.ValidString(metadata[key]) {
-				return nil, 0, bad("", "metadata %q is not UTF-8", shorten(key))
+				return nil, 0, bad("", "metadata %q is not UTF-8", format.Name(key))
 			}
 			comma()
 			b = append(appendString(b, key), ':')

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/format"
 	"mmfree/ternary/pack"
 	"mmfree/ternary/quant"
 	"mmfree/ternary/spec"
@@ -139,7 +140,7 @@ func (t *Tensor) Matrix() (*pack.Matrix, error) {
 		}
 		var ok bool
 		if m.Scale, ok = mean.Scale(); !ok {
-			return nil, &Error{Tensor: t.Name, Offset: -1, Problem: "the sum of its magnitudes overflows", Fix: "the weights are damaged: get them again"}
+			return nil, &format.Error{Tensor: t.Name, Offset: -1, Problem: "the sum of its magnitudes overflows", Fix: "the weights are damaged: get them again"}
 		}
 		values := make([]float32, len(codes))
 		read = func(dst []int8, row int) error {
@@ -162,7 +163,7 @@ func (t *Tensor) Matrix() (*pack.Matrix, error) {
 		block.Encode(c, 0, 1)
 	}
 	if !(m.Scale > 0) || math.IsInf(float64(m.Scale), 0) {
-		return nil, &Error{Tensor: t.Name, Offset: -1, Problem: fmt.Sprintf("its scale is %v", m.Scale), Fix: "a scale is a positive number: the file is damaged"}
+		return nil, &format.Error{Tensor: t.Name, Offset: -1, Problem: fmt.Sprintf("its scale is %v", m.Scale), Fix: "a scale is a positive number: the file is damaged"}
 	}
 	return m, nil
 }

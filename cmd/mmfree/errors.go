@@ -14,10 +14,8 @@ import (
 	"mmfree/autograd"
 	"mmfree/checkpoints"
 	"mmfree/checkpoints/durable"
-	"mmfree/checkpoints/gguf"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/hf"
-	"mmfree/checkpoints/safetensors"
-	"mmfree/checkpoints/stored"
 	"mmfree/data"
 	"mmfree/data/corpus"
 	"mmfree/data/shard"
@@ -76,9 +74,7 @@ func outcomes() []outcome {
 		{eval.ErrInput, exitRequest, request},
 		{checkpoints.ErrCheckpoint, exitRequest, "check the path; a damaged checkpoint is passed over when the run folder is named"},
 		{hf.ErrFolder, exitRequest, "config.json and weights do not belong together: get the folder again"},
-		{safetensors.ErrFormat, exitRequest, "the file is damaged or not safetensors: copy it again"},
-		{stored.ErrFormat, exitRequest, "the file is damaged: get it again from its source"},
-		{gguf.ErrFormat, exitRequest, "the file is damaged or no GGUF file: copy it again"},
+		{format.ErrFormat, exitRequest, "the file is damaged: copy it again"},
 		{pack.ErrPacked, exitRequest, "the packed file is damaged: export it again"},
 		{metrics.ErrMetrics, exitRequest, "lines behind the last checkpoint are not needed: remove the damaged one"},
 		{train.ErrInput, exitRequest, request},

@@ -13,8 +13,8 @@ import (
 	"mmfree/autograd"
 	"mmfree/checkpoints"
 	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/hf"
-	"mmfree/checkpoints/safetensors"
 	"mmfree/ternary/pack"
 	"mmfree/train"
 	"mmfree/train/metrics"
@@ -64,7 +64,7 @@ func TestOutcomes(t *testing.T) {
 	}{
 		{&checkpoints.Error{Path: "p", Problem: "x", Cause: fs.ErrNotExist}, exitRequest},
 		{&hf.FolderError{Path: "p", Problem: "x", Cause: fs.ErrPermission}, exitRequest},
-		{&safetensors.FormatError{Problem: "x"}, exitRequest},
+		{&format.Error{Problem: "x"}, exitRequest},
 		{&pack.Error{Problem: "x"}, exitRequest},
 		{&metrics.Error{Problem: "x"}, exitRequest},
 		{&train.InputError{Problem: "x"}, exitRequest},

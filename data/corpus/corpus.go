@@ -9,6 +9,8 @@ import (
 	"math"
 	"os"
 	"strings"
+
+	"mmfree/checkpoints/durable"
 )
 
 // maxBytes bounds a corpus: it is held in memory whole, beside its tokens at four bytes each.
@@ -126,9 +128,5 @@ func readFile(path string, dst []byte) error {
 }
 
 func unreadable(path string, err error) error {
-	// The path is said once: os puts it into its own message too.
-	if wrapped := (*os.PathError)(nil); errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
-	return &Error{Path: path, Problem: err.Error(), Fix: "check that the file can be read"}
+	return &Error{Path: path, Problem: durable.Cause(err).Error(), Fix: "check that the file can be read"}
 }

@@ -194,7 +194,7 @@ func (s *Set) open(f File) (*Part, error) {
 	path := filepath.Join(s.dir, f.Name)
 	data, unload, err := durable.Map(path)
 	if err != nil {
-		return nil, &FormatError{Path: path, Offset: -1, Problem: "cannot be read: " + cause(err)}
+		return nil, &FormatError{Path: path, Offset: -1, Problem: "cannot be read: " + durable.Cause(err).Error()}
 	}
 	s.unloads = append(s.unloads, unload)
 	s.files[f.Name] = data
@@ -267,19 +267,11 @@ func readBounded(path string) ([]byte, error) {
 		return nil, &FormatError{Path: path, Offset: -1, Problem: "is no file of a sensible size"}
 	}
 	if err != nil {
-		return nil, &FormatError{Path: path, Offset: -1, Problem: "cannot be read: " + cause(err)}
+		return nil, &FormatError{Path: path, Offset: -1, Problem: "cannot be read: " + durable.Cause(err).Error()}
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &FormatError{Path: path, Offset: -1, Problem: "cannot be read: " + cause(err)}
+		return nil, &FormatError{Path: path, Offset: -1, Problem: "cannot be read: " + durable.Cause(err).Error()}
 	}
 	return text, nil
-}
-
-// cause is an error without the path that os puts into it.
-func cause(err error) string {
-	if p := (*os.PathError)(nil); errors.As(err, &p) {
-		err = p.Err
-	}
-	return err.Error()
 }
