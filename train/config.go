@@ -34,6 +34,7 @@ const (
 	TokenizerBytes = "bytes" // one token a byte, 256 of them
 	TokenizerChars = "chars" // one token a character of the training text
 	TokenizerBPE   = "bpe"   // a byte-level BPE vocabulary of the training part of the text
+	TokenizerModel = "model" // the one that the model of finetune.from was trained with
 )
 
 // Limits of single values: far above every sensible run, far below what overflows a product.
@@ -51,16 +52,17 @@ const (
 // Config is everything that decides a run. Default gives every field a value; a recipe or a file states what differs.
 // The yaml tags are the names of the keys, the help tags their comments in config.yaml.
 type Config struct {
-	Model  spec.Config  `yaml:"model" help:"shape of the model"`
-	Data   DataConfig   `yaml:"data" help:"the text and how it is cut"`
-	Train  TrainConfig  `yaml:"train" help:"how long, how fast, what is kept"`
-	Sample SampleConfig `yaml:"sample" help:"the text written at the end"`
+	Model    spec.Config    `yaml:"model" help:"shape of the model"`
+	Data     DataConfig     `yaml:"data" help:"the text and how it is cut"`
+	Train    TrainConfig    `yaml:"train" help:"how long, how fast, what is kept"`
+	FineTune FineTuneConfig `yaml:"finetune" help:"training from the weights of a model; nothing here counts without from"`
+	Sample   SampleConfig   `yaml:"sample" help:"the text written at the end"`
 }
 
 // DataConfig says which text is read and how it is cut into batches.
 type DataConfig struct {
 	Corpus      []string `yaml:"corpus" help:"text files; a path or a list; none = the built-in text"`
-	Tokenizer   string   `yaml:"tokenizer" help:"bytes, chars, bpe (learned from the training part of the text), or the path of a tokenizer.json or .model file"`
+	Tokenizer   string   `yaml:"tokenizer" help:"bytes, chars, bpe (learned from the training part of the text), model (that of finetune.from), or the path of a tokenizer.json or .model file"`
 	VocabSize   int      `yaml:"vocab_size" help:"bpe: tokens of its vocabulary, the 256 bytes among them; 0 otherwise"`
 	SeqLen      int      `yaml:"seq_len" help:"tokens in a sequence, T"`
 	BatchSize   int      `yaml:"batch_size" help:"sequences in a micro-batch, B"`
@@ -120,7 +122,8 @@ func Default() Config {
 			Clip: 1, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Accumulate: 1, Fused: true, WeightGradient: gradientInt16, LogEvery: 10, EvalEvery: 200,
 			EvalTokens: 32768, SaveEvery: 200, KeepLast: 2, Seed: 1,
 		},
-		Sample: SampleConfig{Prompt: "The ", Tokens: 200, Temperature: 0.8, TopK: 40},
+		FineTune: FineTuneConfig{LayerDecay: 1, ReplayShare: 0.2},
+		Sample:   SampleConfig{Prompt: "The ", Tokens: 200, Temperature: 0.8, TopK: 40},
 	}
 }
 
@@ -163,7 +166,11 @@ func (c *Config) Validate() error {
 	v := validator{}
 	v.data(&c.Data)
 	v.train(&c.Train)
+	v.fineTune(&c.FineTune)
 	v.sample(&c.Sample)
+	if c.Data.Tokenizer == TokenizerModel && c.FineTune.From == "" {
+		v.bad("data.tokenizer", "name a model with finetune.from, or choose bytes, chars or bpe", "is model, and there is none to take it from")
+	}
 	invalid := model.Validate()
 	if invalid == nil {
 		if most := model.MaxPositions(); most > 0 && c.Data.SeqLen > most {
@@ -219,6 +226,10 @@ func (v *validator) data(d *DataConfig) {
 	case TokenizerBytes, TokenizerChars:
 		if d.VocabSize != 0 {
 			v.bad("data.vocab_size", "leave it out, or choose data.tokenizer: bpe", "is %d, and %s has the vocabulary that it has", d.VocabSize, d.Tokenizer)
+		}
+	case TokenizerModel:
+		if d.VocabSize != 0 {
+			v.bad("data.vocab_size", "leave it out", "is %d, and a model has the vocabulary that it has", d.VocabSize)
 		}
 	case TokenizerBPE:
 		v.whole("data.vocab_size", d.VocabSize, tokenizer.MinTrainedVocab, maxTrainedVocab)

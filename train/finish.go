@@ -21,9 +21,16 @@ func (t *run) finish(ctx context.Context, r *Result) error {
 	defer func() { r.SecondsAfterwards = time.Since(start).Seconds() }()
 	if len(t.text.loader.Val()) > 0 {
 		var err error
-		if r.ValLoss, r.ValBitsPerByte, err = t.evaluate(0); err != nil {
+		if r.ValLoss, r.ValBitsPerByte, err = t.evaluate(t.text.loader, 0); err != nil {
 			return err
 		}
+	}
+	if r.FineTuned != nil {
+		replay, err := t.replayLoss()
+		if err != nil {
+			return err
+		}
+		r.FineTuned.ReplayLoss = known(replay)
 	}
 	if err := t.metrics.Sync(); err != nil {
 		return err

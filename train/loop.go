@@ -31,7 +31,7 @@ func (t *run) do(ctx context.Context) (*Result, error) {
 	}
 	result := &Result{
 		RunDir: t.Dir, Arch: c.Model.Arch, Parameters: all, BytesPerToken: perToken,
-		ValLoss: math.NaN(), ValBitsPerByte: math.NaN(),
+		ValLoss: math.NaN(), ValBitsPerByte: math.NaN(), FineTuned: t.fineTuned(),
 	}
 	before := t.state
 	err = t.steps(ctx)
@@ -110,7 +110,7 @@ func (t *run) step(batch *data.Batch, lr float64) (loss, norm float64, err error
 	count := float64(batch.B * batch.T * n)
 	t.session.ZeroGrads()
 	for micro := range n {
-		if err := t.text.loader.Next(batch); err != nil {
+		if err := t.text.next(batch); err != nil {
 			return 0, 0, err
 		}
 		t.session.Draw(t.Config.Train.Seed ^ (uint64(t.state.Step)*maxBatch+uint64(micro))*0x9e3779b97f4a7c15)
@@ -142,7 +142,7 @@ func (t *run) after(line *metrics.Line, clock *stopwatch) error {
 	due := func(every int) bool { return every > 0 && step%int64(every) == 0 }
 	if due(c.EvalEvery) && len(t.text.loader.Val()) > 0 {
 		var err error
-		if line.ValLoss, line.ValBitsPerByte, err = t.evaluate(c.EvalTokens); err != nil {
+		if line.ValLoss, line.ValBitsPerByte, err = t.evaluate(t.text.loader, c.EvalTokens); err != nil {
 			return err
 		}
 		line.Evaluated = true
@@ -174,11 +174,11 @@ func (t *run) after(line *metrics.Line, clock *stopwatch) error {
 	return nil
 }
 
-// evaluate returns the mean loss over the held-out text, in nats a token and in bits a byte: over its first tokens where
-// limit is above 0, else over all.
-func (t *run) evaluate(limit int) (loss, bitsPerByte float64, err error) {
+// evaluate returns the mean loss over the held-out text of l, in nats a token and in bits a byte: over its first tokens
+// where limit is above 0, else over all.
+func (t *run) evaluate(l *data.Loader, limit int) (loss, bitsPerByte float64, err error) {
 	c := t.Config.Data
-	walk, err := t.text.loader.Validation(c.SeqLen, c.BatchSize)
+	walk, err := l.Validation(c.SeqLen, c.BatchSize)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -197,7 +197,7 @@ func (t *run) evaluate(limit int) (loss, bitsPerByte float64, err error) {
 		}
 	}
 	// Every held-out token but the first is predicted once, in order.
-	bytes, err := t.text.bytesOf(t.text.loader.Val()[1 : 1+count])
+	bytes, err := t.text.bytesOf(l.Val()[1 : 1+count])
 	return sum / float64(count), sum / math.Ln2 / float64(bytes), err
 }
 

@@ -93,6 +93,7 @@ type Result struct {
 	Sample            string         `json:"sample"`
 	BytesPerToken     float64        `json:"bytes_per_token"`
 	SecondsAfterwards float64        `json:"seconds_afterwards"`
+	FineTuned         *FineTuned     `json:"-"` // nil for a run from drawn weights
 }
 
 // Packed describes the packed export.
@@ -129,6 +130,12 @@ type state struct {
 	TrainLoss      *float64      `json:"train_loss"` // of the last step; null before the first
 	Seed           uint64        `json:"seed"`
 	CorpusSHA256   string        `json:"corpus_sha256"`
+
+	// Of a run from weights.
+	StartValLoss    *float64       `json:"start_val_loss,omitempty"`
+	StartReplayLoss *float64       `json:"start_replay_loss,omitempty"`
+	ReplayPosition  *data.Position `json:"replay_position,omitempty"`
+	ReplaySHA256    string         `json:"replay_sha256,omitempty"`
 }
 
 const stateVersion = 1
@@ -136,6 +143,7 @@ const stateVersion = 1
 // run is a training run in progress.
 type run struct {
 	Request
+	base          *Model // that the run starts from; nil: weights are drawn
 	text          *text
 	weights       *spec.Weights
 	session       *autograd.Session
@@ -154,7 +162,7 @@ type run struct {
 func Start(ctx context.Context, r Request) (*Result, error) {
 	t, err := prepare(r)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, t.close())
 	}
 	var result *Result
 	if err = t.open(); err == nil {
@@ -163,27 +171,30 @@ func Start(ctx context.Context, r Request) (*Result, error) {
 	return result, errors.Join(err, t.close())
 }
 
-// prepare checks the request and makes all that lives in memory; nothing is written yet.
-func prepare(r Request) (*run, error) {
-	if err := r.Config.Validate(); err != nil {
-		return nil, err
-	}
-	t := &run{Request: r, saved: -1}
+// prepare checks the request and makes all that lives in memory; nothing is written yet. The run is to be closed after an
+// error, too.
+func prepare(r Request) (t *run, err error) {
+	t = &run{Request: r, saved: -1}
 	if t.FS == nil {
 		t.FS = durable.OS{}
 	}
-	var err error
-	if t.text, err = loadText(&t.Config, r.Machine.Pool.Threads()); err != nil {
-		return nil, err
+	if t.base, err = t.openBase(); err != nil { // the shape is its, whatever the configuration says
+		return t, err
 	}
-	if err := t.Config.Model.Validate(); err != nil {
-		return nil, err
+	if err := t.Config.Validate(); err != nil {
+		return t, err
+	}
+	if t.text, err = loadText(&t.Config, t.base, r.Machine.Pool.Threads()); err != nil {
+		return t, err
+	}
+	if err := t.Config.Model.Validate(); err != nil { // with the vocabulary that it has now
+		return t, err
 	}
 	if t.tokenizerJSON, err = t.text.tokenizer.JSON(); err != nil {
-		return nil, err
+		return t, err
 	}
 	if t.weights, err = spec.NewWeights(t.Config.Model); err != nil {
-		return nil, err
+		return t, err
 	}
 	h := t.Config.Train
 	o := autograd.Options{Set: r.Machine.Set, Pool: r.Machine.Pool, Unfused: !h.Fused, Dropout: h.Dropout}
@@ -194,17 +205,31 @@ func prepare(r Request) (*run, error) {
 		}
 	}
 	if t.session, err = autograd.NewSession(t.weights, o); err != nil {
-		return nil, err
+		return t, err
 	}
 	t.optimizer = optim.New(optim.Hyper{
 		Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Eps, WeightDecay: h.WeightDecay, Clip: h.Clip,
 	}, t.weights, t.session.Grads(), r.Machine.Set, r.Machine.Pool)
+	if t.base == nil {
+		return t, nil
+	}
+	factors, err := t.Config.FineTune.factors(t.weights)
+	if err != nil {
+		return t, err
+	}
+	t.optimizer.Scale(factors)
 	return t, nil
 }
 
 // close ends what open began, as far as it came.
 func (t *run) close() error {
-	errs := []error{t.session.Close()}
+	var errs []error
+	if t.base != nil {
+		errs = append(errs, t.base.Close())
+	}
+	if t.session != nil {
+		errs = append(errs, t.session.Close())
+	}
 	if t.metrics != nil {
 		errs = append(errs, t.metrics.Close())
 	}
@@ -225,8 +250,14 @@ func (t *run) open() (err error) {
 	if t.folder, err = checkpoints.OpenRun(t.FS, t.Dir); err != nil {
 		return err
 	}
-	t.state = state{Version: stateVersion, Seed: t.Config.Train.Seed, CorpusSHA256: t.text.sha256}
-	t.weights.Init(t.Config.Train.Seed)
+	t.state = state{
+		Version: stateVersion, Seed: t.Config.Train.Seed, CorpusSHA256: t.text.sha256, ReplaySHA256: t.text.replaySHA256,
+	}
+	if t.base != nil {
+		copy(t.weights.Flat(), t.base.Weights.Flat())
+	} else {
+		t.weights.Init(t.Config.Train.Seed)
+	}
 	if t.Resume {
 		if err := t.restore(); err != nil {
 			return err
@@ -246,8 +277,13 @@ func (t *run) open() (err error) {
 	if warning != "" {
 		t.notice(warning)
 	}
-	t.board, err = metrics.NewBoard(t.FS, filepath.Join(t.Dir, BoardFolder), t.state.Step, time.Now())
-	return err
+	if t.board, err = metrics.NewBoard(t.FS, filepath.Join(t.Dir, BoardFolder), t.state.Step, time.Now()); err != nil {
+		return err
+	}
+	if t.base != nil && t.state.Step == 0 {
+		return t.measureStart()
+	}
+	return nil
 }
 
 // claim decides whether the folder may be used, and locks it.
@@ -320,11 +356,19 @@ func (t *run) restore() error {
 	case s.CorpusSHA256 != t.text.sha256:
 		return bad("the run was trained on another text than "+t.text.name+" holds now",
 			"bring the text back as it was, or start a new run")
+	case s.ReplaySHA256 != t.text.replaySHA256:
+		return bad("the run replayed another text than finetune.replay holds now", "bring the text back as it was, or start a new run")
 	case s.Seed != t.Config.Train.Seed:
 		return bad(fmt.Sprintf("the run has seed %d, the configuration says %d", s.Seed, t.Config.Train.Seed), "keep train.seed, or start a new run")
 	}
 	if err := t.text.loader.Seek(s.Position); err != nil {
 		return err
+	}
+	if t.text.replay != nil && s.ReplayPosition != nil {
+		if err := t.text.replay.Seek(*s.ReplayPosition); err != nil {
+			return err
+		}
+		t.text.rows = uint64(s.Tokens) / uint64(t.Config.Data.SeqLen)
 	}
 	t.state, t.saved, t.optimizer.Steps = s, s.Step, s.OptimizerSteps
 	t.session.WeightsChanged()
@@ -346,6 +390,10 @@ func (t *run) save() error {
 		return err
 	}
 	t.state.Position, t.state.OptimizerSteps = t.text.loader.Position(), t.optimizer.Steps
+	if t.text.replay != nil {
+		p := t.text.replay.Position()
+		t.state.ReplayPosition = &p
+	}
 	text, err := json.MarshalIndent(t.state, "", "  ")
 	if err != nil {
 		return err

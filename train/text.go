@@ -14,11 +14,17 @@ type text struct {
 	sha256    string
 	tokenizer tokenizer.Tokenizer
 	loader    *data.Loader
+
+	replay       *data.Loader // of finetune.replay; nil: none
+	replayShare  float64
+	replaySHA256 string
+	rows         uint64 // sequences dealt so far
 }
 
 // loadText reads the corpus of a configuration (none named: the built-in one) and fills in the vocabulary's size where
-// the configuration leaves it open. threads changes no bit.
-func loadText(c *Config, threads int) (*text, error) {
+// the configuration leaves it open. base, where it is not nil, is the model whose tokenizer data.tokenizer may ask for.
+// threads changes no bit.
+func loadText(c *Config, base *Model, threads int) (*text, error) {
 	var t text
 	var err error
 	var read *corpus.Corpus
@@ -36,6 +42,8 @@ func loadText(c *Config, threads int) (*text, error) {
 	if c.Data.Tokenizer == TokenizerBPE {
 		learn, held = cutText(read.Text, c.Data.ValFraction)
 		t.tokenizer, err = tokenizer.NewBPE(learn, tokenizer.TrainOptions{VocabSize: c.Data.VocabSize, MinFrequency: 2, Threads: threads})
+	} else if c.Data.Tokenizer == TokenizerModel {
+		t.tokenizer, err = base.Tokenizer()
 	} else if isTokenizerPath(c.Data.Tokenizer) {
 		t.tokenizer, err = LoadTokenizer(c.Data.Tokenizer)
 	} else {
@@ -61,10 +69,34 @@ func loadText(c *Config, threads int) (*text, error) {
 	if ids, err = t.tokenizer.Encode(ids, held); err != nil {
 		return nil, err
 	}
-	t.loader, err = data.New(ids, data.Options{
-		SeqLen: c.Data.SeqLen, ValFraction: c.Data.ValFraction, ValIDs: len(ids) - before, Seed: c.Train.Seed,
-	})
-	return &t, err
+	if t.loader, err = newLoader(c, ids, len(ids)-before); err != nil {
+		return nil, err
+	}
+	return &t, t.loadReplay(c)
+}
+
+// newLoader deals ids as the configuration says; held is the number of those that are held out, 0 for val_fraction of them.
+func newLoader(c *Config, ids []int32, held int) (*data.Loader, error) {
+	return data.New(ids, data.Options{SeqLen: c.Data.SeqLen, ValFraction: c.Data.ValFraction, ValIDs: held, Seed: c.Train.Seed})
+}
+
+// next fills b. Of the run's sequences, counted from 0, number k is replayed where ⌊(k+1)·share⌋ is above ⌊k·share⌋.
+func (t *text) next(b *data.Batch) error {
+	if t.replay == nil {
+		return t.loader.Next(b)
+	}
+	for row := range b.B {
+		from := t.loader
+		if uint64(float64(t.rows+1)*t.replayShare) > uint64(float64(t.rows)*t.replayShare) {
+			from = t.replay
+		}
+		t.rows++
+		at := row * b.T
+		if err := from.Next(&data.Batch{B: 1, T: b.T, IDs: b.IDs[at : at+b.T], Labels: b.Labels[at : at+b.T]}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cutText cuts the validation part off a text's end, in bytes, so that every vocabulary has the same one, and not within

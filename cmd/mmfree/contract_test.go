@@ -20,6 +20,9 @@ func contractKeys() map[string]string {
 		"train": "run_dir arch parameters steps tokens_seen seconds tokens_per_second train_loss val_loss val_bits_per_byte " +
 			"peak_rss_bytes interrupted packed.path packed.bytes packed.bits_per_weight verify.identical " +
 			"verify.values_compared verify.mismatches verify.max_ulp sample",
+		"finetune": "run_dir arch parameters steps tokens_seen seconds tokens_per_second train_loss val_loss val_bits_per_byte " +
+			"peak_rss_bytes interrupted packed.path packed.bytes packed.bits_per_weight verify.identical " +
+			"verify.values_compared verify.mismatches verify.max_ulp sample teacher start_val_loss",
 		"recipes": "recipes.0.name recipes.0.about recipes.0.arch recipes.0.parameters",
 		"verify": "identical tensors_compared values_compared mismatches max_ulp first_difference " +
 			"operations.weight_multiplies operations.weight_adds operations.zeros_skipped operations.other_multiplies",
@@ -52,6 +55,7 @@ func TestContractKeys(t *testing.T) {
 	}
 	arguments := map[string][]string{
 		"train":    {"tiny.yaml", "--corpus", "text.txt", "--out", "run"},
+		"finetune": {"tiny.yaml", "--from", "run", "--corpus", "text.txt", "--out", "tuned"},
 		"recipes":  {},
 		"verify":   {"run", "--tokens", "20"},
 		"logits":   {"run", "--ids", "1,2", "--out", "logits.safetensors"},

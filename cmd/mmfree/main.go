@@ -24,7 +24,7 @@ func main() {
 // verbs lists every verb, in the order that help shows them.
 func verbs() []*cli.Command {
 	return []*cli.Command{
-		trainVerb(), recipesVerb(),
+		trainVerb(), finetuneVerb(), recipesVerb(),
 		verifyVerb(), logitsVerb(), generateVerb(), inspectVerb(), exportVerb(), importVerb(),
 		tokenizerVerb(), prepareVerb(), evalVerb(), reproVerb(), benchVerb(),
 	}

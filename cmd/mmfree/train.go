@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,28 +15,37 @@ import (
 )
 
 func trainVerb() *cli.Command {
-	const groupRun, groupText = "Run", "Text and model"
 	return &cli.Command{
 		Name: "train", Usage: "train a model on text, export it packed, and prove that both paths agree",
 		UsageText:   "mmfree train [CONFIG] [--corpus FILE...] [--out DIR] [--set KEY=VALUE...] [--resume DIR] [--steps N]",
 		Description: "mmfree train quickstart --steps 20 --out runs/example",
-		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "corpus", TakesFile: true, Usage: "train on these text `FILE`s and folders", DefaultText: "the built-in text", Category: groupText},
-			&cli.StringSliceFlag{Name: "set", Usage: "set one configuration key, as `KEY=VALUE`", Category: groupText},
-			&cli.StringFlag{Name: "out", Usage: "run folder `DIR`", DefaultText: "the next free runs/NAME-N", Category: groupRun},
-			&cli.StringFlag{Name: "resume", Usage: "go on with the run in `DIR`", Category: groupRun},
-			&cli.IntFlag{Name: "steps", Usage: "stop after `N` optimiser steps", DefaultText: "as configured", Category: groupRun},
-			seedFlag(), threadsFlag(), forceFlag(), jsonFlag(),
+		Flags:       runFlags(),
+		Action: func(c *cli.Context) error {
+			request, err := trainRequest(c, recipes.Default, nil)
+			if err != nil {
+				return err
+			}
+			return trainAction(c, request)
 		},
-		Action: trainAction,
 	}
 }
 
-func trainAction(c *cli.Context) error {
-	request, err := trainRequest(c)
-	if err != nil {
-		return err
+// Groups of the flags of a run.
+const groupRun, groupText = "Run", "Text and model"
+
+// runFlags are the flags of every verb that trains.
+func runFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "corpus", TakesFile: true, Usage: "train on these text `FILE`s and folders", DefaultText: "the built-in text", Category: groupText},
+		&cli.StringSliceFlag{Name: "set", Usage: "set one configuration key, as `KEY=VALUE`", Category: groupText},
+		&cli.StringFlag{Name: "out", Usage: "run folder `DIR`", DefaultText: "the next free runs/NAME-N", Category: groupRun},
+		&cli.StringFlag{Name: "resume", Usage: "go on with the run in `DIR`", Category: groupRun},
+		&cli.IntFlag{Name: "steps", Usage: "stop after `N` optimiser steps", DefaultText: "as configured", Category: groupRun},
+		seedFlag(), threadsFlag(), forceFlag(), jsonFlag(),
 	}
+}
+
+func trainAction(c *cli.Context, request train.Request) (err error) {
 	if request.Machine, err = machine(c); err != nil {
 		return err
 	}
@@ -49,7 +59,7 @@ func trainAction(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		err = printJSON(c.App.Writer, result)
+		err = printRun(c.App.Writer, result)
 	} else {
 		err = printTrained(c.App.Writer, result)
 	}
@@ -64,14 +74,24 @@ func trainAction(c *cli.Context) error {
 	return nil
 }
 
-// trainRequest reads CONFIG and the flags: the configuration of a recipe, a file, or the run to go on with, and over it
-// what the command line says.
-func trainRequest(c *cli.Context) (r train.Request, err error) {
+// printRun prints the result as JSON, of a run from weights with what it has beside.
+func printRun(w io.Writer, r *train.Result) error {
+	if r.FineTuned == nil {
+		return printJSON(w, r)
+	}
+	return printJSON(w, struct {
+		train.Result
+		train.FineTuned
+	}{*r, *r.FineTuned})
+}
+
+// trainRequest reads CONFIG (by default the recipe of that name) and the flags: the configuration of a recipe, a file, or
+// the run to go on with, over it what begin says, where the run is a new one, and over that what --set and its like say.
+func trainRequest(c *cli.Context, name string, begin func(*train.Config) error) (r train.Request, err error) {
 	args, err := arguments(c, 0, "CONFIG")
 	if err != nil {
 		return r, err
 	}
-	name := recipes.Default
 	if len(args) == 1 {
 		name = args[0]
 	}
@@ -89,6 +109,11 @@ func trainRequest(c *cli.Context) (r train.Request, err error) {
 	if r.Config, err = recipes.Open(name); err != nil {
 		return r, err
 	}
+	if begin != nil && !r.Resume {
+		if err := begin(&r.Config); err != nil {
+			return r, err
+		}
+	}
 	overrides := c.StringSlice("set")
 	if c.IsSet("steps") {
 		overrides = append(overrides, fmt.Sprintf("train.steps=%d", c.Int("steps")))
@@ -102,12 +127,22 @@ func trainRequest(c *cli.Context) (r train.Request, err error) {
 	if c.IsSet("corpus") {
 		r.Config.Data.Corpus = c.StringSlice("corpus")
 	}
-	for i, path := range r.Config.Data.Corpus { // config.yaml must mean the same wherever it is used
-		if r.Config.Data.Corpus[i], err = filepath.Abs(path); err != nil {
-			return r, err
+	return r, absolute(&r.Config)
+}
+
+// absolute makes the paths of a configuration absolute: config.yaml must mean the same wherever it is used.
+func absolute(c *train.Config) (err error) {
+	for _, list := range [][]string{c.Data.Corpus, c.FineTune.Replay} {
+		for i := range list {
+			if list[i], err = filepath.Abs(list[i]); err != nil {
+				return err
+			}
 		}
 	}
-	return r, nil
+	if c.FineTune.From != "" {
+		c.FineTune.From, err = filepath.Abs(c.FineTune.From)
+	}
+	return err
 }
 
 // freeFolder returns the first of dir/name-1, dir/name-2 … that does not exist.

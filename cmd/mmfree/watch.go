@@ -103,6 +103,12 @@ func printTrained(w io.Writer, r *train.Result) error {
 	if !math.IsNaN(r.ValBitsPerByte) {
 		rows = append(rows, []string{"validation", fmt.Sprintf("%.4f bits per byte", r.ValBitsPerByte)})
 	}
+	if f := r.FineTuned; f != nil {
+		rows = append(rows, []string{"started", fmt.Sprintf("from %s at %.4f bits per byte", f.From, r.BitsPerByte(f.StartValLoss))})
+		if !math.IsNaN(f.ReplayLoss) {
+			rows = append(rows, []string{"replayed", fmt.Sprintf("text: %.4f nats a token at the start, %.4f now", f.StartReplayLoss, f.ReplayLoss)})
+		}
+	}
 	if r.Packed != nil {
 		rows = append(rows, []string{"packed", fmt.Sprintf("%s, %s, %.3f bits a ternary weight", r.Packed.Path, ui.Bytes(r.Packed.Bytes), r.Packed.BitsPerWeight)})
 	}

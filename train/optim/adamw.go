@@ -2,6 +2,7 @@ package optim
 
 import (
 	"math"
+	"slices"
 
 	"mmfree/ternary/kernel"
 	"mmfree/ternary/par"
@@ -27,7 +28,8 @@ type AdamW struct {
 	grads   *spec.Weights
 	blocks  []block
 	sums    []float64 // Σ g² of each block
-	step    [2]kernel.AdamStep
+	kinds   []kind
+	steps   []kernel.AdamStep // of each kind, for the update in flight
 	sum     func(worker, b int)
 	update  func(worker, b int)
 }
@@ -35,7 +37,13 @@ type AdamW struct {
 // block is a run of one tensor's values. Blocks depend on the model alone, so the norm does not depend on the threads.
 type block struct {
 	from, to int // in Flat
-	decay    int // 1 for tensors that decay; index into step
+	kind     int
+}
+
+// kind is what sets tensors apart in an update.
+type kind struct {
+	decay  bool
+	factor float64 // of the learning rate
 }
 
 const blockValues = 1 << 14
@@ -43,19 +51,34 @@ const blockValues = 1 << 14
 // New makes an optimiser over w and the gradients g, of the same model.
 func New(h Hyper, w, g *spec.Weights, set *kernel.Set, pool *par.Pool) *AdamW {
 	a := &AdamW{Hyper: h, M: w.Like(), V: w.Like(), set: set, pool: pool, weights: w, grads: g}
-	for i := range w.Tensors {
-		begin, n := w.Offset(i), w.Tensors[i].Elements()
-		for at := 0; at < n; at += blockValues {
-			b := block{from: begin + at, to: begin + min(at+blockValues, n)}
-			if w.Tensors[i].Decay {
-				b.decay = 1
-			}
-			a.blocks = append(a.blocks, b)
-		}
-	}
-	a.sums = make([]float64, len(a.blocks))
+	a.cut(func(int) float64 { return 1 })
 	a.sum, a.update = a.sumBlock, a.updateBlock
 	return a
+}
+
+// Scale multiplies the learning rate of tensor i by factors[i]. A tensor of factor 0 is frozen: neither gradient nor decay
+// moves it, and its gradient does not count in the norm. Before the first step.
+func (a *AdamW) Scale(factors []float64) { a.cut(func(i int) float64 { return factors[i] }) }
+
+// cut makes the blocks of the tensors that move.
+func (a *AdamW) cut(factor func(tensor int) float64) {
+	a.blocks, a.kinds = nil, nil
+	for i := range a.weights.Tensors {
+		k := kind{decay: a.weights.Tensors[i].Decay, factor: factor(i)}
+		if k.factor == 0 {
+			continue
+		}
+		at := slices.Index(a.kinds, k)
+		if at < 0 {
+			at = len(a.kinds)
+			a.kinds = append(a.kinds, k)
+		}
+		begin, n := a.weights.Offset(i), a.weights.Tensors[i].Elements()
+		for from := 0; from < n; from += blockValues {
+			a.blocks = append(a.blocks, block{from: begin + from, to: begin + min(from+blockValues, n), kind: at})
+		}
+	}
+	a.sums, a.steps = make([]float64, len(a.blocks)), make([]kernel.AdamStep, len(a.kinds))
 }
 
 // GradNorm returns the global norm ‖g‖₂ over all tensors, in float64.
@@ -97,14 +120,18 @@ func (a *AdamW) Step(lr, norm float64) (updated bool) {
 	}
 	n := float64(a.Steps)
 	s := kernel.AdamStep{
-		Clip: float32(clip), Decay: 1, Beta1: float32(a.Beta1), Beta2: float32(a.Beta2),
+		Clip: float32(clip), Beta1: float32(a.Beta1), Beta2: float32(a.Beta2),
 		Rest1: float32(1 - a.Beta1), Rest2: float32(1 - a.Beta2),
-		Rate: float32(lr / (1 - math.Pow(a.Beta1, n))), Correction2: float32(1 / (1 - math.Pow(a.Beta2, n))),
-		Epsilon: float32(a.Epsilon),
+		Correction2: float32(1 / (1 - math.Pow(a.Beta2, n))), Epsilon: float32(a.Epsilon),
 	}
-	a.step[0] = s
-	s.Decay = float32(1 - lr*a.WeightDecay)
-	a.step[1] = s
+	for i, k := range a.kinds {
+		rate := lr * k.factor
+		s.Rate, s.Decay = float32(rate/(1-math.Pow(a.Beta1, n))), 1
+		if k.decay {
+			s.Decay = float32(1 - rate*a.WeightDecay)
+		}
+		a.steps[i] = s
+	}
 	a.pool.Run(len(a.blocks), a.update)
 	return true
 }
@@ -112,5 +139,5 @@ func (a *AdamW) Step(lr, norm float64) (updated bool) {
 func (a *AdamW) updateBlock(_, b int) {
 	k := a.blocks[b]
 	a.set.AdamW(a.weights.Flat()[k.from:k.to], a.M.Flat()[k.from:k.to], a.V.Flat()[k.from:k.to],
-		a.grads.Flat()[k.from:k.to], a.step[k.decay])
+		a.grads.Flat()[k.from:k.to], a.steps[k.kind])
 }

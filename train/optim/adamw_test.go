@@ -167,3 +167,41 @@ func TestDecayActsOnMatricesOnly(t *testing.T) {
 		}
 	}
 }
+
+// TestScale: a tensor of factor 0 does not move and does not count in the norm, one of factor x moves as a step at x times
+// the rate moves it, and one of factor 1 as if nothing were scaled.
+func TestScale(t *testing.T) {
+	pool := par.New(2)
+	defer pool.Close()
+	factors := []float64{1, 0, 0.25}
+	update := func(lr float64, scaled bool) (w *spec.Weights, norm float64) {
+		w, g := small(t)
+		for i, v := range w.Flat() {
+			g.Flat()[i] = 0.5*v + 0.01
+		}
+		a := optim.New(optim.Hyper{Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, WeightDecay: 0.5}, w, g, kernel.Generic(), pool)
+		if scaled {
+			list := make([]float64, len(w.Tensors))
+			for i := range list {
+				list[i] = factors[i%len(factors)]
+			}
+			a.Scale(list)
+		}
+		norm = a.GradNorm()
+		a.Step(lr, norm)
+		return w, norm
+	}
+	before, _ := small(t)
+	full, norm := update(0.1, false)
+	quarter, _ := update(0.025, false)
+	got, scaledNorm := update(0.1, true)
+	if !(scaledNorm < norm) {
+		t.Errorf("norm %v with frozen tensors, %v without", scaledNorm, norm)
+	}
+	for i, tensor := range got.Tensors {
+		want := [][]float32{full.At(i), before.At(i), quarter.At(i)}[i%len(factors)]
+		if !slices.Equal(got.At(i), want) {
+			t.Errorf("%s, factor %g: moved otherwise", tensor.Name, factors[i%len(factors)])
+		}
+	}
+}
