@@ -23,6 +23,9 @@ func (in *Inspection) gguf(contents bool) error {
 	}
 	defer r.Close()
 	in.Bytes = r.size
+	if _, err := f.Model(); err != nil { // else it would be listed as one
+		in.Warnings = append(in.Warnings, "this program cannot run it: "+problem(err))
+	}
 	for _, info := range f.Tensors() {
 		t := TensorInfo{Name: info.Name, Shape: info.Shape, DType: dtype.Type(info.Type.String()), Bytes: info.Bytes}
 		if contents && info.Type.Decodes() {

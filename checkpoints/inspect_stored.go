@@ -10,7 +10,7 @@ import (
 // what cannot be opened: what is there is then listed as it is.
 func (in *Inspection) foreign(contents bool) (listed bool) {
 	switch in.Kind {
-	case KindHF, KindLlama2C, KindSafetensors:
+	case KindHF, KindLlama2C, KindSafetensors, KindGGUF:
 	default:
 		return false
 	}

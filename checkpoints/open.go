@@ -5,13 +5,14 @@ import (
 	"os"
 	"path/filepath"
 
+	"mmfree/checkpoints/gguf"
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/llama2c"
 	"mmfree/checkpoints/stored"
 )
 
 // Open opens a model that Recognise knows, without reading its values; source is the folder or file that holds them, of a run
-// its newest whole checkpoint. Packed and GGUF files are opened by their own packages.
+// its newest whole checkpoint. A packed file is opened by its own package.
 func Open(path string, kind Kind) (m *stored.Model, source string, err error) {
 	switch kind {
 	case KindRun:
@@ -32,6 +33,8 @@ func Open(path string, kind Kind) (m *stored.Model, source string, err error) {
 		m, err = hf.Open(path)
 	case KindLlama2C:
 		m, err = llama2c.Open(path)
+	case KindGGUF:
+		m, err = gguf.OpenModel(path)
 	case KindSafetensors:
 		if _, err := os.Stat(filepath.Join(filepath.Dir(path), hf.ConfigName)); err != nil {
 			return nil, path, &Error{

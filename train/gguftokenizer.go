@@ -1,13 +1,53 @@
 package train
 
 import (
+	"errors"
+
 	"mmfree/checkpoints/gguf"
+	"mmfree/checkpoints/stored"
 	"mmfree/data/tokenizer"
 )
 
-// ggufTokenizer hands the vocabulary of a GGUF file to data/tokenizer, which knows no files of weights.
+// under is where a GGUF file keeps its vocabulary.
+const under = "tokenizer.ggml."
+
+// takeVocabulary makes tokenizer.json of the vocabulary in the model's GGUF file. That this program cannot run it is a warning.
+func (m *Model) takeVocabulary(s *stored.Model) (err error) {
+	file, err := gguf.Open(m.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	v, _ := file.Value(under + "model")
+	if kind, _ := v.Text(); s.Side[tokenizerJSON] == nil && (kind == "" || kind == noVocabulary || kind == "none") {
+		return nil
+	}
+	t, err := ggufTokenizer(m.Path, file)
+	if err != nil {
+		delete(s.Side, tokenizerJSON)
+		s.Warnings = append(s.Warnings, err.Error()+": the model is without a tokenizer")
+		return nil
+	}
+	s.Side[tokenizerJSON], err = t.JSON()
+	return err
+}
+
+// tokenizerJSON is the name of a side file.
+const tokenizerJSON = "tokenizer.json"
+
+// noVocabulary is the tokenizer.ggml.model of a file without a tokenizer.
+const noVocabulary = "no_vocab"
+
+// ggufTokenizer hands the vocabulary of a GGUF file to data/tokenizer, which knows no files of weights: its tokenizer.json, where
+// it has one that this program runs, else the keys of the llama.cpp family.
 func ggufTokenizer(path string, file *gguf.File) (tokenizer.Tokenizer, error) {
-	const under = "tokenizer.ggml."
+	if v, ok := file.Value(gguf.TokenizerKey); ok {
+		if text, ok := v.Text(); ok {
+			if t, err := tokenizer.Parse([]byte(text), path); err == nil {
+				return t, nil
+			}
+		}
+	}
 	value := func(key string) gguf.Value {
 		v, _ := file.Value(under + key)
 		return v
@@ -39,7 +79,8 @@ func ggufTokenizer(path string, file *gguf.File) (tokenizer.Tokenizer, error) {
 	g.AddBOS = flag("add_bos_token", g.Model == "llama" || g.Pre == "llama-bpe")
 	g.AddEOS = flag("add_eos_token", false)
 	g.RemoveExtra = flag("remove_extra_whitespaces", false)
-	if _, ok := file.Value(under + "precompiled_charsmap"); ok && g.Model == "llama" {
+	var mapped bool
+	if g.Charsmap, mapped = value("precompiled_charsmap").Bytes(); mapped && g.Model == "llama" {
 		g.Model = "llama with a precompiled_charsmap"
 	}
 	return tokenizer.FromGGUF(&g, path)

@@ -33,20 +33,15 @@ type Model struct {
 }
 
 // Open recognises and opens a MODEL: a run folder (its newest whole checkpoint), a checkpoint folder, a Hugging Face
-// folder, a safetensors file with its config.json beside it, a .bin file of llama2.c, or a packed file.
+// folder, a safetensors file with its config.json beside it, a .bin file of llama2.c, a GGUF file, or a packed file.
 func Open(path string) (*Model, error) {
 	kind, err := checkpoints.Recognise(path)
 	if err != nil {
 		return nil, err
 	}
 	m := &Model{Kind: kind, Path: path, Source: path}
-	switch kind {
-	case checkpoints.KindPacked:
+	if kind == checkpoints.KindPacked {
 		return m, m.OpenPacked(path)
-	case checkpoints.KindGGUF:
-		return nil, &checkpoints.Error{
-			Path: path, Problem: "is a GGUF file, which can be inspected, and not run", Fix: "name the Hugging Face folder it was made from, or a packed file",
-		}
 	}
 	if err := m.openStored(); err != nil {
 		return nil, err
@@ -74,6 +69,11 @@ func (m *Model) openStored() (err error) {
 	}
 	m.Config, m.Warnings = s.Config, s.Warnings
 	m.Info = &hf.Info{Types: s.Types(), Side: s.Side, Bytes: s.Bytes(), Warnings: s.Warnings}
+	if m.Kind == checkpoints.KindGGUF {
+		if err := m.takeVocabulary(s); err != nil {
+			return err
+		}
+	}
 	m.tokenizerJSON = s.Side["tokenizer.json"]
 	return nil
 }

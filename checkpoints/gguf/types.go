@@ -100,69 +100,115 @@ func Decode(dst []float32, src []byte, t Type) error {
 	if !t.Ternary() {
 		return fmt.Errorf("values of %s are not read", t)
 	}
-	codes := make([]int8, 256)
-	return eachBlock(src, t, len(dst), codes, func(at int, scale float32) {
-		for j, c := range codes[:layouts[t].values] {
-			dst[at+j] = float32(c) * scale
+	x, err := openTrits(src, t, len(dst))
+	if err != nil {
+		return err
+	}
+	var codes [maxBlock]int8
+	for b := range x.count {
+		scale, err := x.block(codes[:], b)
+		if err != nil {
+			return err
 		}
-	})
+		for j, c := range codes[:x.values] {
+			dst[b*x.values+j] = float32(c) * scale
+		}
+	}
+	return nil
 }
 
 // DecodeTernary writes the trits of n values to dst and returns the scale that all of them have. Blocks of several scales
 // are refused: one scale a tensor could not stand for them. Blocks of zeros alone have any scale.
 func DecodeTernary(dst []int8, src []byte, t Type) (scale float32, err error) {
-	if want, ok := t.size(int64(len(dst)), int64(len(dst))); !t.Ternary() || !ok || want != int64(len(src)) {
-		return 0, fmt.Errorf("%d bytes of %s for %d trits", len(src), t, len(dst))
+	x, err := openTrits(src, t, len(dst))
+	if err != nil {
+		return 0, err
 	}
-	codes := make([]int8, 256)
-	found, several := false, -1
-	err = eachBlock(src, t, len(dst), codes, func(at int, s float32) {
-		block := codes[:layouts[t].values]
-		copy(dst[at:], block)
-		zero := true
-		for _, c := range block {
-			zero = zero && c == 0
-		}
-		switch {
-		case zero:
-		case !found:
-			scale, found = s, true
-		case math.Float32bits(s) != math.Float32bits(scale) && several < 0:
-			several = at
-		}
-	})
-	if err == nil && several >= 0 {
-		err = fmt.Errorf("the block at value %d has another scale than the ones before it", several)
+	if scale, _, err = x.scale(); err != nil {
+		return 0, err
 	}
-	return scale, err
+	return scale, x.read(dst, 0, scale)
 }
 
-// eachBlock unpacks a ternary tensor block by block into codes and calls use with the number of its first value.
-func eachBlock(src []byte, t Type, n int, codes []int8, use func(at int, scale float32)) error {
+// maxBlock is the largest block of a ternary type.
+const maxBlock = 256
+
+// trits is a ternary tensor in its bytes.
+type trits struct {
+	kind          Type
+	src           []byte
+	count         int // of blocks
+	values, bytes int // of a block
+}
+
+// openTrits takes n trits in place.
+func openTrits(src []byte, t Type, n int) (trits, error) {
 	l := layouts[t]
-	var scale float32
-	if t == I2S {
-		scale = math.Float32frombits(binary.LittleEndian.Uint32(src[n/4:]))
+	if want, ok := t.size(int64(n), int64(n)); !t.Ternary() || !ok || want != int64(len(src)) {
+		return trits{}, fmt.Errorf("%d bytes of %s for %d trits", len(src), t, n)
 	}
-	for b := range n / int(l.values) {
-		block := src[b*int(l.bytes):][:l.bytes]
-		ok := true
-		switch t {
-		case TQ1:
-			unpackTQ1(codes, block)
-			scale = half(block[52:])
-		case TQ2:
-			ok = unpackTwoBits(codes[:128], block[:32], 0, 2) && unpackTwoBits(codes[128:], block[32:64], 0, 2)
-			scale = half(block[64:])
-		case I2S:
-			ok = unpackTwoBits(codes[:128], block, 6, -2)
+	return trits{t, src, n / int(l.values), int(l.values), int(l.bytes)}, nil
+}
+
+// block unpacks a block to dst and returns its scale.
+func (x *trits) block(dst []int8, b int) (scale float32, err error) {
+	src := x.src[b*x.bytes:][:x.bytes]
+	ok := true
+	switch x.kind {
+	case TQ1:
+		unpackTQ1(dst, src)
+		scale = half(src[52:])
+	case TQ2:
+		ok = unpackTwoBits(dst[:128], src[:32], 0, 2) && unpackTwoBits(dst[128:256], src[32:64], 0, 2)
+		scale = half(src[64:])
+	case I2S:
+		ok = unpackTwoBits(dst[:128], src, 6, -2)
+		scale = math.Float32frombits(binary.LittleEndian.Uint32(x.src[x.count*x.bytes:]))
+	}
+	if !ok {
+		return 0, fmt.Errorf("block %d holds a code that is no trit", b)
+	}
+	return scale, nil
+}
+
+// scale returns the scale of the first block that is not of zeros alone; of a tensor of zeros, that of its first block.
+func (x *trits) scale() (scale float32, zeros bool, err error) {
+	var codes [maxBlock]int8
+	for b := range x.count {
+		scale, err := x.block(codes[:], b)
+		if err != nil || !allZero(codes[:x.values]) {
+			return scale, false, err
 		}
-		if !ok {
-			return fmt.Errorf("block %d holds a code that is no trit", b)
+	}
+	scale, err = x.block(codes[:], 0)
+	return scale, true, err
+}
+
+// read unpacks the trits from value at on. That their blocks have another scale than the one given is an error.
+func (x *trits) read(dst []int8, at int, scale float32) error {
+	var codes [maxBlock]int8
+	for len(dst) > 0 {
+		b := at / x.values
+		s, err := x.block(codes[:], b)
+		if err != nil {
+			return err
 		}
-		use(b*int(l.values), scale)
+		if s != scale && !allZero(codes[:x.values]) {
+			return fmt.Errorf("the block at value %d has another scale than the ones before it", b*x.values)
+		}
+		n := copy(dst, codes[at-b*x.values:x.values])
+		dst, at = dst[n:], at+n
 	}
 	return nil
+}
+
+func allZero(codes []int8) bool {
+	for _, c := range codes {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // unpackTwoBits unpacks 128 trits from 32 bytes: group l of 32 lies in the bits from first+l·step on, as trit+1.

@@ -92,6 +92,14 @@ func (v Value) Strings() ([]string, bool) {
 	return list, true
 }
 
+// Bytes returns an Array of Uint8 or Int8, in place.
+func (v Value) Bytes() ([]byte, bool) {
+	if v.Kind != Array || v.Element != Uint8 && v.Element != Int8 {
+		return nil, false
+	}
+	return v.raw, true
+}
+
 // Float32s returns an Array of Float32.
 func (v Value) Float32s() ([]float32, bool) {
 	if v.Kind != Array || v.Element != Float32 {

@@ -371,7 +371,7 @@ func checkLinear(t *testing.T, form string, x *stored.Tensor, c *linear) {
 		}
 		from := r
 		if width != c.Rows {
-			from = pairs(c.Rows/width, width)(r)
+			from = stored.RotaryPairs(width)(r)
 		}
 		if sum != c.Y[from] {
 			t.Fatalf("%s, %s: row %d gives %d, want %d", form, c.Tensor, r, sum, c.Y[from])

@@ -96,7 +96,7 @@ func ternary(file string, t spec.Tensor, typ dtype.Type, bytes int64, scale floa
 // tensors lists the tensors of a model, each made by open, which gets llama2.c's name. Gains that llama2.c does not have are ones.
 func tensors(file string, c spec.Config, open func(t spec.Tensor, name string) (stored.Tensor, error)) ([]stored.Tensor, error) {
 	var list []stored.Tensor
-	heads, keys, width := c.Attention()
+	_, _, width := c.Attention()
 	for _, t := range spec.Tensors(c) {
 		name := foreign(t.Name)
 		if name == "" {
@@ -107,23 +107,10 @@ func tensors(file string, c spec.Config, open func(t spec.Tensor, name string) (
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case strings.HasSuffix(name, "wq"):
-			out = out.Reorder(pairs(heads, width))
-		case strings.HasSuffix(name, "wk"):
-			out = out.Reorder(pairs(keys, width))
+		if strings.HasSuffix(name, "wq") || strings.HasSuffix(name, "wk") {
+			out = out.Reorder(stored.RotaryPairs(width))
 		}
 		list = append(list, out)
 	}
 	return list, nil
-}
-
-// pairs returns, for a row of rotary channels in this program's order (channel j of a head turns with j + width/2), its row
-// in llama2.c's (2j with 2j+1).
-func pairs(heads, width int) func(row int) int {
-	return func(row int) int {
-		head, j := row/width, row%width
-		half := width / 2
-		return head*width + j%half*2 + j/half
-	}
 }
