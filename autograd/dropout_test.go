@@ -48,7 +48,7 @@ func TestDropoutGradients(t *testing.T) {
 			}
 			keep := func(half, value int) float64 { return float64(masks[half][value]) }
 			ids, labels, count := smallBatch(v.Config, B, T)
-			w, r := clearOfHalves(t, v.Config, ids, labels, B, keep)
+			w, r := clearOfHalves(t, v.Config, ids, labels, B, func(r *reference) { r.keep = keep })
 			want := differences(r, w, ids, labels, B, count)
 			for _, unfused := range []bool{false, true} {
 				s, err := NewSession(w, Options{Set: kernel.Generic(), Pool: pool, Unfused: unfused, Dropout: rate})

@@ -27,7 +27,13 @@ func (r *reference) attentionSequence(ids []int32) (logits [][]float64) {
 		case inner:
 			return r.bitLinear(x, name)
 		}
-		return product(r.weight(name+".weight"), r.row(rms64(x, r.weights[norm+".weight"], c.RMSNormEps)))
+		n := rms64(x, r.weights[norm+".weight"], c.RMSNormEps)
+		if out { // conversion inserts this norm by degrees
+			for j := range n {
+				n[j] = (1-r.weightShare)*x[j] + r.weightShare*n[j]
+			}
+		}
+		return product(r.weight(name+".weight"), r.row(n))
 	}
 	for l := range c.NumHiddenLayers {
 		p := spec.Layer(l)

@@ -19,6 +19,9 @@ type reference struct {
 	// count from 0, values run over the batch's tokens. Nil: all by 1.
 	keep func(half, value int) float64
 
+	// λ of a Blend's weights and activations: each quantiser gives v + λ·(Q(v) − v).
+	weightShare, activationShare float64
+
 	frozen  bool
 	offsets [][]float64 // in the order of the calls of quantise
 	next    int
@@ -27,7 +30,7 @@ type reference struct {
 }
 
 func newReference(w *spec.Weights) *reference {
-	r := &reference{config: w.Config, weights: map[string][]float64{}, margin: math.Inf(1)}
+	r := &reference{config: w.Config, weights: map[string][]float64{}, margin: math.Inf(1), weightShare: 1, activationShare: 1}
 	for i, t := range w.Tensors {
 		for _, v := range w.At(i) {
 			r.weights[t.Name] = append(r.weights[t.Name], float64(v))
@@ -36,8 +39,8 @@ func newReference(w *spec.Weights) *reference {
 	return r
 }
 
-// quantise returns Q(v) = clamp(round(v·scale), ±limit)/scale, or v + c.
-func (r *reference) quantise(v []float64, scale, limit float64, round func(float64) float64) []float64 {
+// quantise returns v + share·(Q(v) − v), Q(v) = clamp(round(v·scale), ±limit)/scale, or v + c.
+func (r *reference) quantise(v []float64, share, scale, limit float64, round func(float64) float64) []float64 {
 	out := make([]float64, len(v))
 	if r.frozen {
 		for i, c := range r.offsets[r.next] {
@@ -50,8 +53,8 @@ func (r *reference) quantise(v []float64, scale, limit float64, round func(float
 	for i := range v {
 		x := v[i] * scale
 		r.margin = min(r.margin, math.Abs(math.Abs(x-math.Floor(x))-0.5))
-		out[i] = max(-limit, min(limit, round(x))) / scale
-		offsets[i] = out[i] - v[i]
+		offsets[i] = share * (max(-limit, min(limit, round(x)))/scale - v[i])
+		out[i] = v[i] + offsets[i]
 	}
 	r.offsets = append(r.offsets, offsets)
 	return out
@@ -66,7 +69,7 @@ func (r *reference) weight(name string) []float64 {
 	for _, v := range w {
 		mean += math.Abs(v) / float64(len(w))
 	}
-	r.ternary[name] = r.quantise(w, 1/max(mean, 1e-5), 1, math.RoundToEven)
+	r.ternary[name] = r.quantise(w, r.weightShare, 1/max(mean, 1e-5), 1, math.RoundToEven)
 	return r.ternary[name]
 }
 
@@ -108,7 +111,7 @@ func (r *reference) row(n []float64) []float64 {
 	if r.config.ActivationRounding == spec.HalfAway {
 		round = math.Round
 	}
-	return r.quantise(n, 127/top, 127, round)
+	return r.quantise(n, r.activationShare, 127/top, 127, round)
 }
 
 func (r *reference) bitLinear(x []float64, name string) []float64 {

@@ -30,6 +30,8 @@ type Options struct {
 	Unfused bool // keep float activations for the backward pass instead of int8 codes: more memory, for comparison
 	// WeightGradient is the arithmetic of ternary tensors' weight gradients. Unfused, which has no codes, keeps Float32.
 	WeightGradient WeightGradient
+	// Blend lets the session stand between full precision and ternary, see SetBlend. It is Unfused then.
+	Blend bool
 	// Dropout is the share of the values that each half of a block adds to the residual stream which training zeroes; Draw
 	// says which.
 	Dropout float64
@@ -77,6 +79,9 @@ func NewSession(w *spec.Weights, o Options) (*Session, error) {
 		return nil, err
 	}
 	s := newSession(p, o)
+	if o.Blend {
+		s.options.Unfused, s.env.Blend = true, layer.NewBlend(p)
+	}
 	s.weights, s.grads = w, w.Like()
 	largest := 0
 	for _, t := range p.Tensors {
@@ -121,6 +126,16 @@ func (s *Session) ZeroGrads() { clear(s.grads.Flat()) }
 
 // WeightsChanged tells the session that the shadow weights were updated: codes are made anew when next needed.
 func (s *Session) WeightsChanged() { s.quantiser.Generation++ }
+
+// SetBlend sets how far weights and activations are ternary from here on, λ from 0 (full precision) to 1 each; see
+// layer.Blend. With both at 1 the session is any other. The session must have been made with Options.Blend.
+func (s *Session) SetBlend(weights, activations float32) {
+	b := s.env.Blend
+	if b.Weights != weights || b.Activations != activations {
+		b.Weights, b.Activations = weights, activations
+		s.WeightsChanged()
+	}
+}
 
 // Draw makes key decide what dropout zeroes from here on; a new one for each micro-batch.
 func (s *Session) Draw(key uint64) { s.dropout.Key = key }

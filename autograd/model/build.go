@@ -75,9 +75,6 @@ func (b *builder) out() []float32 {
 	return b.outs[b.turn]
 }
 
-// floats reports whether parts keep float activations for the backward pass.
-func (b *builder) floats() bool { return b.w.Training && b.w.Unfused }
-
 // buffers returns a part's memory: its own in training, else that of the parts of its name.
 func buffers[T any](b *builder, name string, make func() T) T {
 	if b.w.Training {

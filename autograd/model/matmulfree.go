@@ -24,10 +24,10 @@ func (b *builder) tokenMixer(m *layer.TokenMixer, l int, h *G.Node) (*G.Node, er
 		bounds := src.Weight(fmt.Sprintf("%s.%d", spec.LowerBoundsName, l), spec.LowerBoundsName)
 		mixer.Bounds = &bounds
 	}
-	buf := buffers(b, m.Name(), func() *layer.MixerBuffers { return m.NewMixerBuffers(b.w.N, b.scratch, b.floats()) })
+	buf := buffers(b, m.Name(), func() *layer.MixerBuffers { return m.NewMixerBuffers(b.w.N, b.scratch, b.w.Floats()) })
 	if b.first == nil {
 		b.first = buf
-	} else if b.w.Training && !b.floats() {
+	} else if b.w.Training && !b.w.Floats() {
 		buf.ShareCodes(b.first)
 	}
 	return op.TokenMixer(b.w, m, l, mixer, h, buf, b.out())
@@ -40,6 +40,6 @@ func (b *builder) channelMixer(m *layer.ChannelMixer, l int, h *G.Node) (*G.Node
 		NormGate: weight(p + "mlp.gate_proj.norm.weight"), WGate: weight(p + "mlp.gate_proj.weight"), Gate: src.Linear(p + "mlp.gate_proj.weight"),
 		NormDown: weight(p + "mlp.down_proj.norm.weight"), WDown: weight(p + "mlp.down_proj.weight"), Down: src.Linear(p + "mlp.down_proj.weight"),
 	}
-	buf := buffers(b, m.Name(), func() *layer.MLPBuffers { return m.NewMLPBuffers(b.w.N, b.scratch, b.floats()) })
+	buf := buffers(b, m.Name(), func() *layer.MLPBuffers { return m.NewMLPBuffers(b.w.N, b.scratch, b.w.Floats()) })
 	return op.ChannelMixer(b.w, m, l, mlp, h, buf, b.out())
 }

@@ -9,7 +9,7 @@ import (
 
 func (b *builder) attention(m *layer.Attention, l int, h *G.Node) (*G.Node, error) {
 	p := op.AttentionWeights{In: b.fan(&m.In), Out: b.projection(&m.Out, true)}
-	buf := buffers(b, m.Name(), func() *layer.AttentionBuffers { return m.NewAttentionBuffers(b.w.N, b.scratch, b.floats()) })
+	buf := buffers(b, m.Name(), func() *layer.AttentionBuffers { return m.NewAttentionBuffers(b.w.N, b.scratch, b.w.Floats()) })
 	// Each part's keys and values are its own in training: the backward pass reads them.
 	s := buffers(b, m.Name()+".keys", func() *layer.KeyValues { return m.NewPass(b.w.B, b.w.T) })
 	return op.Attention(b.w, m, l, p, h, s, buf, b.out())
@@ -17,7 +17,7 @@ func (b *builder) attention(m *layer.Attention, l int, h *G.Node) (*G.Node, erro
 
 func (b *builder) gatedMLP(m *layer.GatedMLP, l int, h *G.Node) (*G.Node, error) {
 	p := op.GatedWeights{In: b.fan(&m.In), Down: b.projection(&m.Down, true)}
-	buf := buffers(b, m.Name(), func() *layer.GatedBuffers { return m.NewGatedBuffers(b.w.N, b.scratch, b.floats()) })
+	buf := buffers(b, m.Name(), func() *layer.GatedBuffers { return m.NewGatedBuffers(b.w.N, b.scratch, b.w.Floats()) })
 	return op.GatedMLP(b.w, m, l, p, h, buf, b.out())
 }
 

@@ -84,12 +84,12 @@ func (x *attention) backward(in []G.Value) error {
 }
 
 // exitBackward is the norm in front of o_proj.
-func (x *attention) exitBackward(_, b int) {
+func (x *attention) exitBackward(worker, b int) {
 	w, n := x.w, x.m.Out.Cols
 	dGain := w.partialGain(b, n, 0, n)
 	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
 		da := w.scratch.dWide[t*n:][:n]
-		w.Env.Set.RMSNormBackward(da, dGain, da, x.buf.A[t*n:][:n], x.m.Out.Gain, x.buf.CodesOut.Inv[t], false)
+		w.outBackward(worker, &x.m.Out.BitLinear, da, dGain, x.buf.A[t*n:][:n], x.buf.CodesOut.Inv[t])
 	}
 }
 

@@ -91,7 +91,7 @@ func (x *gated) activateBackward(worker, b int) {
 			} else {
 				x.m.Activate(w.Env, a, x.buf, t) // cheaper to make again than to keep
 			}
-			set.RMSNormBackward(da, dGain, da, a, x.m.Down.Gain, x.buf.CodesDown.Inv[t], false)
+			w.outBackward(worker, &x.m.Down.BitLinear, da, dGain, a, x.buf.CodesDown.Inv[t])
 		}
 		gate, up := x.buf.Fan.Out[0][t*I:][:I], x.buf.Fan.Out[1][t*I:][:I]
 		if x.m.ReLU2 {

@@ -43,7 +43,7 @@ type head struct {
 func Loss(w *Workspace, m *layer.Head, p HeadWeights, h *G.Node) (*G.Node, error) {
 	V := w.Config.VocabSize
 	x := &head{
-		w: w, m: m, p: p, buf: m.NewHeadBuffers(w.N, w.Unfused && w.Training), chunk: min(w.N, max(1, logitsInMemory/V)),
+		w: w, m: m, p: p, buf: m.NewHeadBuffers(w.N, w.Floats()), chunk: min(w.N, max(1, logitsInMemory/V)),
 		loss: G.NewF32(0), top: make([]float32, w.N), sum: make([]float32, w.N), nll: make([]float64, w.N),
 	}
 	x.logits = make([]float32, x.chunk*V)

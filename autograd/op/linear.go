@@ -29,13 +29,13 @@ type Quantiser struct {
 	sums  []float64 // of its blocks
 	l     *Linear
 	// The jobs, made once.
-	sum, trit, encode func(worker, block int)
+	sum, trit, encode, mix func(worker, block int)
 }
 
 // NewQuantiser makes a quantiser for tensors of at most n values.
 func NewQuantiser(env *layer.Env, n int) *Quantiser {
 	q := &Quantiser{Generation: 1, env: env, codes: make([]int8, n), sums: make([]float64, quant.Blocks(n))}
-	q.sum, q.trit, q.encode = q.sumBlock, q.tritBlock, q.encodeBlock
+	q.sum, q.trit, q.encode, q.mix = q.sumBlock, q.tritBlock, q.encodeBlock, q.mixBlock
 	return q
 }
 
@@ -59,6 +59,9 @@ func (q *Quantiser) Refresh(l *Linear) error {
 		n += l.WT.Superblocks()
 	}
 	q.env.Pool.Run(n, q.encode)
+	if q.env.Blend.On() {
+		q.env.Pool.Run(blocks, q.mix)
+	}
 	l.generation = q.Generation
 	return nil
 }
@@ -67,6 +70,11 @@ func (q *Quantiser) sumBlock(_, b int) { q.sums[b] = quant.AbsSum(quant.Block(q.
 
 func (q *Quantiser) tritBlock(_, b int) {
 	quant.Trits(quant.Block(q.codes[:len(q.l.Shadow)], b), quant.Block(q.l.Shadow, b), q.l.W.Scale)
+}
+
+func (q *Quantiser) mixBlock(_, b int) {
+	l, blend := q.l, q.env.Blend
+	blend.Mix(quant.Block(blend.Mixed(l.W), b), quant.Block(l.Shadow, b), quant.Block(q.codes[:len(l.Shadow)], b), l.W.Scale)
 }
 
 func (q *Quantiser) encodeBlock(_, b int) {
@@ -125,6 +133,15 @@ func (j *outerJob) block(_, b int) {
 // the upstream gradient dy [n, out] of those tokens: the weight's is added, dX̃ [n, in] is written to dnorm.
 func (l *Linear) backward(w *Workspace, dnorm, dy []float32, c *layer.Codes, t0, n int) {
 	l.outer(w, dy, c, t0, n)
+	l.transposed(w, dnorm, dy, n)
+}
+
+// transposed writes dX̃ [n, in] = dy·W for n tokens, W what the forward pass multiplied by.
+func (l *Linear) transposed(w *Workspace, dnorm, dy []float32, n int) {
+	if w.Env.Blend.On() {
+		w.Env.DenseTransposed(dnorm, w.Env.Blend.Mixed(l.W), dy, l.W.Rows, l.W.Cols, n)
+		return
+	}
 	w.Env.MatMulFloat(dnorm, l.WT, dy, l.W.Scale, n)
 }
 

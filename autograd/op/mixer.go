@@ -97,7 +97,7 @@ func (x *mixer) backward(in []G.Value) error {
 	if w.chained() {
 		w.Env.Pool.Run(chains, x.gateChain)
 	} else {
-		w.Env.MatMulFloat(s.dWide, x.p.O.WT, x.dBranch, x.p.O.W.Scale, w.N)
+		x.p.O.transposed(w, s.dWide, x.dBranch, w.N)
 		w.Env.Pool.Run(blocks, x.gateBack)
 	}
 	w.addGain(x.p.NormO.Grad, 2*D, 0)
@@ -117,7 +117,7 @@ func (x *mixer) backward(in []G.Value) error {
 	for i, l := range x.projections() {
 		l.linear.outer(w, l.dy, l.codes, 0, w.N)
 		if !w.chained() {
-			w.Env.MatMulFloat(s.dNorm[i], l.linear.WT, l.dy, l.linear.W.Scale, w.N)
+			l.linear.transposed(w, s.dNorm[i], l.dy, w.N)
 		}
 	}
 	if w.chained() {

@@ -38,6 +38,23 @@ func (p *ProjectionWeights) backward(w *Workspace, m *layer.Projection, dx, dy [
 	w.Env.DenseTransposed(dx, m.Dense, dy, m.Rows, m.Cols, n)
 }
 
+// outBackward is the norm on the input a of a projection out of a part, for one token: from da [n], the gradient of what the
+// projection reads, to that of a, in place, and to the gain's. Of a norm that comes in by degrees it is
+// da ← (1−λ)·da + λ·norm'(da).
+func (w *Workspace) outBackward(worker int, l *layer.BitLinear, da, dGain, a []float32, inv float32) {
+	lambda := w.Env.Blend.Norm(l)
+	if lambda == 1 {
+		w.Env.Set.RMSNormBackward(da, dGain, da, a, l.Gain, inv, false)
+		return
+	}
+	past := w.row(worker, 1, len(da))
+	for j, v := range da {
+		past[j], da[j] = float32((1-lambda)*v), float32(lambda*v)
+	}
+	w.Env.Set.RMSNormBackward(da, dGain, da, a, l.Gain, inv, false)
+	w.Env.Set.Add(da, da, past)
+}
+
 // FanWeights names the graph inputs of a layer.Fan; of a shared norm the first projection's.
 type FanWeights []ProjectionWeights
 

@@ -115,6 +115,10 @@ func (w *Workspace) reserveGains(n int) {
 // unfused mode each operation passes over all tokens.
 func (w *Workspace) chained() bool { return !w.Unfused && w.Env.Chained(w.N) }
 
+// Floats reports whether parts keep float activations: for the backward pass of the unfused mode, or because a blend
+// multiplies them.
+func (w *Workspace) Floats() bool { return w.Unfused && (w.Training || w.Env.Blend != nil) }
+
 // Spare returns memory for N tokens of the hidden size that only the backward pass uses, or nil outside of training.
 func (w *Workspace) Spare() []float32 { return w.scratch.dNorm[2] }
 

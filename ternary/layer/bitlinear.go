@@ -11,6 +11,8 @@ type BitLinear struct {
 	Gain []float32    // [in], of the inner norm
 	Eps  float32      // of the inner norm
 	Away bool         // exact halves of activations go away from zero
+	// Inserted marks a norm that a full-precision model of the family has not: see Blend.Norm.
+	Inserted bool
 }
 
 // Codes holds a BitLinear's quantised input: what the product needs, and, with one r a token, all that the fused
@@ -20,7 +22,8 @@ type Codes struct {
 	Scale []float32 // [N], s: the value of a code is q/s
 	Out   []float32 // [N], m/s: what an integer sum is multiplied by
 	Inv   []float32 // [N], r of the inner norm
-	// Norm and Float are kept in the unfused mode only: the normalised input, and the codes as floats, both [N, in].
+	// Norm and Float are kept in the unfused mode only: the normalised input, and the codes as floats (of a Blend what
+	// stands between the two), both [N, in].
 	Norm, Float []float32
 }
 
@@ -36,6 +39,10 @@ func NewCodes(n, width int, floats bool) Codes {
 // Quantize normalises and quantises the layer's input x [in] as token t of c. In the unfused mode the normalised values
 // pass through memory; the bits are the same.
 func (b *BitLinear) Quantize(e *Env, c *Codes, t int, x []float32) {
+	if e.Blend.On() {
+		e.Blend.input(e, b, c, t, x)
+		return
+	}
 	n := len(x)
 	q := c.Q[t*n:][:n]
 	if c.Norm == nil {

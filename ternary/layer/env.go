@@ -30,6 +30,8 @@ const (
 type Env struct {
 	Set  *kernel.Set
 	Pool *par.Pool
+	// Blend is that of a model in conversion, whose buffers are those of the unfused mode; else nil.
+	Blend *Blend
 
 	rows     [][]float32          // one row of the widest layer per worker
 	prepared [maxTogether][]int16 // MatVecFew's form of few tokens, of each product that runs together
@@ -115,6 +117,12 @@ func (e *Env) MatMul(dst []float32, w *pack.Matrix, c *Codes, n int) {
 
 // MatMuls computes up to three products of n tokens, those of few tokens together, so that workers meet once for all.
 func (e *Env) MatMuls(n int, products ...Product) {
+	if e.Blend.On() {
+		for _, p := range products {
+			e.Dense(p.Dst, e.Blend.Mixed(p.W), p.Codes.Float, p.W.Rows, p.W.Cols, n)
+		}
+		return
+	}
 	if n <= e.Set.Few {
 		e.few.start(e, n, products)
 		return

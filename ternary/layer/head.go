@@ -63,6 +63,9 @@ func (m *Head) Logits(e *Env, dst []float32, t0, n int, buf *HeadBuffers) {
 		return
 	}
 	part := Codes{Q: buf.Codes.Q[t0*d:], Out: buf.Codes.Out[t0:]}
+	if buf.Codes.Float != nil {
+		part.Float = buf.Codes.Float[t0*d:]
+	}
 	buf.job.part = part
 	e.MatMul(dst, m.Out.W, &buf.job.part, n)
 }

@@ -14,6 +14,11 @@ func (m *Model) attentionBlocks(a parts) {
 	turn := newRope(width, c.RopeTheta)
 	for l := range c.NumHiddenLayers {
 		p := spec.Layer(l)
+		// inserted marks the norms that conversion from a transformer inserts.
+		inserted := func(p Projection) Projection {
+			p.Inserted = c.NormPlacement == spec.NormSubLN
+			return p
+		}
 		// project returns a projection whose norm is the named shared one where the model has it, else its own, else none.
 		project := func(name, shared string) Projection {
 			if shared += ".weight"; a.p.Dense(p+shared) != nil {
@@ -34,13 +39,13 @@ func (m *Model) attentionBlocks(a parts) {
 		m.Parts = append(m.Parts,
 			&Attention{
 				In:    fan("input_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-				Out:   project("self_attn.o_proj", "self_attn.attn_sub_norm"),
+				Out:   inserted(project("self_attn.o_proj", "self_attn.attn_sub_norm")),
 				Heads: heads, KeyHeads: keys, Width: width, Positions: c.MaxPositionEmbeddings,
 				rope: turn, scale: 1 / f32.Sqrt(float32(width)),
 			},
 			&GatedMLP{
 				In:    fan("post_attention_layernorm", "mlp.gate_proj", "mlp.up_proj"),
-				Down:  project("mlp.down_proj", "mlp.ffn_sub_norm"),
+				Down:  inserted(project("mlp.down_proj", "mlp.ffn_sub_norm")),
 				ReLU2: c.HiddenAct == spec.ActReLU2,
 			})
 	}
