@@ -137,6 +137,13 @@ func (s *Session) SetBlend(weights, activations float32) {
 	}
 }
 
+// Fuse ends the blend of a session that stands at 1 and 1: from here on it is one that was made without, and computes
+// faster.
+func (s *Session) Fuse() error {
+	s.env.Blend, s.options.Unfused = nil, false
+	return s.release()
+}
+
 // Draw makes key decide what dropout zeroes from here on; a new one for each micro-batch.
 func (s *Session) Draw(key uint64) { s.dropout.Key = key }
 
@@ -298,7 +305,9 @@ func (s *Session) Nodes(B, T int) int {
 }
 
 // Close releases the graphs.
-func (s *Session) Close() error {
+func (s *Session) Close() error { return s.release() }
+
+func (s *Session) release() error {
 	var errs []error
 	for _, programs := range []map[[2]int]*program{s.training, s.evaluation} {
 		for _, p := range programs {

@@ -55,6 +55,7 @@ type Config struct {
 	Model    spec.Config    `yaml:"model" help:"shape of the model"`
 	Data     DataConfig     `yaml:"data" help:"the text and how it is cut"`
 	Train    TrainConfig    `yaml:"train" help:"how long, how fast, what is kept"`
+	Quant    QuantConfig    `yaml:"quant" help:"from full precision to ternary; the default is ternary from the first step on"`
 	FineTune FineTuneConfig `yaml:"finetune" help:"training from the weights of a model; nothing here counts without from"`
 	Sample   SampleConfig   `yaml:"sample" help:"the text written at the end"`
 }
@@ -122,6 +123,7 @@ func Default() Config {
 			Clip: 1, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Accumulate: 1, Fused: true, WeightGradient: gradientInt16, LogEvery: 10, EvalEvery: 200,
 			EvalTokens: 32768, SaveEvery: 200, KeepLast: 2, Seed: 1,
 		},
+		Quant:    QuantConfig{Schedule: quantTernary, WeightsTo: 0.5, ActivationsTo: 0.5, Stages: 4},
 		FineTune: FineTuneConfig{LayerDecay: 1, ReplayShare: 0.2},
 		Sample:   SampleConfig{Prompt: "The ", Tokens: 200, Temperature: 0.8, TopK: 40},
 	}
@@ -166,6 +168,7 @@ func (c *Config) Validate() error {
 	v := validator{}
 	v.data(&c.Data)
 	v.train(&c.Train)
+	v.quant(&c.Quant, &c.Train)
 	v.fineTune(&c.FineTune)
 	v.sample(&c.Sample)
 	if c.Data.Tokenizer == TokenizerModel && c.FineTune.From == "" {

@@ -14,11 +14,13 @@ import (
 	"mmfree/checkpoints"
 	"mmfree/data/corpus"
 	"mmfree/ternary/spec"
+	"mmfree/train/convert"
 )
 
 // FineTuneConfig says which model a run starts from, and what of it moves how fast.
 type FineTuneConfig struct {
 	From        string   `yaml:"from" help:"model whose weights the run starts from, and whose shape it has; empty = drawn from the seed"`
+	To          string   `yaml:"to" help:"architecture to convert it to: bitnet from transformer; empty = as it is"`
 	Freeze      []string `yaml:"freeze" help:"patterns of tensors that stay as they are, such as model.embed*; * is any text"`
 	Rates       []string `yaml:"rates" help:"PATTERN=FACTOR of the learning rate, such as model.layers.0.*=0.1; the last that fits counts"`
 	LayerDecay  float64  `yaml:"layer_decay" help:"factor of the learning rate from each layer to the one before it, and to the embeddings; 1 = none"`
@@ -28,11 +30,13 @@ type FineTuneConfig struct {
 
 // FineTuned is what a run from weights adds to its Result. Losses are NaN where nothing was measured.
 type FineTuned struct {
-	From            string  `json:"from"`
-	Teacher         *string `json:"teacher"`
-	StartValLoss    float64 `json:"start_val_loss"`    // on train.eval_tokens of the held-out text, before the first step
-	StartReplayLoss float64 `json:"start_replay_loss"` // the same on the held-out part of finetune.replay
-	ReplayLoss      float64 `json:"replay_loss"`       // at the end
+	From         string  `json:"from"`
+	Teacher      *string `json:"teacher"`
+	StartValLoss float64 `json:"start_val_loss"` // on train.eval_tokens of the held-out text, before the first step
+	// StartRoundedLoss is the same of the converted weights rounded to codes at once, without training.
+	StartRoundedLoss float64 `json:"start_rounded_loss"`
+	StartReplayLoss  float64 `json:"start_replay_loss"` // the same on the held-out part of finetune.replay
+	ReplayLoss       float64 `json:"replay_loss"`       // at the end
 }
 
 const maxRateFactor = 1000
@@ -172,8 +176,21 @@ func (t *run) openBase() (*Model, error) {
 	if err := m.checkFinite(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	t.Config.Model = m.Config
+	if t.Config.Model, err = convert.Config(m.Config, t.Config.FineTune.To); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
 	return m, nil
+}
+
+// calibrationTokens is how much of the training text conversion looks at.
+const calibrationTokens = 2048
+
+// convert fills in the weights that the run starts from.
+func (t *run) convert() error {
+	T := t.Config.Data.SeqLen
+	ids := t.text.loader.Train()
+	B := min(len(ids)/T, (calibrationTokens+T-1)/T)
+	return convert.Weights(t.weights, t.base.Weights, convert.Text{IDs: ids[:B*T], B: B}, t.Machine.Set, t.Machine.Pool)
 }
 
 // measureStart evaluates the weights that the run starts from.
@@ -184,6 +201,16 @@ func (t *run) measureStart() (err error) {
 			return err
 		}
 		t.state.StartValLoss = &loss
+	}
+	if t.Config.Quant.blends() && !t.settled {
+		if t.state.StartRoundedLoss, err = t.roundedLoss(t.Config.Train.EvalTokens); err != nil {
+			return err
+		}
+		if err := t.blend(t.share()); err != nil {
+			return err
+		}
+	} else {
+		t.state.StartRoundedLoss = t.state.StartValLoss
 	}
 	t.state.StartReplayLoss, err = t.replayLoss()
 	return err
@@ -205,7 +232,7 @@ func (t *run) fineTuned() *FineTuned {
 	}
 	return &FineTuned{
 		From: t.Config.FineTune.From, StartValLoss: known(t.state.StartValLoss), StartReplayLoss: known(t.state.StartReplayLoss),
-		ReplayLoss: math.NaN(),
+		StartRoundedLoss: known(t.state.StartRoundedLoss), ReplayLoss: math.NaN(),
 	}
 }
 

@@ -32,6 +32,13 @@ func (t *run) finish(ctx context.Context, r *Result) error {
 		}
 		r.FineTuned.ReplayLoss = known(replay)
 	}
+	if t.Config.Quant.blends() && !t.settled { // what is exported and verified is the ternary model
+		var err error
+		if r.RoundedValLoss, err = t.roundedLoss(0); err != nil {
+			return err
+		}
+		t.session.SetBlend(1, 1)
+	}
 	if err := t.metrics.Sync(); err != nil {
 		return err
 	}

@@ -69,7 +69,10 @@ func (t *run) steps(ctx context.Context) error {
 			break
 		}
 		t.state.Step++
-		lr := schedule.LRAt(share, int(t.state.Step))
+		lr := schedule.LRAt(share, int(t.state.Step)) * t.Config.Quant.rewarm(c.Steps, int(t.state.Step))
+		if err := t.blend(share); err != nil {
+			return err
+		}
 		loss, norm, err := t.step(batch, lr)
 		if err != nil {
 			return err
@@ -91,6 +94,9 @@ func (t *run) steps(ctx context.Context) error {
 		if t.state.SkippedInARow >= patience {
 			return fmt.Errorf("%w: loss or gradient was NaN or infinite for %d steps in a row, up to step %d", ErrDiverged, patience, t.state.Step)
 		}
+	}
+	if err := t.blend(min(1, t.share())); err != nil {
+		return err
 	}
 	return t.save()
 }
@@ -156,7 +162,7 @@ func (t *run) after(line *metrics.Line, clock *stopwatch) error {
 		clock.restart()
 	}
 	best := false
-	if line.Evaluated {
+	if line.Evaluated && t.arrived() {
 		_, lowest, ok := t.folder.Best()
 		best = !ok || line.ValLoss < lowest
 	}

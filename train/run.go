@@ -93,7 +93,8 @@ type Result struct {
 	Sample            string         `json:"sample"`
 	BytesPerToken     float64        `json:"bytes_per_token"`
 	SecondsAfterwards float64        `json:"seconds_afterwards"`
-	FineTuned         *FineTuned     `json:"-"` // nil for a run from drawn weights
+	RoundedValLoss    *float64       `json:"rounded_val_loss,omitempty"` // of the export, where training stays in full precision
+	FineTuned         *FineTuned     `json:"-"`                          // nil for a run from drawn weights
 }
 
 // Packed describes the packed export.
@@ -132,10 +133,11 @@ type state struct {
 	CorpusSHA256   string        `json:"corpus_sha256"`
 
 	// Of a run from weights.
-	StartValLoss    *float64       `json:"start_val_loss,omitempty"`
-	StartReplayLoss *float64       `json:"start_replay_loss,omitempty"`
-	ReplayPosition  *data.Position `json:"replay_position,omitempty"`
-	ReplaySHA256    string         `json:"replay_sha256,omitempty"`
+	StartValLoss     *float64       `json:"start_val_loss,omitempty"`
+	StartRoundedLoss *float64       `json:"start_rounded_loss,omitempty"`
+	StartReplayLoss  *float64       `json:"start_replay_loss,omitempty"`
+	ReplayPosition   *data.Position `json:"replay_position,omitempty"`
+	ReplaySHA256     string         `json:"replay_sha256,omitempty"`
 }
 
 const stateVersion = 1
@@ -154,6 +156,7 @@ type run struct {
 	board         *metrics.Board
 	tokenizerJSON []byte
 	state         state
+	settled       bool  // the session was between full precision and ternary, and is ternary for good
 	saved         int64 // step of the newest checkpoint; −1: none
 }
 
@@ -190,6 +193,12 @@ func prepare(r Request) (t *run, err error) {
 	if err := t.Config.Model.Validate(); err != nil { // with the vocabulary that it has now
 		return t, err
 	}
+	if t.Config.Quant.blends() && !ternaryTensors(t.Config.Model) {
+		return t, &ConfigError{
+			Key: "quant.schedule", Problem: fmt.Sprintf("is %s, and a %s has nothing that could turn ternary", t.Config.Quant.Schedule, t.Config.Model.Arch),
+			Fix: "leave it out, or convert the model: finetune.to=bitnet",
+		}
+	}
 	if t.tokenizerJSON, err = t.text.tokenizer.JSON(); err != nil {
 		return t, err
 	}
@@ -197,7 +206,7 @@ func prepare(r Request) (t *run, err error) {
 		return t, err
 	}
 	h := t.Config.Train
-	o := autograd.Options{Set: r.Machine.Set, Pool: r.Machine.Pool, Unfused: !h.Fused, Dropout: h.Dropout}
+	o := autograd.Options{Set: r.Machine.Set, Pool: r.Machine.Pool, Unfused: !h.Fused, Dropout: h.Dropout, Blend: t.Config.Quant.blends()}
 	if h.WeightGradient == gradientInt16 {
 		o.WeightGradient = autograd.Int16
 		if !h.Fused {
@@ -254,7 +263,9 @@ func (t *run) open() (err error) {
 		Version: stateVersion, Seed: t.Config.Train.Seed, CorpusSHA256: t.text.sha256, ReplaySHA256: t.text.replaySHA256,
 	}
 	if t.base != nil {
-		copy(t.weights.Flat(), t.base.Weights.Flat())
+		if err := t.convert(); err != nil {
+			return err
+		}
 	} else {
 		t.weights.Init(t.Config.Train.Seed)
 	}
@@ -280,10 +291,10 @@ func (t *run) open() (err error) {
 	if t.board, err = metrics.NewBoard(t.FS, filepath.Join(t.Dir, BoardFolder), t.state.Step, time.Now()); err != nil {
 		return err
 	}
-	if t.base != nil && t.state.Step == 0 {
-		return t.measureStart()
+	if err := t.blend(t.share()); err != nil || t.base == nil || t.state.Step > 0 {
+		return err
 	}
-	return nil
+	return t.measureStart()
 }
 
 // claim decides whether the folder may be used, and locks it.

@@ -27,6 +27,7 @@ import (
 	"mmfree/ternary/spec"
 	"mmfree/train"
 	"mmfree/train/bench"
+	"mmfree/train/convert"
 	"mmfree/train/eval"
 	"mmfree/train/metrics"
 	"mmfree/train/verify"
@@ -78,6 +79,7 @@ func outcomes() []outcome {
 		{pack.ErrPacked, exitRequest, "the packed file is damaged: export it again"},
 		{metrics.ErrMetrics, exitRequest, "lines behind the last checkpoint are not needed: remove the damaged one"},
 		{train.ErrInput, exitRequest, request},
+		{convert.ErrConvert, exitRequest, request},
 		{infer.ErrInput, exitRequest, request},
 		{autograd.ErrInput, exitRequest, request},
 		{kernel.ErrISA, exitRequest, "choose another MMFREE_ISA, or unset it"},

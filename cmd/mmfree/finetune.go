@@ -9,16 +9,21 @@ import (
 
 func finetuneVerb() *cli.Command {
 	return &cli.Command{
-		Name: "finetune", Usage: "train on from a model's weights, with its tokenizer",
-		UsageText:   "mmfree finetune --from MODEL [CONFIG] [--corpus FILE...] [--replay FILE...] [--freeze PATTERN...] [--out DIR] [--set KEY=VALUE...] [--resume DIR] [--steps N]",
+		Name: "finetune", Usage: "train on from a model's weights, with its tokenizer; turn it ternary",
+		UsageText:   "mmfree finetune --from MODEL [CONFIG] [--to ARCH] [--corpus FILE...] [--replay FILE...] [--freeze PATTERN...] [--out DIR] [--set KEY=VALUE...] [--resume DIR] [--steps N]",
 		Description: "mmfree finetune --from runs/example --steps 20 --out runs/tuned",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "from", Usage: "start from the weights of `MODEL`", Category: groupText},
+			&cli.StringFlag{Name: "to", Usage: "convert it to architecture `ARCH`: bitnet", DefaultText: "as it is", Category: groupText},
 			&cli.StringSliceFlag{Name: "replay", TakesFile: true, Usage: "mix in text of the kind that the model knows, `FILE`s and folders", Category: groupText},
 			&cli.StringSliceFlag{Name: "freeze", TakesFile: true, Usage: "leave tensors that fit `PATTERN` as they are", Category: groupText},
 		}, runFlags()...),
 		Action: func(c *cli.Context) error {
-			request, err := trainRequest(c, recipes.FineTune, func(config *train.Config) error { return fromFlags(c, config) })
+			recipe := recipes.FineTune
+			if c.IsSet("to") {
+				recipe = recipes.Convert
+			}
+			request, err := trainRequest(c, recipe, func(config *train.Config) error { return fromFlags(c, config) })
 			if err != nil {
 				return err
 			}
@@ -36,6 +41,9 @@ func fromFlags(c *cli.Context, config *train.Config) error {
 	}
 	if f.From == "" {
 		return &usageError{problem: "--from is missing", fix: "name the model to start from: --from MODEL"}
+	}
+	if c.IsSet("to") {
+		f.To = c.String("to")
 	}
 	config.Data.Tokenizer, config.Data.VocabSize = train.TokenizerModel, 0
 	if c.IsSet("replay") {

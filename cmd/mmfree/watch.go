@@ -103,8 +103,14 @@ func printTrained(w io.Writer, r *train.Result) error {
 	if !math.IsNaN(r.ValBitsPerByte) {
 		rows = append(rows, []string{"validation", fmt.Sprintf("%.4f bits per byte", r.ValBitsPerByte)})
 	}
+	if r.RoundedValLoss != nil {
+		rows = append(rows, []string{"exported", fmt.Sprintf("rounded to codes, %.4f bits per byte", r.BitsPerByte(*r.RoundedValLoss))})
+	}
 	if f := r.FineTuned; f != nil {
 		rows = append(rows, []string{"started", fmt.Sprintf("from %s at %.4f bits per byte", f.From, r.BitsPerByte(f.StartValLoss))})
+		if f.StartRoundedLoss != f.StartValLoss && !math.IsNaN(f.StartRoundedLoss) {
+			rows = append(rows, []string{"rounded", fmt.Sprintf("to codes at once, without training: %.4f bits per byte", r.BitsPerByte(f.StartRoundedLoss))})
+		}
 		if !math.IsNaN(f.ReplayLoss) {
 			rows = append(rows, []string{"replayed", fmt.Sprintf("text: %.4f nats a token at the start, %.4f now", f.StartReplayLoss, f.ReplayLoss)})
 		}

@@ -18,9 +18,12 @@ const Default = "quickstart"
 // FineTune is the recipe of a run from weights that names none.
 const FineTune = "finetune"
 
+// Convert is the recipe of a conversion that names none.
+const Convert = "convert"
+
 // names lists the recipes as people see them: the first one first, its twins of other architectures behind it, then by size.
 func names() []string {
-	return []string{Default, "tiny", "tiny-transformer", "tiny-bitnet", "char-small", "char-transformer", "char-bitnet", FineTune, "bench-s", "bench-m", "370m", "1.3b", "2.7b"}
+	return []string{Default, "tiny", "tiny-transformer", "tiny-bitnet", "char-small", "char-transformer", "char-bitnet", FineTune, Convert, "bench-s", "bench-m", "370m", "1.3b", "2.7b"}
 }
 
 // Recipe is one built-in configuration: its name, what it is for in one line, and its file.
