@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -64,6 +63,7 @@ func (t *run) steps(ctx context.Context) error {
 	tokens := int64(batch.B * batch.T * c.Accumulate)
 	clock := stopwatch{since: time.Now()}
 	for ctx.Err() == nil {
+		t.noteSaved(false)
 		share := t.share()
 		if share >= 1 {
 			break
@@ -98,7 +98,7 @@ func (t *run) steps(ctx context.Context) error {
 	if err := t.blend(min(1, t.share())); err != nil {
 		return err
 	}
-	return t.save()
+	return t.saveLast()
 }
 
 // share returns how much of the run lies behind: of its steps, or of its minutes; 1 and above is the end.
@@ -156,24 +156,21 @@ func (t *run) after(line *metrics.Line, clock *stopwatch) error {
 	}
 	if line.Evaluated || due(c.LogEvery) || step == 1 {
 		line.RSSBytes = metrics.CurrentRSS()
-		if err := errors.Join(t.metrics.Append(*line), t.board.Append(*line, time.Now())); err != nil {
+		if err := t.record(*line); err != nil {
 			return err
 		}
 		clock.restart()
 	}
-	best := false
-	if line.Evaluated && t.arrived() {
-		_, lowest, ok := t.folder.Best()
-		best = !ok || line.ValLoss < lowest
+	var best *float64
+	if line.Evaluated && t.arrived() && line.ValLoss < t.lowest {
+		best = &line.ValLoss
 	}
-	if due(c.SaveEvery) || best && c.SaveEvery > 0 {
-		if err := t.save(); err != nil {
-			return err
+	if due(c.SaveEvery) || best != nil && c.SaveEvery > 0 {
+		if best != nil {
+			t.lowest = *best
 		}
-		if best {
-			if _, err := t.folder.MarkBest(int(step), line.ValLoss); err != nil {
-				return err
-			}
+		if err := t.saveBeside(best); err != nil {
+			return err
 		}
 		clock.lap()
 	}

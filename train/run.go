@@ -156,8 +156,10 @@ type run struct {
 	board         *metrics.Board
 	tokenizerJSON []byte
 	state         state
-	settled       bool  // the session was between full precision and ternary, and is ternary for good
-	saved         int64 // step of the newest checkpoint; −1: none
+	settled       bool // the session was between full precision and ternary, and is ternary for good
+	saver         saver
+	saved         int64   // step of the newest checkpoint that is known to be whole; −1: none
+	lowest        float64 // validation loss of the best checkpoint, or of the one that is being saved as it; +Inf: none
 }
 
 // Start trains, and when all steps are done exports, verifies and samples. A cancelled ctx saves and returns a Result with
@@ -232,6 +234,7 @@ func prepare(r Request) (t *run, err error) {
 
 // close ends what open began, as far as it came.
 func (t *run) close() error {
+	t.noteSaved(true)
 	var errs []error
 	if t.base != nil {
 		errs = append(errs, t.base.Close())
@@ -259,6 +262,7 @@ func (t *run) open() (err error) {
 	if t.folder, err = checkpoints.OpenRun(t.FS, t.Dir); err != nil {
 		return err
 	}
+	t.findLowest()
 	t.state = state{
 		Version: stateVersion, Seed: t.Config.Train.Seed, CorpusSHA256: t.text.sha256, ReplaySHA256: t.text.replaySHA256,
 	}
@@ -341,7 +345,7 @@ func (t *run) vacant() error {
 
 // restore loads the newest whole checkpoint; a run that was stopped before its first begins again.
 func (t *run) restore() error {
-	parts := checkpoints.Parts{Weights: t.weights, Optimizer: t.moments()}
+	parts := checkpoints.Parts{Weights: t.weights, Optimizer: moments(t.optimizer.M, t.optimizer.V)}
 	newest, empty, warnings, err := t.folder.LoadNewest(&parts)
 	for _, w := range warnings {
 		t.notice(w)
@@ -384,39 +388,6 @@ func (t *run) restore() error {
 	t.state, t.saved, t.optimizer.Steps = s, s.Step, s.OptimizerSteps
 	t.session.WeightsChanged()
 	return nil
-}
-
-func (t *run) moments() []checkpoints.NamedTensor {
-	return append(checkpoints.Moments("exp_avg", t.optimizer.M), checkpoints.Moments("exp_avg_sq", t.optimizer.V)...)
-}
-
-// save writes a checkpoint of the present step unless there is one.
-func (t *run) save() error {
-	if t.saved == t.state.Step {
-		return nil
-	}
-	// Lines of metrics.jsonl must not be behind the checkpoint: a resumed run drops what is ahead of it, and cannot make
-	// what is missing.
-	if err := t.metrics.Sync(); err != nil {
-		return err
-	}
-	t.state.Position, t.state.OptimizerSteps = t.text.loader.Position(), t.optimizer.Steps
-	if t.text.replay != nil {
-		p := t.text.replay.Position()
-		t.state.ReplayPosition = &p
-	}
-	text, err := json.MarshalIndent(t.state, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = t.folder.Save(int(t.state.Step), checkpoints.Parts{
-		Weights: t.weights, Optimizer: t.moments(), State: append(text, '\n'), Tokenizer: t.tokenizerJSON,
-	})
-	if err != nil {
-		return err
-	}
-	t.saved = t.state.Step
-	return t.folder.Retain(t.Config.Train.KeepLast)
 }
 
 func (t *run) notice(text string) {

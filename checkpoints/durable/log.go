@@ -4,16 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // maxPending bounds what a Log keeps for later.
 const maxPending = 64 << 20
 
 // Log is a file that one process appends to. What cannot be written stays in memory and goes first the next time, from the
-// very byte that was reached: a disk that is full for a while loses nothing and tears nothing.
+// very byte that was reached: a disk that is full for a while loses nothing and tears nothing. Append and Sync may be called
+// by several goroutines, Close by one.
 type Log struct {
-	path    string
-	file    File
+	path string
+	file File
+
+	mu      sync.Mutex
 	pending []byte
 }
 
@@ -29,6 +33,8 @@ func OpenLog(fsys FS, path string) (*Log, error) {
 // Append hands p to the operating system. An error says that some of it has to wait; beyond 64 MiB of waiting bytes p is
 // not taken.
 func (l *Log) Append(p []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(p) > maxPending-len(l.pending) {
 		return &WriteError{Path: l.path, Op: "write", Err: fmt.Errorf("%d bytes could not be written so far, more are not kept", len(l.pending))}
 	}
@@ -36,6 +42,7 @@ func (l *Log) Append(p []byte) error {
 	return l.flush()
 }
 
+// flush writes what waits; under mu.
 func (l *Log) flush() error {
 	if len(l.pending) == 0 {
 		return nil
@@ -51,9 +58,12 @@ func (l *Log) flush() error {
 	return nil
 }
 
-// Sync writes what waits and brings all to the disk.
+// Sync writes what waits and brings all to the disk. Append waits for the first, not for the second.
 func (l *Log) Sync() error {
-	if err := l.flush(); err != nil {
+	l.mu.Lock()
+	err := l.flush()
+	l.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	if err := l.file.Sync(); err != nil {

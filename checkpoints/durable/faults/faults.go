@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -41,7 +42,8 @@ var ErrKilled = errors.New("killed by the test")
 // and sync of a folder, from 1; with Reads also those that read. Syncs are only recorded: no test could see them, all would
 // wait for them. It may be used by several goroutines; Calls, Log and Hit are to be read when they are done.
 type FS struct {
-	FailAt int // the call that fails; 0 = none
+	FailAt int    // the call that fails; 0 = none
+	Only   string // only calls of this description, such as "create state.json", are counted; "" = all
 	Mode   Mode
 	Reads  bool   // reading calls count, and fail, too
 	Seed   uint64 // decides which parts of a write or of what is unsynced survive; 0: half of the bytes, none of the names
@@ -49,11 +51,13 @@ type FS struct {
 	Log    []string
 	Hit    string // the call that the fault struck, "" so far
 
-	mu   sync.Mutex
-	real durable.OS
-	rng  *rand.Rand
-	dead bool
-	disk *disk // in mode PowerCut: what would outlast it
+	mu    sync.Mutex
+	real  durable.OS
+	rng   *rand.Rand
+	dead  bool
+	armed bool  // the chosen call has come
+	now   bool  // it is the present one
+	disk  *disk // in mode PowerCut: what would outlast it
 }
 
 // Dead reports whether the process "died".
@@ -87,19 +91,26 @@ func (f *FS) step(k kind, what, path string) error {
 	if k == reading && !f.Reads {
 		return nil
 	}
-	f.Calls++
-	f.Log = append(f.Log, what+" "+filepath.Base(path))
-	if f.FailAt == 0 || f.Calls < f.FailAt {
+	call := what + " " + filepath.Base(path)
+	f.Log = append(f.Log, call)
+	named, _, _ := strings.Cut(call, ".tmp-")
+	counts := f.Only == "" || f.Only == named
+	if counts {
+		f.Calls++
+	}
+	f.now = counts && f.FailAt > 0 && f.Calls == f.FailAt
+	f.armed = f.armed || f.now
+	if !f.armed {
 		return nil
 	}
 	var errno error
-	switch once := f.Calls == f.FailAt; {
+	switch {
 	case f.Mode == Kill || f.Mode == PowerCut:
-		f.dead, f.Hit = true, f.Log[f.Calls-1]
+		f.dead, f.Hit = true, call
 		return ErrKilled
-	case f.Mode == ErrNoSpace && once, f.Mode == Full && (k == making || k == writing):
+	case f.Mode == ErrNoSpace && f.now, f.Mode == Full && (k == making || k == writing):
 		errno = syscall.ENOSPC
-	case f.Mode == ErrIO && once:
+	case f.Mode == ErrIO && f.now:
 		errno = syscall.EIO
 	case f.Mode == ReadOnly && k != reading:
 		errno = syscall.EROFS
@@ -107,7 +118,7 @@ func (f *FS) step(k kind, what, path string) error {
 		return nil
 	}
 	if f.Hit == "" {
-		f.Hit = f.Log[f.Calls-1]
+		f.Hit = call
 	}
 	return &fs.PathError{Op: what, Path: path, Err: errno}
 }
@@ -122,10 +133,10 @@ func (f *FS) fewer(n int) int {
 
 // due reports whether the one damage of this mode is to be done now.
 func (f *FS) due(m Mode) bool {
-	if f.Mode != m || f.Hit != "" || f.FailAt == 0 || f.Calls < f.FailAt {
+	if f.Mode != m || f.Hit != "" || !f.armed {
 		return false
 	}
-	f.Hit = f.Log[f.Calls-1]
+	f.Hit = f.Log[len(f.Log)-1]
 	return true
 }
 
@@ -175,7 +186,7 @@ func (h *handle) Write(p []byte) (int, error) {
 	was := f.dead
 	err := f.step(writing, "write", h.path)
 	switch {
-	case was, err != nil && f.Calls > f.FailAt:
+	case was, err != nil && !f.now:
 		return 0, err
 	case err != nil, f.due(Short):
 		n, werr := h.put(p[:f.fewer(len(p))])
