@@ -18,7 +18,7 @@ func trainVerb() *cli.Command {
 	return &cli.Command{
 		Name: "train", Usage: "train a model on text, export it packed, and prove that both paths agree",
 		UsageText:   "mmfree train [CONFIG] [--corpus FILE...] [--out DIR] [--set KEY=VALUE...] [--resume DIR] [--steps N]",
-		Description: "mmfree train quickstart --steps 20 --out runs/example",
+		Description: "mmfree train tiny --steps 20 --out runs/example",
 		Flags:       runFlags(),
 		Action: func(c *cli.Context) error {
 			request, err := trainRequest(c, recipes.Default, nil)
