@@ -144,6 +144,9 @@ func (s *Session) Fuse() error {
 	return s.release()
 }
 
+// Watch counts the codes of activations in m from here on; nil ends that.
+func (s *Session) Watch(m *layer.Meter) { s.env.Meter = m }
+
 // Draw makes key decide what dropout zeroes from here on; a new one for each micro-batch.
 func (s *Session) Draw(key uint64) { s.dropout.Key = key }
 

@@ -90,6 +90,7 @@ type TrainConfig struct {
 	Fused          bool    `yaml:"fused" help:"true keeps int8 codes for the backward pass; false keeps floats, for comparison"`
 	WeightGradient string  `yaml:"weight_gradient" help:"ternary tensors' gradients: int16 (exact sums of 16-bit integers, twice as fast; with fused only) or float32"`
 	LogEvery       int     `yaml:"log_every" help:"steps between lines of metrics.jsonl"`
+	HealthEvery    int     `yaml:"health_every" help:"steps between looks at the ternary tensors' health, in metrics.jsonl and the progress line; 0 = none"`
 	EvalEvery      int     `yaml:"eval_every" help:"steps between evaluations; 0 = only at the end"`
 	EvalTokens     int     `yaml:"eval_tokens" help:"tokens of an evaluation; 0 = the whole validation text"`
 	SaveEvery      int     `yaml:"save_every" help:"steps between checkpoints; 0 = only at the end"`
@@ -120,7 +121,7 @@ func Default() Config {
 			// Betas and clipping are those of the sister papers from the same training code; the paper names none. Ternary
 			// models want rates an order above a float model's: the sign of a code flips only when its shadow crosses 0.5 m.
 			Steps: 1000, LR: 4e-3, Schedule: schedulePaper, WarmupSteps: 50, DecayFraction: 0.2, WeightDecay: 0.01,
-			Clip: 1, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Accumulate: 1, Fused: true, WeightGradient: gradientInt16, LogEvery: 10, EvalEvery: 200,
+			Clip: 1, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Accumulate: 1, Fused: true, WeightGradient: gradientInt16, LogEvery: 10, HealthEvery: 50, EvalEvery: 200,
 			EvalTokens: 32768, SaveEvery: 200, KeepLast: 2, Seed: 1,
 		},
 		Quant:    QuantConfig{Schedule: quantTernary, WeightsTo: 0.5, ActivationsTo: 0.5, Stages: 4},
@@ -284,6 +285,7 @@ func (v *validator) train(t *TrainConfig) {
 		v.bad("train.weight_gradient", "choose float32 or int16", "%q is not known", t.WeightGradient)
 	}
 	v.whole("train.log_every", t.LogEvery, 1, maxSteps)
+	v.whole("train.health_every", t.HealthEvery, 0, maxSteps)
 	v.whole("train.eval_every", t.EvalEvery, 0, maxSteps)
 	v.whole("train.eval_tokens", t.EvalTokens, 0, maxSteps)
 	v.whole("train.save_every", t.SaveEvery, 0, maxSteps)

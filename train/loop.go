@@ -73,6 +73,10 @@ func (t *run) steps(ctx context.Context) error {
 		if err := t.blend(share); err != nil {
 			return err
 		}
+		look := t.health.due(t.state.Step)
+		if look {
+			t.health.before(t)
+		}
 		loss, norm, err := t.step(batch, lr)
 		if err != nil {
 			return err
@@ -83,6 +87,11 @@ func (t *run) steps(ctx context.Context) error {
 		line := metrics.Line{
 			Step: t.state.Step, Tokens: t.state.Tokens, Loss: loss, LR: lr, GradNorm: norm,
 			TokensPerSecond: clock.rate(), Seconds: t.state.Seconds, SkippedSteps: t.state.SkippedSteps,
+		}
+		if look {
+			if line.Health, err = t.health.after(t, share); err != nil {
+				return err
+			}
 		}
 		if err := t.after(&line, &clock); err != nil {
 			return err
@@ -154,7 +163,7 @@ func (t *run) after(line *metrics.Line, clock *stopwatch) error {
 		line.Evaluated = true
 		clock.lap() // evaluation is not training time
 	}
-	if line.Evaluated || due(c.LogEvery) || step == 1 {
+	if line.Evaluated || line.Health != nil || due(c.LogEvery) || step == 1 {
 		line.RSSBytes = metrics.CurrentRSS()
 		if err := t.record(*line); err != nil {
 			return err

@@ -157,6 +157,7 @@ type run struct {
 	tokenizerJSON []byte
 	state         state
 	settled       bool // the session was between full precision and ternary, and is ternary for good
+	health        *health
 	saver         saver
 	saved         int64   // step of the newest checkpoint that is known to be whole; −1: none
 	lowest        float64 // validation loss of the best checkpoint, or of the one that is being saved as it; +Inf: none
@@ -221,6 +222,7 @@ func prepare(r Request) (t *run, err error) {
 	t.optimizer = optim.New(optim.Hyper{
 		Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Eps, WeightDecay: h.WeightDecay, Clip: h.Clip,
 	}, t.weights, t.session.Grads(), r.Machine.Set, r.Machine.Pool)
+	t.health = newHealth(h.HealthEvery, t.weights)
 	if t.base == nil {
 		return t, nil
 	}

@@ -22,6 +22,7 @@ type watcher struct {
 	began    time.Time
 	first    int64
 	valBPB   float64
+	health   string
 }
 
 func newWatcher(stderr *os.File) *watcher {
@@ -53,9 +54,12 @@ func (x *watcher) update(p train.Progress, alone bool) {
 	if p.Evaluated {
 		x.valBPB = p.ValBitsPerByte
 	}
+	if h := p.Health; h != nil {
+		x.health = panel(h)
+	}
 	s := ui.Status{
 		Step: p.Step, Steps: p.Steps, Loss: p.Loss, ValBPB: x.valBPB, TokensPerSecond: p.TokensPerSecond,
-		RSSBytes: p.RSSBytes, LR: p.LR, Elapsed: time.Duration(p.Seconds * float64(time.Second)),
+		RSSBytes: p.RSSBytes, Note: x.health, LR: p.LR, Elapsed: time.Duration(p.Seconds * float64(time.Second)),
 	}
 	if p.Share > 0 {
 		s.ETA = time.Duration(p.Seconds * (1 - p.Share) / p.Share * float64(time.Second))
@@ -65,6 +69,20 @@ func (x *watcher) update(p train.Progress, alone bool) {
 		return
 	}
 	x.progress.Update(s)
+}
+
+// panel is the health of ternary tensors in few words: how far ternary, the shares of -1, 0 and +1, and what a step flips.
+func panel(h *metrics.Health) string {
+	var minus, zero, plus float64
+	for _, l := range h.Layers {
+		n := float64(len(h.Layers))
+		minus, zero, plus = minus+float64(l.Minus)/n, zero+float64(l.Zero)/n, plus+float64(l.Plus)/n
+	}
+	text := fmt.Sprintf("trits %.0f/%.0f/%.0f  flips %.2g%%", 100*minus, 100*zero, 100*plus, 100*float64(h.Flips))
+	if h.LambdaWeights < 1 || h.LambdaActivations < 1 {
+		text += fmt.Sprintf("  lambda %.2f/%.2f", h.LambdaWeights, h.LambdaActivations)
+	}
+	return text
 }
 
 func (x *watcher) notice(text string) { x.progress.Println(text) }

@@ -57,4 +57,7 @@ func (b *BitLinear) Quantize(e *Env, c *Codes, t int, x []float32) {
 		}
 	}
 	c.Out[t] = b.W.Scale / c.Scale[t]
+	if e.Meter != nil {
+		e.Meter.count(q)
+	}
 }

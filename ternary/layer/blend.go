@@ -63,6 +63,9 @@ func (b *Blend) input(e *Env, l *BitLinear, c *Codes, t int, x []float32) {
 		}
 	}
 	s := quant.Quantize(q, norm, l.Away)
+	if e.Meter != nil {
+		e.Meter.count(q)
+	}
 	c.Scale[t] = 1 // of Float, which the weights' gradient reads
 	rest, step := 1-b.Activations, b.Activations/s
 	for j, v := range norm {

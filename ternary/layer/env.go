@@ -32,6 +32,7 @@ type Env struct {
 	Pool *par.Pool
 	// Blend is that of a model in conversion, whose buffers are those of the unfused mode; else nil.
 	Blend *Blend
+	Meter *Meter // counts the activations' codes; nil: nobody asks
 
 	rows     [][]float32          // one row of the widest layer per worker
 	prepared [maxTogether][]int16 // MatVecFew's form of few tokens, of each product that runs together

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxLine  = 64 << 10 // bytes; ours are below 400
+	maxLine  = 1 << 20 // bytes; ours are below 400, and 100 a layer where they speak of health
 	maxLines = 10_000_000
 )
 

@@ -8,7 +8,7 @@ import (
 )
 
 // Line is a logged step. Its JSON has the keys step, tokens, loss, lr, grad_norm, tokens_per_second, seconds,
-// skipped_steps and rss_bytes, and on evaluation steps val_loss and val_bits_per_byte. Numbers are unrounded; NaN and
+// skipped_steps and rss_bytes, on evaluation steps val_loss and val_bits_per_byte, and now and then health. Numbers are unrounded; NaN and
 // infinities are null, and null reads as NaN.
 type Line struct {
 	Step            int64
@@ -24,21 +24,24 @@ type Line struct {
 	Evaluated      bool    // whether the step has the two values below
 	ValLoss        float64 // mean validation loss, nats a token
 	ValBitsPerByte float64
+
+	Health *Health // of the ternary tensors; nil where the step did not look
 }
 
 // wireLine is a Line in the order and under the names of the file.
 type wireLine struct {
-	Step            *int64 `json:"step"`
-	Tokens          int64  `json:"tokens"`
-	Loss            number `json:"loss"`
-	LR              number `json:"lr"`
-	GradNorm        number `json:"grad_norm"`
-	TokensPerSecond number `json:"tokens_per_second"`
-	Seconds         number `json:"seconds"`
-	ValLoss         number `json:"val_loss,omitzero"`
-	ValBitsPerByte  number `json:"val_bits_per_byte,omitzero"`
-	SkippedSteps    int64  `json:"skipped_steps"`
-	RSSBytes        int64  `json:"rss_bytes"`
+	Step            *int64  `json:"step"`
+	Tokens          int64   `json:"tokens"`
+	Loss            number  `json:"loss"`
+	LR              number  `json:"lr"`
+	GradNorm        number  `json:"grad_norm"`
+	TokensPerSecond number  `json:"tokens_per_second"`
+	Seconds         number  `json:"seconds"`
+	ValLoss         number  `json:"val_loss,omitzero"`
+	ValBitsPerByte  number  `json:"val_bits_per_byte,omitzero"`
+	SkippedSteps    int64   `json:"skipped_steps"`
+	RSSBytes        int64   `json:"rss_bytes"`
+	Health          *Health `json:"health,omitempty"`
 }
 
 // number tells three cases apart that a float64 cannot: absent, null and a value.
@@ -71,7 +74,7 @@ func (l Line) MarshalJSON() ([]byte, error) {
 		Step: &l.Step, Tokens: l.Tokens, Loss: number{l.Loss, true}, LR: number{l.LR, true},
 		GradNorm: number{l.GradNorm, true}, TokensPerSecond: number{l.TokensPerSecond, true}, Seconds: number{l.Seconds, true},
 		ValLoss: number{l.ValLoss, l.Evaluated}.orAbsent(), ValBitsPerByte: number{l.ValBitsPerByte, l.Evaluated}.orAbsent(),
-		SkippedSteps: l.SkippedSteps, RSSBytes: l.RSSBytes,
+		SkippedSteps: l.SkippedSteps, RSSBytes: l.RSSBytes, Health: l.Health,
 	})
 }
 
@@ -96,7 +99,7 @@ func (l *Line) UnmarshalJSON(text []byte) error {
 	*l = Line{
 		Step: *w.Step, Tokens: w.Tokens, Loss: w.Loss.value, LR: w.LR.value, GradNorm: w.GradNorm.value,
 		TokensPerSecond: w.TokensPerSecond.value, Seconds: w.Seconds.value, SkippedSteps: w.SkippedSteps, RSSBytes: w.RSSBytes,
-		Evaluated: w.ValLoss.present || w.ValBitsPerByte.present, ValLoss: w.ValLoss.value, ValBitsPerByte: w.ValBitsPerByte.value,
+		Evaluated: w.ValLoss.present || w.ValBitsPerByte.present, ValLoss: w.ValLoss.value, ValBitsPerByte: w.ValBitsPerByte.value, Health: w.Health,
 	}
 	return nil
 }

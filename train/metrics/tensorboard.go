@@ -87,6 +87,13 @@ func (b *Board) Append(l Line, now time.Time) error {
 		b.scalar("loss/validation", l.ValLoss)
 		b.scalar("bits_per_byte/validation", l.ValBitsPerByte)
 	}
+	if h := l.Health; h != nil {
+		b.scalar("ternary/flips", float64(h.Flips))
+		b.scalar("ternary/dead_rows", float64(h.DeadRows))
+		b.scalar("ternary/clipped", float64(h.Clipped))
+		b.scalar("ternary/lambda_weights", float64(h.LambdaWeights))
+		b.scalar("ternary/lambda_activations", float64(h.LambdaActivations))
+	}
 	b.begin(now, l.Step)
 	b.event = protowire.AppendTag(b.event, eventSummary, protowire.BytesType)
 	b.event = protowire.AppendBytes(b.event, b.summary)

@@ -23,6 +23,7 @@ type Status struct {
 	ValBPB          float64 // of the last evaluation, bits per byte
 	TokensPerSecond float64
 	RSSBytes        int64
+	Note            string // of what is trained, in few words
 	LR              float64
 	ETA, Elapsed    time.Duration
 }
@@ -131,6 +132,7 @@ func (s Status) line(width int, final bool) string {
 	add(8, s.What == "", "loss %.3f", s.Loss)
 	add(5, known(s.ValBPB), "val %.3f bpb", s.ValBPB)
 	add(4, known(s.TokensPerSecond), "%s tok/s", Count(s.TokensPerSecond))
+	add(2, s.Note != "", "%s", s.Note)
 	add(2, known(s.LR), "lr %.2g", s.LR)
 	add(3, s.RSSBytes > 0, "%s", Bytes(s.RSSBytes))
 	if final {
