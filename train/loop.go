@@ -32,7 +32,6 @@ func (t *run) do(ctx context.Context) (*Result, error) {
 		RunDir: t.Dir, Arch: c.Model.Arch, Parameters: all, BytesPerToken: perToken,
 		ValLoss: math.NaN(), ValBitsPerByte: math.NaN(), FineTuned: t.fineTuned(),
 	}
-	before := t.state
 	err = t.steps(ctx)
 	result.Interrupted = ctx.Err() != nil
 	result.Steps, result.TokensSeen, result.Seconds = t.state.Step, t.state.Tokens, t.state.Seconds
@@ -40,8 +39,8 @@ func (t *run) do(ctx context.Context) (*Result, error) {
 	if t.state.TrainLoss != nil {
 		result.TrainLoss = *t.state.TrainLoss
 	}
-	if seconds := t.state.Seconds - before.Seconds; seconds > 0 {
-		result.TokensPerSecond = float64(t.state.Tokens-before.Tokens) / seconds
+	if t.state.Seconds > 0 { // of the whole run, as the tokens and the seconds beside it are
+		result.TokensPerSecond = float64(t.state.Tokens) / t.state.Seconds
 	}
 	if err == nil && !result.Interrupted {
 		err = t.finish(ctx, result)
