@@ -22,7 +22,7 @@ func (in *Inspection) foreign(contents bool) (listed bool) {
 	if m.Format == "" {
 		return false
 	}
-	list := &Inspection{Kind: in.Kind, Source: in.Source, Form: m.Format, Config: &m.Config, Warnings: m.Warnings, Scales: m.Scales}
+	list := &Inspection{Kind: KindOf(in.Kind, m), Source: in.Source, Form: m.Format, Config: &m.Config, Warnings: m.Warnings, Scales: m.Scales}
 	for i := range m.Tensors {
 		t := &m.Tensors[i]
 		info := TensorInfo{Name: t.Name, Kind: t.Kind, Known: true, Shape: t.Shape, DType: t.Stored, Bytes: t.Bytes}
@@ -49,12 +49,12 @@ func countStored(info *TensorInfo, t *stored.Tensor) error {
 	zeros := 0
 	scale := float32(0)
 	if t.Kind == spec.Ternary && !t.IsCodes() {
-		var mean quant.Mean
-		if err := t.Each(func(v []float32, _ int) error { mean.Add(v); return nil }); err != nil {
+		var scaler quant.Scaler
+		if err := t.Each(func(v []float32, _ int) error { scaler.Add(v); return nil }); err != nil {
 			return err
 		}
 		var ok bool
-		if scale, ok = mean.Scale(); ok {
+		if scale, ok = scaler.Scale(); ok {
 			m := float64(scale)
 			info.Scale = &m
 		}

@@ -48,3 +48,11 @@ func Open(path string, kind Kind) (m *stored.Model, source string, err error) {
 	}
 	return m, path, err
 }
+
+// KindOf returns the kind of an opened model, which tells folders of packed BitNets from others.
+func KindOf(kind Kind, m *stored.Model) Kind {
+	if kind == KindHF && m.Format == hf.FormatBitNet {
+		return KindHFBitNet
+	}
+	return kind
+}

@@ -23,6 +23,7 @@ const (
 	KindRun         Kind = "run"         // a run folder
 	KindCheckpoint  Kind = "checkpoint"  // one step of a run
 	KindHF          Kind = "hf"          // a folder as transformers writes it
+	KindHFBitNet    Kind = "hf-bitnet"   // such a folder with its ternary tensors packed; KindOf tells it
 	KindPacked      Kind = "packed"      // a packed file
 	KindGGUF        Kind = "gguf"        // a file of the llama.cpp family
 	KindLlama2C     Kind = "llama2.c"    // a .bin file of llama2.c or bitllama2.c

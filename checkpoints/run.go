@@ -87,7 +87,7 @@ func (r *Run) build(dir string, step int, p Parts) error {
 		write func(io.Writer) error
 	}{
 		{hf.ConfigName, data(config)},
-		{hf.ModelName, func(w io.Writer) error { return hf.WriteModel(w, p.Weights, nil) }},
+		{hf.ModelName, func(w io.Writer) error { return hf.WriteModel(w, p.Weights) }},
 		{optimizerName, func(w io.Writer) error {
 			_, err := safetensors.Write(w, optimizer, nil, 0)
 			return err

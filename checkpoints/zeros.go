@@ -40,12 +40,11 @@ func (r *blockReader) floats(t *TensorInfo, begin int64) error {
 		t.ZeroFraction = &share
 		return err
 	}
-	// WeightScale adds the blocks' sums in order: added here as they come, they need no list.
-	var sum float64
-	if err := blocks(func(v []float32) { sum += quant.AbsSum(v) }); err != nil {
+	var scaler quant.Scaler
+	if err := blocks(scaler.Add); err != nil {
 		return err
 	}
-	m, ok := quant.WeightScale([]float64{sum}, int(n))
+	m, ok := scaler.Scale()
 	if !ok {
 		return nil // a NaN or infinity among the values: there are no codes
 	}

@@ -1,25 +1,50 @@
 package train
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"mmfree/checkpoints"
+	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/packed"
+	"mmfree/checkpoints/stored"
+	"mmfree/ternary/spec"
 )
 
 // Formats that Export writes.
 const (
-	FormatPacked = string(checkpoints.KindPacked)
-	FormatHF     = string(checkpoints.KindHF)
+	FormatPacked   = string(checkpoints.KindPacked)
+	FormatHF       = string(checkpoints.KindHF)
+	FormatHFBitNet = string(checkpoints.KindHFBitNet)
 )
 
 // scaleConvention says how codes become weights again in the packed format.
 const scaleConvention = "weight = code * scale, scale = max(mean|w|, 1e-5) of the tensor"
+
+// ExportRequest says what to write, where and how.
+type ExportRequest struct {
+	Format   string
+	Out      string
+	Replace  bool                  // what exists at Out is replaced only with it
+	DType    string                // hf, hf-bitnet: store every full-precision tensor so, rounded; empty: as it was, or F32
+	MaxShard int64                 // hf, hf-bitnet: bytes of a file at most, but for a larger tensor; 0: one file
+	Scales   hf.Convention         // hf-bitnet: what weight_scale is; empty: multiply
+	Progress func(done, all int64) // bytes; nil: no one listens
+}
+
+// DTypes are the words of ExportRequest.DType.
+func DTypes() []string { return []string{"float32", "bfloat16", "float16"} }
+
+// dtypeOf returns the type of a word of DTypes.
+func dtypeOf(word string) dtype.Type {
+	return map[string]dtype.Type{"float32": dtype.F32, "bfloat16": dtype.BF16, "float16": dtype.F16}[word]
+}
 
 // Exported is what Export or Import wrote.
 type Exported struct {
@@ -34,59 +59,96 @@ type Exported struct {
 	Warnings        []string `json:"warnings"`
 }
 
-// Export writes a model in another format: a packed file, or a Hugging Face folder. What exists at out is replaced only
-// with replace; a packed file gives no folder, because the weights that training needs are not in it.
-func (m *Model) Export(format, out string, replace bool) (*Exported, error) {
-	if _, err := os.Lstat(out); err == nil && !replace {
-		return nil, &fs.PathError{Op: "export", Path: out, Err: fs.ErrExist}
+// Export writes a model in another format, a tensor at a time. A cancelled ctx ends it with that error, and nothing is left.
+func (m *Model) Export(ctx context.Context, r ExportRequest) (*Exported, error) {
+	if _, err := os.Lstat(r.Out); err == nil && !r.Replace {
+		return nil, &fs.PathError{Op: "export", Path: r.Out, Err: fs.ErrExist}
+	}
+	if r.DType != "" && dtypeOf(r.DType) == "" {
+		return nil, &InputError{Source: "dtype", Problem: fmt.Sprintf("%q is not known", r.DType), Fix: fmt.Sprintf("choose one of %v", DTypes())}
+	}
+	progress := func(done, all int64) error {
+		if r.Progress != nil {
+			r.Progress(done, all)
+		}
+		return ctx.Err()
 	}
 	var warnings []string
-	err := durable.CleanTempsOf(durable.OS{}, out)
+	err := durable.CleanTempsOf(durable.OS{}, r.Out)
 	if err != nil {
 		return nil, err
 	}
-	switch format {
+	switch r.Format {
 	case FormatPacked:
-		err = m.exportPacked(out)
-	case FormatHF:
-		warnings, err = m.exportHF(out, replace)
+		err = m.exportPacked(r.Out, progress)
+	case FormatHF, FormatHFBitNet:
+		warnings, err = m.exportHF(&r, progress)
 	default:
-		err = &InputError{Source: "format", Problem: fmt.Sprintf("%q is not known", format), Fix: "choose packed or hf"}
+		err = &InputError{Source: "format", Problem: fmt.Sprintf("%q is not known", r.Format), Fix: "choose packed, hf or hf-bitnet"}
 	}
 	if err != nil {
-		return nil, err
+		return nil, m.named(err)
 	}
-	written, err := checkpoints.Inspect(out, false)
+	written, err := checkpoints.Inspect(r.Out, false)
 	if err != nil {
 		return nil, err
 	}
 	e := &Exported{
-		Path: out, Format: format, Arch: m.Config.Arch, Parameters: written.Parameters, Tensors: len(written.Tensors),
+		Path: r.Out, Format: r.Format, Arch: m.Config.Arch, Parameters: written.Parameters, Tensors: len(written.Tensors),
 		Bytes: written.Bytes, BitsPerWeight: written.BitsPerWeight, Warnings: append(warnings, written.Warnings...),
 	}
-	if format == FormatPacked {
-		convention := scaleConvention
+	convention := written.Scales
+	if r.Format == FormatPacked {
+		convention = scaleConvention
+	}
+	if convention != "" {
 		e.ScaleConvention = &convention
 	}
 	return e, nil
 }
 
-// Import makes a Hugging Face folder of a model, tensors in the types they had; Format then says what was read.
-func (m *Model) Import(out string, replace bool) (*Exported, error) {
-	e, err := m.Export(FormatHF, out, replace)
-	if err == nil {
-		e.Format = string(m.Kind)
+// Import makes a Hugging Face folder of a model, tensors in the types they had; codes stay codes, in the packed form of BitNet's
+// folders. Format and ScaleConvention then say what was read, and how.
+func (m *Model) Import(ctx context.Context, r ExportRequest) (*Exported, error) {
+	r.Format = FormatHF
+	if m.content().IsCodes() {
+		r.Format = FormatHFBitNet
 	}
-	return e, err
+	e, err := m.Export(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	e.Format, e.ScaleConvention = string(m.Kind), nil
+	if m.scales != "" {
+		e.ScaleConvention = &m.scales
+	}
+	return e, nil
 }
 
-func (m *Model) exportPacked(out string) error {
+// content returns the model as what it is written from: the files, or what is in memory.
+func (m *Model) content() *stored.Model {
+	switch {
+	case m.stored != nil:
+		return m.stored
+	case m.Weights != nil:
+		return stored.Of(m.Weights)
+	}
+	return stored.OfPacked(m.packed)
+}
+
+// named gives a fault among the values the name of the model.
+func (m *Model) named(err error) error {
+	if v := (*spec.ValueError)(nil); errors.As(err, &v) {
+		return &checkpoints.Error{
+			Path: m.Source, Problem: v.Error(), Fix: "the weights are damaged or their training diverged: use an earlier checkpoint", Cause: err,
+		}
+	}
+	return err
+}
+
+func (m *Model) exportPacked(out string, progress func(done, all int64) error) error {
 	if info, err := os.Stat(out); err == nil && info.IsDir() {
 		return &InputError{Source: out, Problem: "is a folder, a packed model is one file", Fix: "choose another path"}
-	}
-	p, err := m.Packed()
-	if err != nil {
-		return err
 	}
 	meta := packed.Meta{Tokenizer: m.tokenizerJSON}
 	switch {
@@ -95,23 +157,33 @@ func (m *Model) exportPacked(out string) error {
 	case m.file != nil:
 		meta.Source = m.file.Meta().Source
 	}
-	_, err = packed.Write(durable.OS{}, out, p, meta)
+	content := m.content()
+	if m.packed != nil {
+		content = stored.OfPacked(m.packed)
+	}
+	_, err := packed.WriteStored(durable.OS{}, out, content, meta, progress)
 	return err
 }
 
-func (m *Model) exportHF(out string, replace bool) (warnings []string, err error) {
-	if m.Weights == nil {
-		return nil, &checkpoints.Error{
-			Path: m.Path, Problem: "holds codes; the full-precision weights that a Hugging Face folder needs are not in it",
-			Fix: "name the run, checkpoint or folder that it was exported from",
+func (m *Model) exportHF(r *ExportRequest, progress func(done, all int64) error) (warnings []string, err error) {
+	if info, err := os.Stat(r.Out); err == nil && !info.IsDir() {
+		return nil, &InputError{Source: r.Out, Problem: "is a file, a Hugging Face model is a folder", Fix: "choose another path"}
+	}
+	switch kind, _ := checkpoints.Recognise(r.Out); kind { // nothing there, or something else, is no obstacle
+	case checkpoints.KindRun, checkpoints.KindCheckpoint:
+		return nil, &InputError{Source: r.Out, Problem: "is a " + string(kind) + " of this program, which would no longer be whole", Fix: "choose another path"}
+	}
+	o := hf.Options{DType: dtypeOf(r.DType), MaxShard: r.MaxShard, Replace: r.Replace, Finite: true, Progress: progress}
+	if r.Format == FormatHFBitNet {
+		if o.Packed = r.Scales; o.Packed == "" {
+			o.Packed = hf.Multiply
 		}
 	}
-	if info, err := os.Stat(out); err == nil && !info.IsDir() {
-		return nil, &InputError{Source: out, Problem: "is a file, a Hugging Face model is a folder", Fix: "choose another path"}
+	switch {
+	case m.Info != nil:
+		o.Types, o.Side = m.Info.Types, m.Info.Side
+	case m.tokenizerJSON != nil:
+		o.Side = map[string][]byte{"tokenizer.json": m.tokenizerJSON}
 	}
-	switch kind, _ := checkpoints.Recognise(out); kind { // nothing there, or something else, is no obstacle
-	case checkpoints.KindRun, checkpoints.KindCheckpoint:
-		return nil, &InputError{Source: out, Problem: "is a " + string(kind) + " of this program, which would no longer be whole", Fix: "choose another path"}
-	}
-	return hf.Save(durable.OS{}, out, m.Weights, hf.Options{Types: m.Info.Types, Side: m.Info.Side, Replace: replace})
+	return hf.Write(durable.OS{}, r.Out, m.content(), o)
 }

@@ -61,7 +61,7 @@ func open(t *testing.T, path string) *Model {
 func TestImportKeepsBits(t *testing.T) {
 	dir, _ := smallFolder(t)
 	out := filepath.Join(t.TempDir(), "i")
-	e, err := open(t, dir).Import(out, false)
+	e, err := open(t, dir).Import(t.Context(), ExportRequest{Out: out})
 	if err != nil || e.Format != "hf" || e.BitsPerWeight != 16 || len(e.Warnings) > 0 || e.ScaleConvention != nil {
 		t.Fatalf("%+v, %v", e, err)
 	}

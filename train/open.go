@@ -27,6 +27,8 @@ type Model struct {
 	Warnings []string
 
 	tokenizerJSON []byte
+	scales        string        // how the scales of codes were read; empty where there are none
+	stored        *stored.Model // what is written from, of a model that OpenToConvert opened
 	packed        *pack.Model
 	file          *packed.File
 	damaged       error // what is wrong with the run's own packed file
@@ -35,47 +37,58 @@ type Model struct {
 // Open recognises and opens a MODEL: a run folder (its newest whole checkpoint), a checkpoint folder, a Hugging Face
 // folder, a safetensors file with its config.json beside it, a .bin file of llama2.c, a GGUF file, or a packed file.
 func Open(path string) (*Model, error) {
+	m, err := OpenToConvert(path)
+	if err != nil || m.stored == nil {
+		return m, err
+	}
+	if err := m.read(); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+// OpenToConvert is Open without the values: for Export and Import alone, which read them when they are written.
+func OpenToConvert(path string) (*Model, error) {
 	kind, err := checkpoints.Recognise(path)
 	if err != nil {
 		return nil, err
 	}
 	m := &Model{Kind: kind, Path: path, Source: path}
 	if kind == checkpoints.KindPacked {
+		m.scales = scaleConvention
 		return m, m.OpenPacked(path)
 	}
-	if err := m.openStored(); err != nil {
+	s, source, err := checkpoints.Open(path, kind)
+	if err != nil {
 		return nil, err
 	}
+	m.stored, m.Source, m.Kind = s, source, checkpoints.KindOf(kind, s)
+	if kind == checkpoints.KindGGUF {
+		err = m.takeVocabulary(s)
+	}
+	m.Config, m.Warnings, m.scales = s.Config, s.Warnings, s.Scales
+	m.Info = &hf.Info{Types: s.Types(), Side: s.Side, Bytes: s.Bytes(), Warnings: s.Warnings}
+	m.tokenizerJSON = s.Side["tokenizer.json"]
 	if kind == checkpoints.KindRun {
-		return m, m.openExport(filepath.Base(m.Source))
+		err = m.openExport(filepath.Base(m.Source))
+	}
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
 
-// openStored reads a model into memory: its shadow weights, or the packed model of codes.
-func (m *Model) openStored() (err error) {
-	var s *stored.Model
-	if s, m.Source, err = checkpoints.Open(m.Path, m.Kind); err != nil {
-		return err
-	}
+// read brings the model into memory: its shadow weights, or the packed model of codes.
+func (m *Model) read() (err error) {
+	s := m.stored
+	m.stored = nil
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if s.IsCodes() {
 		m.packed, err = s.Packed()
 	} else {
 		m.Weights, err = s.Weights()
 	}
-	if err != nil {
-		return err
-	}
-	m.Config, m.Warnings = s.Config, s.Warnings
-	m.Info = &hf.Info{Types: s.Types(), Side: s.Side, Bytes: s.Bytes(), Warnings: s.Warnings}
-	if m.Kind == checkpoints.KindGGUF {
-		if err := m.takeVocabulary(s); err != nil {
-			return err
-		}
-	}
-	m.tokenizerJSON = s.Side["tokenizer.json"]
-	return nil
+	return m.named(err)
 }
 
 // openExport takes a run's packed file where it was made from the step that was opened. A damaged one is no obstacle: its
@@ -93,7 +106,7 @@ func (m *Model) openExport(step string) error {
 	if made := m.file.Meta().Source; made != step {
 		m.Warnings = append(m.Warnings, fmt.Sprintf("%s was made from %s, the newest checkpoint is %s: packing that instead", path, made, step))
 		m.packed = nil
-		return m.Close()
+		return m.closeFile()
 	}
 	return nil
 }
@@ -105,7 +118,7 @@ func (m *Model) OpenPacked(path string) error {
 		return err
 	}
 	c := file.Model().Config
-	if m.Weights != nil && !sameShapes(c, m.Config) {
+	if (m.Weights != nil || m.stored != nil) && !sameShapes(c, m.Config) {
 		return errors.Join(file.Close(), &checkpoints.Error{
 			Path: path, Problem: "is of another model than " + m.Source, Fix: "name the packed file that was made from it",
 		})
@@ -116,7 +129,7 @@ func (m *Model) OpenPacked(path string) error {
 		}
 	}
 	m.file, m.packed, m.damaged = file, file.Model(), nil
-	if m.Weights == nil {
+	if m.Weights == nil && m.stored == nil {
 		m.Config, m.tokenizerJSON = c, file.Meta().Tokenizer
 	}
 	return nil
@@ -150,14 +163,7 @@ func (m *Model) Packed() (*pack.Model, error) {
 }
 
 // checkFinite refuses weights that hold a NaN or an infinity.
-func (m *Model) checkFinite() error {
-	if err := m.Weights.CheckFinite(); err != nil {
-		return &checkpoints.Error{
-			Path: m.Source, Problem: err.Error(), Fix: "the weights are damaged or their training diverged: use an earlier checkpoint", Cause: err,
-		}
-	}
-	return nil
-}
+func (m *Model) checkFinite() error { return m.named(m.Weights.CheckFinite()) }
 
 // CheckSum compares an open packed file with its checksum; without one there is nothing to do.
 func (m *Model) CheckSum() error {
@@ -194,6 +200,16 @@ func (m *Model) Tokenizer() (tokenizer.Tokenizer, error) {
 
 // Close releases what is mapped; the model must not be used any more.
 func (m *Model) Close() error {
+	err := m.closeFile()
+	if s := m.stored; s != nil {
+		m.stored = nil
+		err = errors.Join(err, s.Close())
+	}
+	return err
+}
+
+// closeFile closes the packed file.
+func (m *Model) closeFile() error {
 	if m.file == nil {
 		return nil
 	}

@@ -46,10 +46,12 @@ func (q *Quantiser) Refresh(l *Linear) error {
 	}
 	q.l = l
 	blocks := quant.Blocks(len(l.Shadow))
-	q.env.Pool.Run(blocks, q.sum)
-	scale, ok := quant.WeightScale(q.sums[:blocks], len(l.Shadow))
+	scale, ok := quant.Magnitude(l.Shadow) // as good as free: two different weights say no
 	if !ok {
-		return fmt.Errorf("tensor %s: %w", l.Name, ErrNotFinite)
+		q.env.Pool.Run(blocks, q.sum)
+		if scale, ok = quant.WeightScale(q.sums[:blocks], len(l.Shadow)); !ok {
+			return fmt.Errorf("tensor %s: %w", l.Name, ErrNotFinite)
+		}
 	}
 	l.W.Scale = scale
 	q.env.Pool.Run(blocks, q.trit)

@@ -143,6 +143,13 @@ func (s *source) tensors(m *stored.Model) error {
 		switch {
 		case !ok:
 			missing = append(missing, t.Name)
+		case raw.DType == packedU8 && t.Kind == spec.Ternary && slices.Equal(raw.Shape, packedShape(&t)):
+			codes, err := s.codes(t, raw)
+			if err != nil {
+				wrong = append(wrong, t.Name+" "+err.Error())
+				continue
+			}
+			m.Tensors = append(m.Tensors, codes)
 		case !slices.Equal(raw.Shape, t.Shape):
 			wrong = append(wrong, t.Name+" "+stored.Misshapen(raw.Shape, t.Shape))
 		case !raw.DType.Float():
@@ -159,7 +166,7 @@ func (s *source) tensors(m *stored.Model) error {
 		problems = append(problems, fmt.Sprintf("%d tensors do not fit: %s", len(wrong), some(wrong)))
 	}
 	if len(problems) == 0 {
-		return nil
+		return s.decideScales(m)
 	}
 	return &FolderError{
 		Path: s.dir, Problem: strings.Join(problems, "; "),

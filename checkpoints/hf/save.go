@@ -16,34 +16,39 @@ import (
 	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/safetensors"
+	"mmfree/checkpoints/stored"
 	"mmfree/ternary/spec"
 )
 
-// Options of Save.
+// Options of Save and Write.
 type Options struct {
-	Types   map[string]dtype.Type // wished type by tensor, as Load found it; others by config's torch_dtype, else F32
-	Side    map[string][]byte     // further files of the folder, by name, as Load found them
-	Replace bool                  // take the place of a folder that is there already
+	Types    map[string]dtype.Type          // wished type by tensor, as Load found it; others by config's torch_dtype, else F32
+	DType    dtype.Type                     // every tensor of values in this type, rounded to it; empty: as wished, never rounded
+	Packed   Convention                     // ternary tensors in the packed form of BitNet's folders; empty: as values
+	MaxShard int64                          // bytes of tensors that one file holds at most, but for a larger tensor; 0: all in one
+	Side     map[string][]byte              // further files of the folder, by name, as Load found them
+	Replace  bool                           // take the place of a folder that is there already
+	Finite   bool                           // a NaN or an infinity among the values is an error that names tensor and index
+	Progress func(written, all int64) error // called while tensors are written; its error ends the writing; nil: no one listens
 }
 
-// Save writes a folder, whole or not at all: config.json, model.safetensors and the side files. With Replace it takes the
-// place of a folder that is there, model and all, whose other files it carries over; folders in it, and files too large
-// to carry, are an error. A tensor is stored in a 16-bit type only where every value of it fits exactly:
-// a folder that was read comes out with the same bits, and trained weights are never rounded on the way. Where the
-// wish is not granted, F32 is written, torch_dtype says so, and a warning is returned.
+// Save is Write of weights in memory.
 func Save(fsys durable.FS, dir string, w *spec.Weights, o Options) (warnings []string, err error) {
-	c := w.Config
-	types, narrow := chooseTypes(w, o.Types)
-	if len(narrow) > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d tensors have values that a 16-bit type would round and are stored as F32: %s", len(narrow), some(narrow)))
-		c.Extra = maps.Clone(c.Extra)
-		for _, key := range dtypeKeys {
-			if _, ok := c.Extra[key]; ok {
-				c.Extra[key] = json.RawMessage(`"float32"`)
-			}
-		}
+	return Write(fsys, dir, stored.Of(w), o)
+}
+
+// Write writes a folder, whole or not at all: config.json, model.safetensors or shards with an index, and the side files. With
+// Replace it takes the place of a folder that is there, model and all, whose other files it carries over; folders in it, and
+// files too large to carry, are an error. A tensor is stored in a 16-bit type only where every value of it fits exactly: a
+// folder that was read comes out with the same bits, and trained weights are never rounded on the way. Where the wish is not
+// granted, F32 is written, torch_dtype says so, and a warning is returned. No more than a tensor is held in memory, and equal
+// models give equal bytes.
+func Write(fsys durable.FS, dir string, m *stored.Model, o Options) (warnings []string, err error) {
+	plan, err := newPlan(m, &o)
+	if err != nil {
+		return nil, err
 	}
-	config, err := ConfigJSON(c)
+	config, err := ConfigJSON(plan.config)
 	if err != nil {
 		return nil, err
 	}
@@ -77,18 +82,15 @@ func Save(fsys durable.FS, dir string, w *spec.Weights, o Options) (warnings []s
 				return err
 			}
 		}
-		err := durable.WriteFile(fsys, filepath.Join(dir, ModelName), func(f io.Writer) error {
-			return WriteModel(f, w, types)
-		})
-		if err != nil {
+		if err := plan.write(fsys, dir, put); err != nil {
 			return err
 		}
 		return put(ConfigName, config) // last: without it the folder is not a model
 	}
 	if o.Replace {
-		return warnings, durable.ReplaceDir(fsys, dir, build)
+		return plan.warnings, durable.ReplaceDir(fsys, dir, build)
 	}
-	return warnings, durable.WriteDir(fsys, dir, build)
+	return plan.warnings, durable.WriteDir(fsys, dir, build)
 }
 
 // others lists the files of a folder that is to be replaced which are no part of a model: they are carried over.
@@ -122,18 +124,18 @@ func others(fsys durable.FS, dir string, side map[string][]byte) (names []string
 	return names, nil
 }
 
-// WriteModel writes model.safetensors: the tensors in the given types (absent: F32), in the reference writer's order.
-func WriteModel(f io.Writer, w *spec.Weights, types map[string]dtype.Type) error {
+// WriteModel writes model.safetensors: the tensors as F32, in the reference writer's order.
+func WriteModel(f io.Writer, w *spec.Weights) error {
 	tensors := make([]safetensors.Tensor, len(w.Tensors))
 	for i := range w.Tensors {
-		t := &w.Tensors[i]
-		typ := types[t.Name]
-		if typ == "" {
-			typ = dtype.F32
-		}
-		tensors[i] = safetensors.Float32Tensor(t.Name, t.Shape, w.At(i), typ)
+		tensors[i] = safetensors.Float32Tensor(w.Tensors[i].Name, w.Tensors[i].Shape, w.At(i), dtype.F32)
 	}
-	sort.Slice(tensors, func(i, j int) bool { // wider types first, then by name, as the reference's serialize
+	return writeFile(f, tensors)
+}
+
+// writeFile writes tensors wider types first, then by name, as the reference's serialize.
+func writeFile(f io.Writer, tensors []safetensors.Tensor) error {
+	sort.Slice(tensors, func(i, j int) bool {
 		a, b := &tensors[i], &tensors[j]
 		if a.DType != b.DType {
 			return a.DType.Rank() > b.DType.Rank()
@@ -156,34 +158,4 @@ func ConfigJSON(c spec.Config) ([]byte, error) {
 	}
 	b.WriteByte('\n')
 	return b.Bytes(), nil
-}
-
-// dtypeKeys are the field's two names: the newer libraries write the second.
-var dtypeKeys = [...]string{"torch_dtype", "dtype"}
-
-// chooseTypes grants each tensor its wished type where that loses nothing, and names those where it would.
-func chooseTypes(w *spec.Weights, wished map[string]dtype.Type) (types map[string]dtype.Type, narrow []string) {
-	declared := dtype.F32
-	for _, key := range dtypeKeys {
-		switch string(w.Config.Extra[key]) {
-		case `"bfloat16"`:
-			declared = dtype.BF16
-		case `"float16"`:
-			declared = dtype.F16
-		}
-	}
-	types = map[string]dtype.Type{}
-	for i := range w.Tensors {
-		name := w.Tensors[i].Name
-		want, ok := wished[name]
-		if !ok {
-			want = declared
-		}
-		if !dtype.Exact(w.At(i), want) {
-			narrow = append(narrow, name)
-			want = dtype.F32
-		}
-		types[name] = want
-	}
-	return types, narrow
 }

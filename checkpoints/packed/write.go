@@ -11,6 +11,7 @@ import (
 	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/safetensors"
+	"mmfree/checkpoints/stored"
 	"mmfree/ternary/pack"
 	"mmfree/ternary/spec"
 )
@@ -32,20 +33,27 @@ type Meta struct {
 	Source    string // where the model came from, for people; empty = not stated
 }
 
-// Write writes a packed file, whole or not at all, and returns its size. A file that exists at path is replaced. The
-// bytes are a function of model and meta alone. The model is read twice: once for the checksum, once to write.
+// Write is WriteStored of a model in memory.
 func Write(fsys durable.FS, path string, m *pack.Model, meta Meta) (bytes int64, err error) {
-	tensors, err := layout(path, m)
-	if err != nil {
-		return 0, err
-	}
+	return WriteStored(fsys, path, stored.OfPacked(m), meta, nil)
+}
+
+// WriteStored writes a packed file, whole or not at all, and returns its size. A file that exists at path is replaced. The bytes
+// are a function of model and meta alone. The model is read twice, once for the checksum and once to write, a tensor at a
+// time; progress, where it is not nil, is called as that goes on, and its error ends it.
+func WriteStored(fsys durable.FS, path string, m *stored.Model, meta Meta, progress func(done, all int64) error) (bytes int64, err error) {
+	tensors := layout(path, m)
 	config, err := json.Marshal(m.Config)
 	if err != nil {
 		return 0, fault(path, "", "configuration: %v", err)
 	}
+	l := &listener{progress: progress}
+	for i := range tensors {
+		l.all += 2 * tensors[i].Bytes()
+	}
 	sum := sha256.New()
 	for i := range tensors {
-		if err := tensors[i].Data(sum); err != nil {
+		if err := tensors[i].Data(l.over(sum)); err != nil {
 			return 0, err
 		}
 	}
@@ -60,14 +68,40 @@ func Write(fsys durable.FS, path string, m *pack.Model, meta Meta) (bytes int64,
 		metadata["source"] = meta.Source
 	}
 	err = durable.WriteFile(fsys, path, func(w io.Writer) error {
-		bytes, err = safetensors.Write(w, tensors, metadata, dataAlign)
+		bytes, err = safetensors.Write(l.over(w), tensors, metadata, dataAlign)
 		return err
 	})
 	return bytes, err
 }
 
-// layout lists the tensors of the file in order, padding included.
-func layout(path string, m *pack.Model) (list []safetensors.Tensor, err error) {
+// listener reports progress.
+type listener struct {
+	w         io.Writer
+	done, all int64
+	progress  func(done, all int64) error
+}
+
+// over returns the listener for what is written to w.
+func (l *listener) over(w io.Writer) io.Writer {
+	if l.progress == nil {
+		return w
+	}
+	l.w = w
+	return l
+}
+
+func (l *listener) Write(b []byte) (int, error) {
+	n, err := l.w.Write(b)
+	l.done += int64(n)
+	if err == nil {
+		err = l.progress(min(l.done, l.all), l.all)
+	}
+	return n, err
+}
+
+// layout lists the tensors of the file in order, padding included. Their data must be written in that order: the scales are
+// known behind the matrices.
+func layout(path string, m *stored.Model) (list []safetensors.Tensor) {
 	offset, pads := int64(0), 0
 	add := func(t safetensors.Tensor) {
 		if over := offset % tensorAlign; over != 0 {
@@ -82,25 +116,40 @@ func layout(path string, m *pack.Model) (list []safetensors.Tensor, err error) {
 		list = append(list, t)
 		offset += t.Bytes()
 	}
+	tensors := m.PackedTensors()
 	var scales []float32
-	for _, t := range m.Tensors {
+	for i := range tensors {
+		t := &tensors[i]
 		if t.Kind != spec.Ternary {
 			continue
 		}
-		w := m.Matrix(t.Name)
-		if _, err := pack.FromWords(w.Rows, w.Cols, w.Scale, w.Words); err != nil { // what is written can be read
-			return nil, fault(path, t.Name, "%v", err)
-		}
-		add(safetensors.Uint16Tensor(t.Name, []int{len(w.Words)}, w.Words))
-		scales = append(scales, w.Scale)
+		at := len(scales)
+		scales = append(scales, 0)
+		n := pack.Words(t.Shape[0], t.Shape[1])
+		add(safetensors.Tensor{Name: t.Name, DType: dtype.U16, Shape: []int{n}, Data: func(out io.Writer) error {
+			w, err := t.Matrix()
+			if err != nil {
+				return err
+			}
+			if _, err := pack.FromWords(w.Rows, w.Cols, w.Scale, w.Words); err != nil { // what is written can be read
+				return fault(path, t.Name, "%v", err)
+			}
+			scales[at] = w.Scale
+			words := safetensors.Uint16Tensor(t.Name, []int{n}, w.Words)
+			return words.Data(out)
+		}})
 	}
-	for _, t := range m.Tensors {
-		if t.Kind != spec.Ternary {
-			add(safetensors.Float32Tensor(t.Name, t.Shape, m.Dense(t.Name), dtype.F32))
+	for i := range tensors {
+		t := &tensors[i]
+		if t.Kind == spec.Ternary {
+			continue
 		}
+		add(safetensors.Tensor{Name: t.Name, DType: dtype.F32, Shape: t.Shape, Data: func(out io.Writer) error {
+			return t.Each(func(v []float32, _ int) error { return safetensors.WriteFloat32(out, v, dtype.F32) })
+		}})
 	}
 	add(safetensors.Float32Tensor(ScalesName, []int{len(scales)}, scales, dtype.F32))
-	return list, nil
+	return list
 }
 
 // BitsPerWeight returns the packed bits, words and scales, for each weight of the model's ternary tensors; a model without

@@ -165,22 +165,27 @@ const chunkValues = 1 << 15
 // even. The values are used in place when written.
 func Float32Tensor(name string, shape []int, values []float32, t dtype.Type) Tensor {
 	return Tensor{Name: name, DType: t, Shape: shape, Data: func(w io.Writer) error {
-		if t == dtype.F32 && littleEndian && len(values) > 0 {
-			_, err := w.Write(unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), 4*len(values)))
+		return WriteFloat32(w, values, t)
+	}}
+}
+
+// WriteFloat32 writes values as Float32Tensor stores them, for a tensor that comes some values at a time.
+func WriteFloat32(w io.Writer, values []float32, t dtype.Type) error {
+	if t == dtype.F32 && littleEndian && len(values) > 0 {
+		_, err := w.Write(unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), 4*len(values)))
+		return err
+	}
+	buf := make([]byte, min(len(values), chunkValues)*t.Bits()/8)
+	for chunk := range slices.Chunk(values, chunkValues) {
+		b := buf[:len(chunk)*t.Bits()/8]
+		if err := dtype.Encode(b, chunk, t); err != nil {
 			return err
 		}
-		buf := make([]byte, min(len(values), chunkValues)*t.Bits()/8)
-		for chunk := range slices.Chunk(values, chunkValues) {
-			b := buf[:len(chunk)*t.Bits()/8]
-			if err := dtype.Encode(b, chunk, t); err != nil {
-				return err
-			}
-			if _, err := w.Write(b); err != nil {
-				return err
-			}
+		if _, err := w.Write(b); err != nil {
+			return err
 		}
-		return nil
-	}}
+	}
+	return nil
 }
 
 // Uint16Tensor describes values to be stored as U16, used in place when written.

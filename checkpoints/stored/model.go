@@ -78,30 +78,89 @@ func (m *Model) Weights() (*spec.Weights, error) {
 	return w, nil
 }
 
-// Packed reads the model into memory as the forward pass uses it. A NaN or infinity is an error that names tensor and index.
-func (m *Model) Packed() (*pack.Model, error) {
-	dense, matrices := map[string][]float32{}, map[string]*pack.Matrix{}
+// PackedTensors returns the tensors of spec.PackedTensors: those of the model, and the ternary head of a tied one, whose values
+// are the embeddings'.
+func (m *Model) PackedTensors() []Tensor {
 	at := map[string]*Tensor{}
 	for i := range m.Tensors {
 		at[m.Tensors[i].Name] = &m.Tensors[i]
 	}
-	var err error
+	var list []Tensor
 	for _, want := range spec.PackedTensors(m.Config) {
 		t := at[want.Name]
 		if t == nil {
 			t = at[spec.ShadowName(m.Config, want.Name)]
 		}
-		if want.Kind == spec.Ternary {
-			if matrices[want.Name], err = t.Matrix(); err != nil {
+		same := *t
+		same.Tensor = want
+		list = append(list, same)
+	}
+	return list
+}
+
+// Packed reads the model into memory as the forward pass uses it. A NaN or infinity is an error that names tensor and index.
+func (m *Model) Packed() (*pack.Model, error) {
+	dense, matrices := map[string][]float32{}, map[string]*pack.Matrix{}
+	list := m.PackedTensors()
+	for i := range list {
+		t := &list[i]
+		if t.Kind == spec.Ternary {
+			w, err := t.Matrix()
+			if err != nil {
 				return nil, err
 			}
+			matrices[t.Name] = w
 			continue
 		}
 		v := make([]float32, 0, t.Elements())
 		if err := t.Each(func(block []float32, _ int) error { v = append(v, block...); return nil }); err != nil {
 			return nil, err
 		}
-		dense[want.Name] = v
+		dense[t.Name] = v
 	}
 	return pack.NewModel(m.Config, dense, matrices)
+}
+
+// Of returns weights in memory as a model.
+func Of(w *spec.Weights) *Model {
+	m := &Model{Config: w.Config}
+	for i, t := range w.Tensors {
+		m.Tensors = append(m.Tensors, inMemory(t, w.At(i)))
+	}
+	return m
+}
+
+// OfPacked returns a packed model as one of codes.
+func OfPacked(p *pack.Model) *Model {
+	m := &Model{Config: p.Config}
+	for _, t := range p.Tensors {
+		w := p.Matrix(t.Name)
+		if w == nil {
+			m.Tensors = append(m.Tensors, inMemory(t, p.Dense(t.Name)))
+			continue
+		}
+		c := Codes(t, packedType, w.Bytes(), w.Scale, func(dst []int8, row int) error {
+			for ; len(dst) > 0; dst = dst[w.Cols:] {
+				w.DecodeRow(dst[:w.Cols], row)
+				row++
+			}
+			return nil
+		})
+		c.matrix = w
+		m.Tensors = append(m.Tensors, c)
+	}
+	return m
+}
+
+// packedType is the type of T3 words in lists of tensors.
+const packedType dtype.Type = "T3"
+
+func inMemory(t spec.Tensor, v []float32) Tensor {
+	out := Values(t, dtype.F32, int64(4*len(v)), nil)
+	_, cols := out.Rows()
+	out.floats = func(dst []float32, row int) error {
+		copy(dst, v[row*cols:])
+		return nil
+	}
+	return out
 }

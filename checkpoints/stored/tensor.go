@@ -26,6 +26,7 @@ type Tensor struct {
 	Scale  float32    // of codes: value = code·Scale; 0 where the file holds values
 	floats func(dst []float32, row int) error
 	codes  func(dst []int8, row int) error
+	matrix *pack.Matrix // the packed codes, where they are there already
 }
 
 // Values makes a tensor of stored values; read fills dst with whole rows, from row on.
@@ -33,7 +34,8 @@ func Values(t spec.Tensor, typ dtype.Type, bytes int64, read func(dst []float32,
 	return Tensor{Tensor: t, Stored: typ, Bytes: bytes, floats: read}
 }
 
-// Codes makes a ternary tensor of stored codes and their scale; read fills dst with whole rows of −1, 0 and +1, from row on.
+// Codes makes a ternary tensor of stored codes and their scale, a positive number; read fills dst with whole rows of −1, 0 and
+// +1, from row on.
 func Codes(t spec.Tensor, typ dtype.Type, bytes int64, scale float32, read func(dst []int8, row int) error) Tensor {
 	return Tensor{Tensor: t, Stored: typ, Bytes: bytes, Scale: scale, codes: read}
 }
@@ -62,6 +64,7 @@ func (t *Tensor) IsCodes() bool { return t.codes != nil }
 
 // Reorder returns the tensor with its rows in another order: row r is the file's row order(r).
 func (t Tensor) Reorder(order func(row int) int) Tensor {
+	t.matrix = nil
 	_, cols := t.Rows()
 	if floats := t.floats; floats != nil {
 		t.floats = func(dst []float32, row int) error { return eachRow(dst, cols, row, order, floats) }
@@ -103,9 +106,21 @@ func (t *Tensor) ReadCodes(dst []int8, row int) error { return t.codes(dst, row)
 // blockValues is about how many values are read at a time.
 const blockValues = 1 << 16
 
-// Each reads the tensor from its first row to its last and hands on whole rows, some at a time; at is the index of v's first
-// value. A NaN or an infinity ends it with a *spec.ValueError, which no model may hold.
+// Each is EachRaw for values of which none may be a NaN or an infinity: one ends it with a *spec.ValueError.
 func (t *Tensor) Each(use func(v []float32, at int) error) error {
+	return t.EachRaw(func(v []float32, at int) error {
+		for j, x := range v {
+			if math.Float32bits(x)&0x7f800000 == 0x7f800000 {
+				return &spec.ValueError{Tensor: t.Name, Index: at + j, Value: x}
+			}
+		}
+		return use(v, at)
+	})
+}
+
+// EachRaw reads the tensor from its first row to its last and hands on whole rows, some at a time; at is the index of v's
+// first value.
+func (t *Tensor) EachRaw(use func(v []float32, at int) error) error {
 	rows, cols := t.Rows()
 	step := max(1, blockValues/max(1, cols))
 	buffer := make([]float32, min(step, rows)*cols)
@@ -114,11 +129,6 @@ func (t *Tensor) Each(use func(v []float32, at int) error) error {
 		if err := t.ReadRows(v, row); err != nil {
 			return err
 		}
-		for j, x := range v {
-			if math.Float32bits(x)&0x7f800000 == 0x7f800000 {
-				return &spec.ValueError{Tensor: t.Name, Index: row*cols + j, Value: x}
-			}
-		}
 		if err := use(v, row*cols); err != nil {
 			return err
 		}
@@ -126,46 +136,72 @@ func (t *Tensor) Each(use func(v []float32, at int) error) error {
 	return nil
 }
 
-// Matrix returns the packed codes: those of the file, else those that the quantiser of training gives for the values.
+// CodeScale returns the scale of a ternary tensor: the file's, else the one that the quantiser of training gives the values,
+// which are read for it once.
+func (t *Tensor) CodeScale() (float32, error) {
+	if t.Scale != 0 {
+		return t.Scale, nil
+	}
+	var scaler quant.Scaler
+	if err := t.Each(func(v []float32, _ int) error { scaler.Add(v); return nil }); err != nil {
+		return 0, err
+	}
+	var ok bool
+	if t.Scale, ok = scaler.Scale(); !ok {
+		t.Scale = 0
+		return 0, &format.Error{Tensor: t.Name, Offset: -1, Problem: "the sum of its magnitudes overflows", Fix: "the weights are damaged: get them again"}
+	}
+	return t.Scale, nil
+}
+
+// EachCode reads the codes of a ternary tensor from its first row to its last and hands on whole rows, so many at a time.
+// Values become codes as in training.
+func (t *Tensor) EachCode(rowsAtOnce int, use func(codes []int8, row int) error) error {
+	scale, err := t.CodeScale()
+	if err != nil {
+		return err
+	}
+	rows, cols := t.Rows()
+	codes := make([]int8, min(rows, rowsAtOnce)*cols)
+	var values []float32
+	if t.codes == nil {
+		values = make([]float32, len(codes))
+	}
+	for row := 0; row < rows; row += rowsAtOnce {
+		c := codes[:min(rowsAtOnce, rows-row)*cols]
+		if t.codes != nil {
+			err = t.codes(c, row)
+		} else if err = t.floats(values[:len(c)], row); err == nil {
+			quant.Trits(c, values[:len(c)], scale)
+		}
+		if err == nil {
+			err = use(c, row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Matrix returns the packed codes of a ternary tensor, which must not be changed.
 func (t *Tensor) Matrix() (*pack.Matrix, error) {
+	if t.matrix != nil {
+		return t.matrix, nil
+	}
 	rows, cols := t.Rows()
 	m := pack.New(rows, cols)
-	codes := make([]int8, min(rows, pack.SuperblockRows)*cols)
-	m.Scale = t.Scale
-	read := t.codes
-	if read == nil {
-		var mean quant.Mean
-		if err := t.Each(func(v []float32, _ int) error { mean.Add(v); return nil }); err != nil {
-			return nil, err
-		}
-		var ok bool
-		if m.Scale, ok = mean.Scale(); !ok {
-			return nil, &format.Error{Tensor: t.Name, Offset: -1, Problem: "the sum of its magnitudes overflows", Fix: "the weights are damaged: get them again"}
-		}
-		values := make([]float32, len(codes))
-		read = func(dst []int8, row int) error {
-			v := values[:len(dst)]
-			if err := t.floats(v, row); err != nil {
-				return err
-			}
-			quant.Trits(dst, v, m.Scale)
-			return nil
-		}
+	var err error
+	if m.Scale, err = t.CodeScale(); err != nil {
+		return nil, err
 	}
-	for s := range m.Superblocks() {
-		first, _, words := m.Superblock(s)
-		real := min(pack.SuperblockRows, rows-first)
-		c := codes[:real*cols]
-		if err := read(c, first); err != nil {
-			return nil, err
-		}
-		block := pack.Matrix{Rows: real, Cols: cols, Words: words}
-		block.Encode(c, 0, 1)
-	}
-	if !(m.Scale > 0) || math.IsInf(float64(m.Scale), 0) {
-		return nil, &format.Error{Tensor: t.Name, Offset: -1, Problem: fmt.Sprintf("its scale is %v", m.Scale), Fix: "a scale is a positive number: the file is damaged"}
-	}
-	return m, nil
+	err = t.EachCode(pack.SuperblockRows, func(codes []int8, row int) error {
+		_, _, words := m.Superblock(row / pack.SuperblockRows)
+		block := pack.Matrix{Rows: len(codes) / cols, Cols: cols, Words: words}
+		block.Encode(codes, 0, 1)
+		return nil
+	})
+	return m, err
 }
 
 // Ones makes a gain that the file does not hold, because its format has none: all ones.

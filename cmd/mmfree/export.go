@@ -1,12 +1,17 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"mmfree/checkpoints/hf"
 	"mmfree/cmd/mmfree/internal/ui"
 	"mmfree/train"
 )
@@ -14,39 +19,35 @@ import (
 func exportVerb() *cli.Command {
 	return &cli.Command{
 		Name: "export", Usage: "write a model in another format",
-		UsageText:   "mmfree export MODEL --format packed|hf --out PATH [--force]",
+		UsageText:   "mmfree export MODEL --format packed|hf|hf-bitnet --out PATH [--force]",
 		Description: "mmfree export runs/example --format hf --out exported",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Usage: "`FORMAT`: packed (one file for inference) or hf (a folder as transformers writes it)", Category: groupOutput},
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "format", Usage: "`FORMAT`: packed (one file for inference), hf (a folder as transformers writes it) or hf-bitnet (such a folder, ternary tensors packed four to a byte)", Category: groupOutput},
 			outFlag("the file or folder"), forceFlag(), jsonFlag(), threadsFlag(),
-		},
+		}, folderFlags()...),
 		Action: func(c *cli.Context) error {
-			args, err := arguments(c, 1, "MODEL")
-			if err != nil {
+			if err := checkFormat(c.String("format")); err != nil {
 				return err
 			}
-			format := c.String("format")
-			if err := checkFormat(format); err != nil {
-				return err
-			}
-			out, err := outPath(c)
-			if err != nil {
-				return err
-			}
-			return withModel(c, args[0], func(m *train.Model, _ train.Machine) error {
-				result, err := m.Export(format, out, c.Bool("force"))
-				if err != nil {
-					return err
-				}
-				return printExported(c, result, "wrote")
-			})
+			return rewrite(c, "MODEL", "wrote", (*train.Model).Export)
 		},
 	}
 }
 
+// groupFolder is the group of flags that only folders have a use for.
+const groupFolder = "Folders"
+
+func folderFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "dtype", Usage: "store full-precision tensors as `TYPE`: float32, bfloat16 or float16, rounded", DefaultText: "as they are, else float32", Category: groupFolder},
+		&cli.StringFlag{Name: "max-shard-size", Usage: "begin another file when one reaches `SIZE`, such as 5GB or 500MB", DefaultText: "one file", Category: groupFolder},
+		&cli.StringFlag{Name: "scale-convention", Usage: "hf-bitnet: `HOW` weight_scale is applied, multiply or divide", DefaultText: "multiply", Category: groupFolder},
+	}
+}
+
 func checkFormat(format string) error {
-	built, planned := []string{train.FormatPacked, train.FormatHF}, []string{"hf-bitnet", "gguf"}
-	fix := "choose " + strings.Join(built, " or ")
+	built, planned := []string{train.FormatPacked, train.FormatHF, train.FormatHFBitNet}, []string{"gguf"}
+	fix := "choose packed, hf or hf-bitnet"
 	switch {
 	case slices.Contains(built, format):
 		return nil
@@ -63,28 +64,78 @@ func checkFormat(format string) error {
 
 func importVerb() *cli.Command {
 	return &cli.Command{
-		Name: "import", Usage: "make a Hugging Face model folder of a folder, a checkpoint or a run",
+		Name: "import", Usage: "make a Hugging Face model folder of a model in any form",
 		UsageText:   "mmfree import PATH --out DIR [--force]",
 		Description: "mmfree import runs/example --out imported",
-		Flags:       []cli.Flag{outFlag("the model folder"), forceFlag(), jsonFlag(), threadsFlag()},
-		Action: func(c *cli.Context) error {
-			args, err := arguments(c, 1, "PATH")
-			if err != nil {
-				return err
-			}
-			out, err := outPath(c)
-			if err != nil {
-				return err
-			}
-			return withModel(c, args[0], func(m *train.Model, _ train.Machine) error {
-				result, err := m.Import(out, c.Bool("force"))
-				if err != nil {
-					return err
-				}
-				return printExported(c, result, "imported")
-			})
-		},
+		Flags:       append([]cli.Flag{outFlag("the model folder"), forceFlag(), jsonFlag(), threadsFlag()}, folderFlags()...),
+		Action:      func(c *cli.Context) error { return rewrite(c, "PATH", "imported", (*train.Model).Import) },
 	}
+}
+
+// rewrite opens the verb's model without reading it, and writes it anew.
+func rewrite(c *cli.Context, argument, did string, write func(*train.Model, context.Context, train.ExportRequest) (*train.Exported, error)) (err error) {
+	args, err := arguments(c, 1, argument)
+	if err != nil {
+		return err
+	}
+	request, err := exportRequest(c)
+	if err != nil {
+		return err
+	}
+	if _, err := threads(c); err != nil {
+		return err
+	}
+	m, err := train.OpenToConvert(args[0])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	warn(c.App.ErrWriter, m.Warnings)
+	progress := ui.NewProgress(os.Stderr, func() int { return ui.Width(os.Stderr) }, time.Now)
+	begun := time.Now()
+	request.Progress = func(done, all int64) {
+		elapsed := time.Since(begun)
+		if elapsed < quiet {
+			return
+		}
+		left := time.Duration(float64(elapsed) * float64(all-done) / float64(max(done, 1)))
+		progress.Update(ui.Status{What: "MB", Step: done / 1e6, Steps: all / 1e6, Elapsed: elapsed, ETA: left})
+	}
+	result, err := write(m, c.Context, request)
+	progress.Stop()
+	if err != nil {
+		return stopped(c.Context, err)
+	}
+	return printExported(c, result, did)
+}
+
+// quiet is how long a conversion may take before it says how far it has come.
+const quiet = 2 * time.Second
+
+func exportRequest(c *cli.Context) (r train.ExportRequest, err error) {
+	r = train.ExportRequest{Format: c.String("format"), Replace: c.Bool("force"), DType: c.String("dtype"), Scales: hf.Convention(c.String("scale-convention"))}
+	if r.Out, err = outPath(c); err != nil {
+		return r, err
+	}
+	if r.DType != "" && !slices.Contains(train.DTypes(), r.DType) {
+		return r, &usageError{problem: fmt.Sprintf("--dtype is %q", r.DType), fix: "choose " + strings.Join(train.DTypes(), ", ")}
+	}
+	if r.Scales != "" && r.Scales != hf.Multiply && r.Scales != hf.Divide {
+		return r, &usageError{problem: fmt.Sprintf("--scale-convention is %q", string(r.Scales)), fix: "choose multiply or divide"}
+	}
+	if text := c.String("max-shard-size"); text != "" {
+		if r.MaxShard, err = ui.ParseBytes(text); err != nil {
+			return r, &usageError{problem: fmt.Sprintf("--max-shard-size is %q", text), fix: "write a size such as 5GB, 500MB or 100000"}
+		}
+	}
+	if r.Format == train.FormatPacked {
+		for _, flag := range folderFlags() {
+			if name := flag.Names()[0]; c.IsSet(name) {
+				return r, &usageError{problem: "--" + name + " is for folders, a packed model is one file", fix: "leave it out, or choose --format hf or hf-bitnet"}
+			}
+		}
+	}
+	return r, nil
 }
 
 func printExported(c *cli.Context, r *train.Exported, did string) error {

@@ -87,7 +87,7 @@ func inspectionOf(in *checkpoints.Inspection) *inspection {
 // print prints the inspection for people: what it is, then a line a tensor.
 func (r *inspection) print(w io.Writer, config *spec.Config) error {
 	rows := [][]string{{"format", string(r.Format)}, {"source", r.Source}}
-	if r.Form != nil {
+	if r.Form != nil && *r.Form != string(r.Format) {
 		rows[0][1] += " (" + *r.Form + ")"
 	}
 	if r.ScaleConvention != nil {

@@ -165,3 +165,71 @@ func TestScaleIsTheMean(t *testing.T) {
 		t.Errorf("the mean of %d times 0.1 is %v", n, m)
 	}
 }
+
+// TestMagnitude: values that are ternary already keep their magnitude as scale, where the mean would shrink it.
+func TestMagnitude(t *testing.T) {
+	const a = float32(0.37)
+	for _, c := range []struct {
+		w    []float32
+		want float32 // 0: not ternary, the mean decides
+	}{
+		{[]float32{a, 0, -a, 0}, a},
+		{[]float32{0, 0, a}, a},
+		{[]float32{-a}, a},
+		{[]float32{a, a, 0, 1e-30}, 0},
+		{[]float32{0, 0}, 0},
+		{nil, 0},
+		{[]float32{1e-6, 0}, 0},
+		{[]float32{1e-5, 0}, 1e-5},
+		{[]float32{a, -a, 2 * a}, 0},
+		{[]float32{float32(math.Inf(1)), 0}, 0},
+		{[]float32{float32(math.NaN()), 0}, 0},
+	} {
+		got, ok := quant.Magnitude(c.w)
+		if ok != (c.want != 0) || ok && got != c.want {
+			t.Errorf("%v: %v, %v", c.w, got, ok)
+		}
+		if !ok {
+			continue
+		}
+		codes := make([]int8, len(c.w))
+		m, err := quant.Ternarize(codes, c.w)
+		if err != nil || m != c.want {
+			t.Errorf("%v: scale %v, %v", c.w, m, err)
+		}
+		for j, v := range c.w {
+			if float32(codes[j])*m != v {
+				t.Errorf("%v: value %d comes back as %v", c.w, j, float32(codes[j])*m)
+			}
+		}
+	}
+}
+
+// TestScaler compares it with Ternarize for values that come in pieces of any length.
+func TestScaler(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		w := make([]float32, rapid.IntRange(1, 3*quant.ScaleBlock).Draw(r, "n"))
+		x := uint32(rapid.Uint32().Draw(r, "seed"))
+		ternary := rapid.Bool().Draw(r, "ternary")
+		for j := range w {
+			x = x*1664525 + 1013904223
+			w[j] = float32(int32(x)) / (1 << 31)
+			if ternary {
+				w[j] = float32(int32(x>>16)%3-1) * 0.3
+			}
+		}
+		want, err := quant.Ternarize(make([]int8, len(w)), w)
+		if err != nil {
+			r.Fatal(err)
+		}
+		var s quant.Scaler
+		for rest := w; len(rest) > 0; {
+			n := min(len(rest), rapid.IntRange(1, 2*quant.ScaleBlock).Draw(r, "piece"))
+			s.Add(rest[:n])
+			rest = rest[n:]
+		}
+		if got, ok := s.Scale(); !ok || math.Float32bits(got) != math.Float32bits(want) {
+			r.Fatalf("scale %v, want %v", got, want)
+		}
+	})
+}

@@ -50,6 +50,42 @@ func WeightScale(blockSums []float64, n int) (m float32, ok bool) {
 	return float32(max(mean, smallestMean)), true
 }
 
+// Magnitude reports whether w, one whole tensor, is ternary already: its values are 0 and ±a, of one magnitude a of at least
+// 1e-5, with at least one that is not 0. Its scale is then a, not the mean, and quantising what has been unpacked from codes
+// gives them back with the scale they had, where the mean would shrink it by the share of zeros each time. A trained shadow
+// weight is told from it by its first two values that are not 0.
+func Magnitude(w []float32) (a float32, ok bool) {
+	var m magnitude
+	m.add(w)
+	return m.scale()
+}
+
+// magnitude looks for a second magnitude among values that come some at a time.
+type magnitude struct {
+	first   uint32 // bits of the first value that is not 0, without its sign
+	several bool
+}
+
+func (m *magnitude) add(w []float32) {
+	const sign = 1 << 31
+	for _, v := range w {
+		if m.several {
+			return
+		}
+		b := math.Float32bits(v) &^ sign
+		if b == 0 || b == m.first {
+			continue
+		}
+		m.several = m.first != 0
+		m.first = b
+	}
+}
+
+func (m *magnitude) scale() (a float32, ok bool) {
+	a = math.Float32frombits(m.first)
+	return a, !m.several && a >= smallestMean && m.first < infBits
+}
+
 // Trits writes clamp(round(w/m), −1, 1), halves to even: 0 exactly when |w|·(1/m) ≤ 0.5. There must be no NaN in w
 // (WeightScale finds them).
 func Trits(dst []int8, w []float32, m float32) {
@@ -64,9 +100,14 @@ func Trits(dst []int8, w []float32, m float32) {
 	}
 }
 
-// Ternarize writes the codes of w to dst and returns the scale m = max(mean|w|, 1e-5), so that w ≈ dst·m. w is one whole
-// tensor in any order; dst has its length. A NaN or infinity in w is an error that names its index.
+// Ternarize writes the codes of w to dst and returns the scale m = max(mean|w|, 1e-5), so that w ≈ dst·m; of values that are
+// ternary already, their magnitude (Magnitude). w is one whole tensor in any order; dst has its length. A NaN or infinity in w
+// is an error that names its index.
 func Ternarize(dst []int8, w []float32) (m float32, err error) {
+	if m, ok := Magnitude(w); ok {
+		Trits(dst, w, m)
+		return m, nil
+	}
 	sums := make([]float64, Blocks(len(w)))
 	for b := range sums {
 		sums[b] = AbsSum(Block(w, b))
@@ -84,9 +125,10 @@ func Ternarize(dst []int8, w []float32) (m float32, err error) {
 	return m, nil
 }
 
-// Mean is WeightScale for a tensor whose values come some at a time, in order: the same scale in every bit, in constant
+// Scaler finds the scale of a tensor whose values come some at a time, in order: that of Ternarize in every bit, in constant
 // memory. The zero value is ready.
-type Mean struct {
+type Scaler struct {
+	one   magnitude
 	sum   float64
 	count int
 	block [ScaleBlock]float32 // the beginning of a block that is not whole yet
@@ -94,7 +136,8 @@ type Mean struct {
 }
 
 // Add takes the next values of the tensor.
-func (m *Mean) Add(v []float32) {
+func (m *Scaler) Add(v []float32) {
+	m.one.add(v)
 	m.count += len(v)
 	for len(v) > 0 {
 		if m.held == 0 && len(v) >= ScaleBlock {
@@ -111,8 +154,11 @@ func (m *Mean) Add(v []float32) {
 	}
 }
 
-// Scale returns what WeightScale would of all values added.
-func (m *Mean) Scale() (scale float32, ok bool) {
+// Scale returns the scale of all values added; ok is false when a NaN or infinity is among them.
+func (m *Scaler) Scale() (scale float32, ok bool) {
+	if a, ok := m.one.scale(); ok {
+		return a, true
+	}
 	sum := m.sum
 	if m.held > 0 {
 		sum += AbsSum(m.block[:m.held])

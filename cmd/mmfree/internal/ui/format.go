@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -11,6 +12,21 @@ import (
 func Bytes(n int64) string {
 	text, unit := scaled(float64(n), []string{"", "k", "M", "G", "T", "P", "E"})
 	return text + " " + unit + "B"
+}
+
+// ParseBytes reads a size as Bytes writes it, with or without the space, or as a plain number of bytes: 5GB, 500 MB, 100000.
+func ParseBytes(text string) (int64, error) {
+	number, unit := strings.TrimSpace(strings.TrimSuffix(strings.ToUpper(text), "B")), 1.0
+	for i, prefix := range []string{"K", "M", "G", "T"} {
+		if cut, ok := strings.CutSuffix(number, prefix); ok {
+			number, unit = strings.TrimSpace(cut), math.Pow(1000, float64(i+1))
+		}
+	}
+	x, err := strconv.ParseFloat(number, 64)
+	if err == nil && !(x*unit >= 1 && x*unit < 1<<62) {
+		err = strconv.ErrRange
+	}
+	return int64(x * unit), err
 }
 
 // Count writes a number with one decimal in powers of 1000: "950", "12.3k", "374.1M", "2.7B".
