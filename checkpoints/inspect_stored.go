@@ -37,6 +37,7 @@ func (in *Inspection) foreign(contents bool) (listed bool) {
 		list.Tensors = append(list.Tensors, info)
 	}
 	list.total()
+	list.Parameters, _ = spec.Parameters(m.Config) // a tied head's codes are no parameters of their own
 	*in = *list
 	return true
 }

@@ -11,6 +11,7 @@ import (
 	"mmfree/checkpoints"
 	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/gguf"
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/packed"
 	"mmfree/checkpoints/stored"
@@ -22,7 +23,11 @@ const (
 	FormatPacked   = string(checkpoints.KindPacked)
 	FormatHF       = string(checkpoints.KindHF)
 	FormatHFBitNet = string(checkpoints.KindHFBitNet)
+	FormatGGUF     = string(checkpoints.KindGGUF)
 )
+
+// Formats lists them.
+func Formats() []string { return []string{FormatPacked, FormatHF, FormatHFBitNet, FormatGGUF} }
 
 // scaleConvention says how codes become weights again in the packed format.
 const scaleConvention = "weight = code * scale, scale = max(mean|w|, 1e-5) of the tensor"
@@ -32,9 +37,10 @@ type ExportRequest struct {
 	Format   string
 	Out      string
 	Replace  bool                  // what exists at Out is replaced only with it
-	DType    string                // hf, hf-bitnet: store every full-precision tensor so, rounded; empty: as it was, or F32
+	DType    string                // but for packed: store every full-precision tensor so, rounded; empty: as it was, or F32
 	MaxShard int64                 // hf, hf-bitnet: bytes of a file at most, but for a larger tensor; 0: one file
 	Scales   hf.Convention         // hf-bitnet: what weight_scale is; empty: multiply
+	Ternary  string                // gguf: the type of ternary tensors; empty: the one that the architecture's other readers know
 	Progress func(done, all int64) // bytes; nil: no one listens
 }
 
@@ -44,6 +50,14 @@ func DTypes() []string { return []string{"float32", "bfloat16", "float16"} }
 // dtypeOf returns the type of a word of DTypes.
 func dtypeOf(word string) dtype.Type {
 	return map[string]dtype.Type{"float32": dtype.F32, "bfloat16": dtype.BF16, "float16": dtype.F16}[word]
+}
+
+// TernaryTypes are the words of ExportRequest.Ternary.
+func TernaryTypes() []string { return []string{"tq1_0", "tq2_0", "i2_s"} }
+
+// ternaryOf returns the type of a word of TernaryTypes; 0 for another.
+func ternaryOf(word string) gguf.Type {
+	return map[string]gguf.Type{"tq1_0": gguf.TQ1, "tq2_0": gguf.TQ2, "i2_s": gguf.I2S}[word]
 }
 
 // Exported is what Export or Import wrote.
@@ -67,6 +81,9 @@ func (m *Model) Export(ctx context.Context, r ExportRequest) (*Exported, error) 
 	if r.DType != "" && dtypeOf(r.DType) == "" {
 		return nil, &InputError{Source: "dtype", Problem: fmt.Sprintf("%q is not known", r.DType), Fix: fmt.Sprintf("choose one of %v", DTypes())}
 	}
+	if r.Ternary != "" && ternaryOf(r.Ternary) == 0 {
+		return nil, &InputError{Source: "ternary-type", Problem: fmt.Sprintf("%q is not known", r.Ternary), Fix: fmt.Sprintf("choose one of %v", TernaryTypes())}
+	}
 	progress := func(done, all int64) error {
 		if r.Progress != nil {
 			r.Progress(done, all)
@@ -83,8 +100,10 @@ func (m *Model) Export(ctx context.Context, r ExportRequest) (*Exported, error) 
 		err = m.exportPacked(r.Out, progress)
 	case FormatHF, FormatHFBitNet:
 		warnings, err = m.exportHF(&r, progress)
+	case FormatGGUF:
+		warnings, err = m.exportGGUF(&r, progress)
 	default:
-		err = &InputError{Source: "format", Problem: fmt.Sprintf("%q is not known", r.Format), Fix: "choose packed, hf or hf-bitnet"}
+		err = &InputError{Source: "format", Problem: fmt.Sprintf("%q is not known", r.Format), Fix: fmt.Sprintf("choose one of %v", Formats())}
 	}
 	if err != nil {
 		return nil, m.named(err)
@@ -147,8 +166,8 @@ func (m *Model) named(err error) error {
 }
 
 func (m *Model) exportPacked(out string, progress func(done, all int64) error) error {
-	if info, err := os.Stat(out); err == nil && info.IsDir() {
-		return &InputError{Source: out, Problem: "is a folder, a packed model is one file", Fix: "choose another path"}
+	if err := noFolder(out, FormatPacked); err != nil {
+		return err
 	}
 	meta := packed.Meta{Tokenizer: m.tokenizerJSON}
 	switch {
@@ -157,12 +176,37 @@ func (m *Model) exportPacked(out string, progress func(done, all int64) error) e
 	case m.file != nil:
 		meta.Source = m.file.Meta().Source
 	}
-	content := m.content()
-	if m.packed != nil {
-		content = stored.OfPacked(m.packed)
-	}
-	_, err := packed.WriteStored(durable.OS{}, out, content, meta, progress)
+	_, err := packed.WriteStored(durable.OS{}, out, m.codes(), meta, progress)
 	return err
+}
+
+// codes is content for formats that hold codes: those that were made already, where there are any.
+func (m *Model) codes() *stored.Model {
+	if m.packed != nil {
+		return stored.OfPacked(m.packed)
+	}
+	return m.content()
+}
+
+// noFolder refuses a folder as the place of a file.
+func noFolder(out, format string) error {
+	if info, err := os.Stat(out); err == nil && info.IsDir() {
+		return &InputError{Source: out, Problem: "is a folder, a model of the format " + format + " is one file", Fix: "choose another path"}
+	}
+	return nil
+}
+
+func (m *Model) exportGGUF(r *ExportRequest, progress func(done, all int64) error) (warnings []string, err error) {
+	if err := noFolder(r.Out, FormatGGUF); err != nil {
+		return nil, err
+	}
+	o := gguf.Options{Tokenizer: m.tokenizerJSON, Values: dtypeOf(r.DType), Ternary: ternaryOf(r.Ternary), Progress: progress}
+	var vocabulary string
+	o.Vocabulary, vocabulary = m.vocabularyKeys()
+	if warnings, err = gguf.Save(durable.OS{}, r.Out, m.codes(), o); vocabulary != "" {
+		warnings = append(warnings, vocabulary)
+	}
+	return warnings, err
 }
 
 func (m *Model) exportHF(r *ExportRequest, progress func(done, all int64) error) (warnings []string, err error) {

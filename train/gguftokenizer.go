@@ -2,6 +2,7 @@ package train
 
 import (
 	"errors"
+	"fmt"
 
 	"mmfree/checkpoints/gguf"
 	"mmfree/checkpoints/stored"
@@ -84,4 +85,65 @@ func ggufTokenizer(path string, file *gguf.File) (tokenizer.Tokenizer, error) {
 		g.Model = "llama with a precompiled_charsmap"
 	}
 	return tokenizer.FromGGUF(&g, path)
+}
+
+// vocabularyKeys returns the tokenizer as keys of a GGUF file. Where there is none, or none that the llama.cpp family could run, the
+// file says so; why is a warning.
+func (m *Model) vocabularyKeys() (keys []gguf.Key, warning string) {
+	const idsAlone = ": programs of the llama.cpp family take ids of tokens alone"
+	none, size := []gguf.Key{{Name: under + "model", Value: noVocabulary}}, m.Config.VocabSize
+	if m.tokenizerJSON == nil {
+		return none, "the model has no tokenizer" + idsAlone
+	}
+	t, err := m.Tokenizer()
+	if err != nil {
+		return none, err.Error() + idsAlone
+	}
+	g, err := tokenizer.ToGGUF(t)
+	if err != nil {
+		return none, err.Error() + idsAlone
+	}
+	if len(g.Tokens) > size {
+		return none, fmt.Sprintf("the tokenizer has %d tokens, the model %d%s", len(g.Tokens), size, idsAlone)
+	}
+	g.Extend(size)
+	add := func(key string, value any) { keys = append(keys, gguf.Key{Name: under + key, Value: value}) }
+	add("model", g.Model)
+	if g.Pre != "" {
+		add("pre", g.Pre)
+	}
+	add("tokens", g.Tokens)
+	if g.Scores != nil {
+		add("scores", g.Scores)
+	}
+	add("token_type", g.Types)
+	if g.Merges != nil {
+		add("merges", g.Merges)
+	}
+	for _, id := range []struct {
+		key string
+		id  int32
+	}{{"bos", g.BOS}, {"eos", g.EOS}, {"unknown", g.Unknown}, {"padding", g.Pad}} {
+		if id.id >= 0 {
+			add(id.key+"_token_id", uint32(id.id))
+		}
+	}
+	if g.Model != "gpt2" {
+		add("add_space_prefix", g.AddSpacePrefix)
+	}
+	add("add_bos_token", g.AddBOS)
+	add("add_eos_token", g.AddEOS)
+	if g.RemoveExtra {
+		add("remove_extra_whitespaces", true)
+	}
+	if len(g.Charsmap) > 0 {
+		add("precompiled_charsmap", g.Charsmap)
+	}
+	if g.RemoveExtra && g.Model == "llama" {
+		warning = "the tokenizer takes several spaces for one, which llama.cpp does not: texts with such give other tokens there"
+	}
+	if g.EOS < 0 {
+		warning = "the tokenizer has no token that ends a text: llama.cpp then takes one of its own choice for it (id 2, or 11 of byte-level vocabularies)"
+	}
+	return keys, warning
 }

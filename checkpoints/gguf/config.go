@@ -44,11 +44,10 @@ func configKeys(c *spec.Config) []Key {
 	keys := []Key{
 		{archKey, arch},
 		of("vocab_size", c.VocabSize),
-		of("context_length", c.MaxPositionEmbeddings),
 		of("embedding_length", c.HiddenSize),
 		of("block_count", c.NumHiddenLayers),
 		of("feed_forward_length", c.MLPWidth()),
-		{arch + ".attention.layer_norm_rms_epsilon", float32(c.RMSNormEps)},
+		{arch + ".attention.layer_norm_rms_epsilon", float32(normEps(c))},
 	}
 	if c.Arch == spec.ArchMatMulFree {
 		return append(keys, of("recurrence_length", c.RecurrenceWidth()),
@@ -58,9 +57,17 @@ func configKeys(c *spec.Config) []Key {
 			Key{arch + ".down_proj", c.DownProj})
 	}
 	heads, groups, width := c.Attention()
-	return append(keys, of("attention.head_count", heads), of("attention.head_count_kv", groups),
+	return append(keys, of("context_length", c.MaxPositionEmbeddings), of("attention.head_count", heads), of("attention.head_count_kv", groups),
 		of("attention.key_length", width), of("attention.value_length", width), of("rope.dimension_count", width),
 		Key{arch + ".rope.freq_base", float32(c.RopeTheta)})
+}
+
+// normEps returns the epsilon of most norms: other programs have one for all.
+func normEps(c *spec.Config) float64 {
+	if c.Arch == spec.ArchBitNet && c.NormPlacement == spec.NormBitLinear {
+		return c.BitLinearEps
+	}
+	return c.RMSNormEps
 }
 
 // config reads the configuration: configKey where it is there, which must agree with the other keys, else those.

@@ -119,6 +119,9 @@ func (s *source) open(t spec.Tensor, have Tensor, scaleName string) (stored.Tens
 		return s.f.values32(t, have), nil
 	}
 	scale, scaled, err := s.scale(scaleName)
+	if scaled {
+		have.Bytes += int64(layouts[F32].bytes)
+	}
 	switch {
 	case err != nil:
 		return stored.Tensor{}, err

@@ -19,12 +19,13 @@ import (
 func exportVerb() *cli.Command {
 	return &cli.Command{
 		Name: "export", Usage: "write a model in another format",
-		UsageText:   "mmfree export MODEL --format packed|hf|hf-bitnet --out PATH [--force]",
+		UsageText:   "mmfree export MODEL --format packed|hf|hf-bitnet|gguf --out PATH [--force]",
 		Description: "mmfree export runs/example --format hf --out exported",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "format", Usage: "`FORMAT`: packed (one file for inference), hf (a folder as transformers writes it) or hf-bitnet (such a folder, ternary tensors packed four to a byte)", Category: groupOutput},
+			&cli.StringFlag{Name: "format", Usage: "`FORMAT`: packed (one file for inference), hf (a folder as transformers writes it), hf-bitnet (such a folder, ternary tensors packed four to a byte) or gguf (one file for llama.cpp)", Category: groupOutput},
 			outFlag("the file or folder"), forceFlag(), jsonFlag(), threadsFlag(),
-		}, folderFlags()...),
+			&cli.StringFlag{Name: "ternary-type", Usage: "gguf: store ternary tensors as `TYPE`, tq1_0, tq2_0 or i2_s", DefaultText: "tq2_0, or i2_s with squared ReLU", Category: groupForm},
+		}, formFlags()...),
 		Action: func(c *cli.Context) error {
 			if err := checkFormat(c.String("format")); err != nil {
 				return err
@@ -34,29 +35,39 @@ func exportVerb() *cli.Command {
 	}
 }
 
-// groupFolder is the group of flags that only folders have a use for.
-const groupFolder = "Folders"
+// groupForm is the group of flags that some formats have a use for.
+const groupForm = "Form"
 
-func folderFlags() []cli.Flag {
+// formatsOf returns the formats that have a use for a flag of the group.
+func formatsOf(flag string) []string {
+	switch flag {
+	case "max-shard-size":
+		return []string{train.FormatHF, train.FormatHFBitNet}
+	case "scale-convention":
+		return []string{train.FormatHFBitNet}
+	case "ternary-type":
+		return []string{train.FormatGGUF}
+	}
+	return []string{train.FormatHF, train.FormatHFBitNet, train.FormatGGUF}
+}
+
+func formFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "dtype", Usage: "store full-precision tensors as `TYPE`: float32, bfloat16 or float16, rounded", DefaultText: "as they are, else float32", Category: groupFolder},
-		&cli.StringFlag{Name: "max-shard-size", Usage: "begin another file when one reaches `SIZE`, such as 5GB or 500MB", DefaultText: "one file", Category: groupFolder},
-		&cli.StringFlag{Name: "scale-convention", Usage: "hf-bitnet: `HOW` weight_scale is applied, multiply or divide", DefaultText: "multiply", Category: groupFolder},
+		&cli.StringFlag{Name: "dtype", Usage: "store full-precision tensors as `TYPE`: float32, bfloat16 or float16, rounded", DefaultText: "as they are, else float32", Category: groupForm},
+		&cli.StringFlag{Name: "max-shard-size", Usage: "begin another file when one reaches `SIZE`, such as 5GB or 500MB", DefaultText: "one file", Category: groupForm},
+		&cli.StringFlag{Name: "scale-convention", Usage: "hf-bitnet: `HOW` weight_scale is applied, multiply or divide", DefaultText: "multiply", Category: groupForm},
 	}
 }
 
 func checkFormat(format string) error {
-	built, planned := []string{train.FormatPacked, train.FormatHF, train.FormatHFBitNet}, []string{"gguf"}
-	fix := "choose packed, hf or hf-bitnet"
+	fix := "choose packed, hf, hf-bitnet or gguf"
 	switch {
-	case slices.Contains(built, format):
+	case slices.Contains(train.Formats(), format):
 		return nil
 	case format == "":
 		return &usageError{problem: "--format is missing", fix: fix}
-	case slices.Contains(planned, format):
-		return &usageError{problem: fmt.Sprintf("--format %s is not built yet", format), fix: fix}
 	}
-	if near := train.Nearest(format, append(built, planned...)); near != "" {
+	if near := train.Nearest(format, train.Formats()); near != "" {
 		fix = fmt.Sprintf("did you mean %s?", near)
 	}
 	return &usageError{problem: fmt.Sprintf("--format %q is not known", format), fix: fix}
@@ -67,7 +78,7 @@ func importVerb() *cli.Command {
 		Name: "import", Usage: "make a Hugging Face model folder of a model in any form",
 		UsageText:   "mmfree import PATH --out DIR [--force]",
 		Description: "mmfree import runs/example --out imported",
-		Flags:       append([]cli.Flag{outFlag("the model folder"), forceFlag(), jsonFlag(), threadsFlag()}, folderFlags()...),
+		Flags:       append([]cli.Flag{outFlag("the model folder"), forceFlag(), jsonFlag(), threadsFlag()}, formFlags()...),
 		Action:      func(c *cli.Context) error { return rewrite(c, "PATH", "imported", (*train.Model).Import) },
 	}
 }
@@ -113,7 +124,7 @@ func rewrite(c *cli.Context, argument, did string, write func(*train.Model, cont
 const quiet = 2 * time.Second
 
 func exportRequest(c *cli.Context) (r train.ExportRequest, err error) {
-	r = train.ExportRequest{Format: c.String("format"), Replace: c.Bool("force"), DType: c.String("dtype"), Scales: hf.Convention(c.String("scale-convention"))}
+	r = train.ExportRequest{Format: c.String("format"), Replace: c.Bool("force"), DType: c.String("dtype"), Scales: hf.Convention(c.String("scale-convention")), Ternary: c.String("ternary-type")}
 	if r.Out, err = outPath(c); err != nil {
 		return r, err
 	}
@@ -128,11 +139,12 @@ func exportRequest(c *cli.Context) (r train.ExportRequest, err error) {
 			return r, &usageError{problem: fmt.Sprintf("--max-shard-size is %q", text), fix: "write a size such as 5GB, 500MB or 100000"}
 		}
 	}
-	if r.Format == train.FormatPacked {
-		for _, flag := range folderFlags() {
-			if name := flag.Names()[0]; c.IsSet(name) {
-				return r, &usageError{problem: "--" + name + " is for folders, a packed model is one file", fix: "leave it out, or choose --format hf or hf-bitnet"}
-			}
+	if r.Ternary != "" && !slices.Contains(train.TernaryTypes(), r.Ternary) {
+		return r, &usageError{problem: fmt.Sprintf("--ternary-type is %q", r.Ternary), fix: "choose " + strings.Join(train.TernaryTypes(), ", ")}
+	}
+	for _, name := range []string{"dtype", "max-shard-size", "scale-convention", "ternary-type"} {
+		if formats := formatsOf(name); r.Format != "" && c.IsSet(name) && !slices.Contains(formats, r.Format) {
+			return r, &usageError{problem: fmt.Sprintf("--%s means nothing to --format %s", name, r.Format), fix: "leave it out, or choose --format " + strings.Join(formats, " or ")}
 		}
 	}
 	return r, nil

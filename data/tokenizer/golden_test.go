@@ -282,22 +282,28 @@ func goldenChat(t *testing.T) {
 	}
 }
 
+// withoutModel returns the tokenizer.json that Hugging Face's conversion makes of a SentencePiece model.
+func withoutModel(t *testing.T, s *SentencePiece) []byte {
+	t.Helper()
+	file, err := s.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c map[string]any
+	if err := json.Unmarshal(file, &c); err != nil {
+		t.Fatal(err)
+	}
+	delete(c["decoder"].(map[string]any), modelKey)
+	if file, err = json.Marshal(c); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // The tokenizer.json of a model, without the .model inside, is what Hugging Face's conversion gives, and gives its ids.
 func goldenMarked(t *testing.T) {
 	for _, name := range []string{"llama-2", "mistral-7b-v0.1"} {
-		file, err := sharedModel(t, name).JSON()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var c map[string]any
-		if err := json.Unmarshal(file, &c); err != nil {
-			t.Fatal(err)
-		}
-		delete(c["decoder"].(map[string]any), modelKey)
-		if file, err = json.Marshal(c); err != nil {
-			t.Fatal(err)
-		}
-		tok, err := Parse(file, name)
+		tok, err := Parse(withoutModel(t, sharedModel(t, name)), name)
 		if err != nil {
 			t.Fatal(err)
 		}
