@@ -48,6 +48,14 @@ func (s *KeyValues) Copy(from State) {
 	}
 }
 
+// Bytes returns the bytes of the keys and values that are held, without what their pages have to spare.
+func (s *KeyValues) Bytes() (n int64) {
+	for _, tokens := range s.length {
+		n += 2 * 4 * int64(tokens) * int64(s.heads) * int64(s.width)
+	}
+	return n
+}
+
 // Heads returns the number of heads of keys.
 func (s *KeyValues) Heads() int { return s.heads }
 

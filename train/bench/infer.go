@@ -12,7 +12,6 @@ import (
 	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/packed"
 	"mmfree/ternary/infer"
-	"mmfree/ternary/layer"
 	"mmfree/ternary/pack"
 	"mmfree/ternary/spec"
 	"mmfree/train/metrics"
@@ -25,7 +24,8 @@ const (
 	batchSize    = 8
 	prefillShare = 0.25 // of the budget, at most, in one prefill
 	readyBytes   = 1 << 30
-	decodeShare  = 0.8 // of the budget is over when the profile begins
+	densePiece   = 1 << 16 // values that a worker fills at a time
+	decodeShare  = 0.8     // of the budget is over when the profile begins
 )
 
 // Published returns a published shape by name, or false. 13b was published as speed and memory only.
@@ -102,8 +102,8 @@ func Infer(ctx context.Context, s Setting, shape Shape) (*Report, error) {
 	return &Report{Machine: r.l.machine(&s), Results: slices.Concat(results, ready, rows)}, nil
 }
 
-// randomModel makes a packed model whose trits are random. Full-precision values but gains are left 0, so that no page
-// of theirs is in memory before it is used; of the embeddings, tokensUsed rows are filled.
+// randomModel makes a packed model whose trits are random. Full-precision values but gains and products' weights are left
+// 0, so that no page of theirs is in memory before it is used; of the embeddings, tokensUsed rows are filled.
 func randomModel(s *Setting, c spec.Config) (*pack.Model, error) {
 	dense, matrices := map[string][]float32{}, map[string]*pack.Matrix{}
 	for i, t := range spec.PackedTensors(c) {
@@ -120,6 +120,12 @@ func randomModel(s *Setting, c spec.Config) (*pack.Model, error) {
 			for j := range v {
 				v[j] = 1
 			}
+		case spec.Dense:
+			s.Pool.Run((len(v)+densePiece-1)/densePiece, func(_, b int) {
+				for j := b * densePiece; j < min((b+1)*densePiece, len(v)); j++ {
+					v[j] = float32(int32(uint32(j)*2654435761)) / (1 << 36)
+				}
+			})
 		case spec.Embedding:
 			for j := range v[:min(len(v), tokensUsed*c.HiddenSize)] {
 				v[j] = float32(int32(uint32(j)*2654435761)) / (1 << 31)
@@ -252,12 +258,6 @@ func (r *runner) results(shape Shape) []Result {
 	read := decode * float64(r.bytes) / giga
 	macs := float64(r.body) + float64(r.head)/float64(r.prompt) // of a prompt's token: only the last one's logits are made
 	_, ternary := spec.Parameters(shape.Model)
-	state := int64(0)
-	for _, part := range r.states[0].Parts {
-		if s, ok := part.(layer.Recurrent); ok {
-			state += 4 * int64(len(s))
-		}
-	}
 	return []Result{
 		s.result("decode", r.shape, "tok/s", decode).of(limitMemory, read/memory),
 		s.result("decode/weights read", r.shape, "GB/s", read).of(limitMemory, read/memory),
@@ -266,7 +266,7 @@ func (r *runner) results(shape Shape) []Result {
 		s.result(fmt.Sprintf("decode of %d sequences", batchSize), r.shape, "tok/s", batch),
 		s.result(fmt.Sprintf("decode of %d sequences/one", batchSize), r.shape, "times", batch/decode),
 		s.result("peak resident memory", r.shape, "bytes", float64(metrics.PeakRSS())),
-		s.result("state of a sequence", r.shape, "bytes", float64(state)),
+		s.result("state of a sequence", r.shape, "bytes", float64(stateBytes(r.states[0]))),
 		s.result("packed weights", r.shape, "bytes", float64(r.bytes)),
 		s.result("packed weight", r.shape, "bits", float64(8*r.bytes)/float64(ternary)),
 	}

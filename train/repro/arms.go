@@ -34,21 +34,26 @@ type arm struct {
 	mixer       string // attention or recurrence
 	ternary     bool
 	model       func(c *spec.Config)
+	float       bool // a ternary architecture in full precision: quant.schedule float
 }
 
 // Names of the arms, which runs' folders carry.
 const (
 	floatAttention   = "transformer"
 	ternaryAttention = "bitnet"
+	floatMLGRU       = "matmulfree-float"
 	ternaryMLGRU     = "matmulfree"
 )
 
-// arms returns Transformer++, the same with ternary weights, and the MatMul-free model.
+// arms returns Transformer++ and the MatMul-free model, each in full precision and ternary: the paper compares only the
+// first and the last, where mixer and precision differ at once.
 func arms() []arm {
+	arch := func(name string) func(c *spec.Config) { return func(c *spec.Config) { c.Arch = name } }
 	return []arm{
-		{floatAttention, "Transformer++, float", "attention", false, func(c *spec.Config) { c.Arch = spec.ArchTransformer }},
-		{ternaryAttention, "Transformer++, ternary (BitNet b1.58)", "attention", true, func(c *spec.Config) { c.Arch = spec.ArchBitNet }},
-		{ternaryMLGRU, "MLGRU, ternary (MatMul-free LM)", "MLGRU", true, func(c *spec.Config) { c.Arch = spec.ArchMatMulFree }},
+		{name: floatAttention, title: "Transformer++, float", mixer: "attention", model: arch(spec.ArchTransformer)},
+		{name: ternaryAttention, title: "Transformer++, ternary (BitNet b1.58)", mixer: "attention", ternary: true, model: arch(spec.ArchBitNet)},
+		{name: floatMLGRU, title: "MLGRU, float", mixer: "MLGRU", model: arch(spec.ArchMatMulFree), float: true},
+		{name: ternaryMLGRU, title: "MLGRU, ternary (MatMul-free LM)", mixer: "MLGRU", ternary: true, model: arch(spec.ArchMatMulFree)},
 	}
 }
 
@@ -77,7 +82,11 @@ func (l *lab) config(a arm, s size, tokens int, lr float64, seed uint64) train.C
 	c.Model.HiddenSize, c.Model.NumHiddenLayers, c.Model.IntermediateSize = s.width, s.layers, s.mlp
 	c.Model.NumAttentionHeads = max(1, s.width/32)
 	c.Data = train.DataConfig{Corpus: l.corpus, Tokenizer: train.TokenizerChars, SeqLen: seqLen, BatchSize: batchSize, ValFraction: 0.1}
+	if a.float {
+		c.Quant.Schedule = "float"
+	}
 	h := &c.Train
+	h.HealthEvery = 0
 	h.Steps = max(4, tokens/stepTokens)
 	h.LR, h.Schedule, h.MinLRRatio, h.WarmupSteps = lr, "cosine", 0, max(1, h.Steps/20)
 	h.LogEvery = max(1, h.Steps/200)

@@ -11,11 +11,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"mmfree/autograd"
 	"mmfree/checkpoints/durable"
 	"mmfree/ternary/kernel"
 	"mmfree/train"
+	"mmfree/train/bench"
 	"mmfree/train/metrics"
 )
 
@@ -194,6 +196,33 @@ func (l *lab) seeds(ctx context.Context, j job, n int) (runs []*outcome, losses 
 	return runs, losses, nil
 }
 
+// measure returns the figures that f measures, or those that it measured before: they lie in the folder under the name.
+func measure[T any](l *lab, name string, f func() (T, error)) (v T, err error) {
+	dir := filepath.Join(l.dir, runsFolder, name)
+	path := filepath.Join(dir, runFile)
+	l.table.Runs = appendNew(l.table.Runs, filepath.ToSlash(filepath.Join(runsFolder, name)))
+	text, err := os.ReadFile(path)
+	if err == nil {
+		if err := json.Unmarshal(text, &v); err != nil {
+			return v, &train.InputError{Source: path, Problem: err.Error(), Fix: "remove the run's folder: it is made again"}
+		}
+		return v, nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return v, err
+	}
+	if l.hooks.Run != nil {
+		l.hooks.Run(name)
+	}
+	if v, err = f(); err != nil {
+		return v, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return v, &durable.WriteError{Path: dir, Op: "make", Err: err}
+	}
+	return v, writeJSON(path, v)
+}
+
 // plot saves a picture of the experiment in progress.
 func (l *lab) plot(name string, c metrics.Chart) error {
 	l.table.Plots = append(l.table.Plots, name)
@@ -218,4 +247,9 @@ func appendNew(list []string, s string) []string {
 		}
 	}
 	return append(list, s)
+}
+
+// bench returns the setting of a measurement of about so many seconds.
+func (l *lab) bench(seconds float64) bench.Setting {
+	return bench.Setting{Set: l.machine.Set, Pool: l.machine.Pool, Budget: time.Duration(seconds * float64(time.Second))}
 }

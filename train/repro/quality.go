@@ -69,6 +69,7 @@ func runQuality(ctx context.Context, l *lab, t *Table) error {
 			t.row(s.name, "ternary less float, "+p[0].mixer, "nats", none(), Number(less(losses[p[1].name], losses[p[0].name]).value))
 		}
 		t.row(s.name, "MLGRU less attention, both ternary", "nats", none(), Number(less(losses[ternaryMLGRU], losses[ternaryAttention]).value))
+		t.row(s.name, "MLGRU less attention, both float", "nats", none(), Number(less(losses[floatMLGRU], losses[floatAttention]).value))
 		t.row(s.name, "ternary less float, Spectra's law at this size", "nats, 16-bit vocabulary", Number(spectraGap(s.blockWeights())), none())
 		t.row(s.name, "perplexity, BitNet over Transformer++", "times", none(), Number(math.Exp(less(losses[ternaryAttention], losses[floatAttention]).value)))
 		if err := l.plot("r1-"+s.name+".png", chart); err != nil {
