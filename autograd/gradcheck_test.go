@@ -69,10 +69,14 @@ func TestGradients(t *testing.T) {
 // differences returns ∂loss/∂w of every entry of every tensor. The row of the padding token is a constant of the model,
 // though a tied head reads it.
 func differences(r *reference, w *spec.Weights, ids, labels []int32, B, count int) [][]float64 {
-	loss := func() float64 {
+	return centralDifferences(r, w, func() float64 {
 		sum, _ := r.lossSum(ids, labels, B)
 		return sum / float64(count)
-	}
+	})
+}
+
+// centralDifferences is differences of any loss.
+func centralDifferences(r *reference, w *spec.Weights, loss func() float64) [][]float64 {
 	all := make([][]float64, len(w.Tensors))
 	for i, tensor := range w.Tensors {
 		values := r.weights[tensor.Name]

@@ -80,6 +80,7 @@ func (r *reference) attentionSequence(ids []int32) (logits [][]float64) {
 				h[t][j] += y
 			}
 		}
+		r.record(l, h)
 	}
 	for t := range h {
 		x := rms64(h[t], r.weights[spec.FinalNormName], c.RMSNormEps)

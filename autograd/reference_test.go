@@ -1,6 +1,7 @@
 package autograd
 
 import (
+	"fmt"
 	"math"
 
 	"mmfree/ternary/spec"
@@ -21,6 +22,8 @@ type reference struct {
 
 	// λ of a Blend's weights and activations: each quantiser gives v + λ·(Q(v) − v).
 	weightShare, activationShare float64
+
+	streams map[string][]float64 // of the last run: the residual stream behind the second half of each layer, [N, d]
 
 	frozen  bool
 	offsets [][]float64 // in the order of the calls of quantise
@@ -148,7 +151,7 @@ func (r *reference) bounds() []float64 {
 
 // lossSum returns the summed loss of a batch, and all logits one token after the other.
 func (r *reference) lossSum(ids, labels []int32, B int) (loss float64, logits []float64) {
-	r.next, r.ternary = 0, map[string][]float64{}
+	r.next, r.ternary, r.streams = 0, map[string][]float64{}, map[string][]float64{}
 	T := len(ids) / B
 	for b := range B {
 		for t, y := range r.sequence(ids[b*T:][:T], b*T) {
@@ -163,6 +166,14 @@ func (r *reference) lossSum(ids, labels []int32, B int) (loss float64, logits []
 		}
 	}
 	return loss, logits
+}
+
+// record keeps the residual stream of a sequence behind layer l.
+func (r *reference) record(l int, h [][]float64) {
+	name := fmt.Sprintf("layers.%d.mlp", l)
+	for _, row := range h {
+		r.streams[name] = append(r.streams[name], row...)
+	}
 }
 
 // sequence returns the logits of one sequence, whose first token is number first of the batch.
@@ -219,6 +230,7 @@ func (r *reference) sequence(ids []int32, first int) (logits [][]float64) {
 			}
 			add(2*l+1, t, h[t], y)
 		}
+		r.record(l, h)
 	}
 	for t := range h {
 		logits = append(logits, r.bitLinear(rms64(h[t], gain(spec.FinalNormName), c.RMSNormEps), "lm_head"))

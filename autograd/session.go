@@ -62,6 +62,7 @@ type Session struct {
 
 	training   map[[2]int]*program
 	evaluation map[[2]int]*program
+	targets    *Targets
 	derivedOf  uint64 // generation of the weights that layer.Model.Update last saw
 }
 
@@ -144,6 +145,13 @@ func (s *Session) Fuse() error {
 	return s.release()
 }
 
+// Targets is what a teacher says about a batch; its sums are results.
+type Targets = op.Targets
+
+// Teach makes the next Backward calls minimise the loss that t states, whose tokens are those of the batch; nil ends that. The
+// loss that Backward returns stays the labels'.
+func (s *Session) Teach(t *Targets) { s.targets = t }
+
 // Watch counts the codes of activations in m from here on; nil ends that.
 func (s *Session) Watch(m *layer.Meter) { s.env.Meter = m }
 
@@ -213,10 +221,39 @@ func (s *Session) run(programs map[[2]int]*program, training bool, ids, labels [
 		return 0, err
 	}
 	copy(p.work.Labels, labels)
+	if training {
+		if err := s.checkTargets(len(ids)); err != nil {
+			return 0, err
+		}
+		p.work.Targets = s.targets
+	}
 	if err := s.execute(p, ids, starts, scale); err != nil {
 		return 0, err
 	}
 	return p.work.LossSum, nil
+}
+
+// checkTargets refuses targets of another batch.
+func (s *Session) checkTargets(N int) error {
+	t := s.targets
+	if t == nil {
+		return nil
+	}
+	V := s.packed.Config.VocabSize
+	if t.K < 1 || t.K > V || len(t.IDs) != N*t.K || len(t.LogP) != N*t.K || len(t.LogRest) != N {
+		return fmt.Errorf("%w: targets of %d tokens with %d likeliest each, for a batch of %d and a vocabulary of %d", ErrInput, len(t.LogRest), t.K, N, V)
+	}
+	for _, id := range t.IDs {
+		if id < 0 || int(id) >= V {
+			return fmt.Errorf("%w: the teacher's id %d is outside the vocabulary of %d", ErrInput, id, V)
+		}
+	}
+	for name, rows := range t.Hidden {
+		if len(rows) != N*s.packed.Config.HiddenSize {
+			return fmt.Errorf("%w: %d values of the teacher's %s for %d tokens of width %d", ErrInput, len(rows), name, N, s.packed.Config.HiddenSize)
+		}
+	}
+	return nil
 }
 
 // program returns the compiled graph for the batch's shape.

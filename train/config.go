@@ -57,6 +57,7 @@ type Config struct {
 	Train    TrainConfig    `yaml:"train" help:"how long, how fast, what is kept"`
 	Quant    QuantConfig    `yaml:"quant" help:"from full precision to ternary; the default is ternary from the first step on"`
 	FineTune FineTuneConfig `yaml:"finetune" help:"training from the weights of a model; nothing here counts without from"`
+	Distill  DistillConfig  `yaml:"distill" help:"learning from a teacher; nothing here counts without teacher"`
 	Sample   SampleConfig   `yaml:"sample" help:"the text written at the end"`
 }
 
@@ -125,6 +126,7 @@ func Default() Config {
 			EvalTokens: 32768, SaveEvery: 200, KeepLast: 2, Seed: 1,
 		},
 		Quant:    QuantConfig{Schedule: quantTernary, WeightsTo: 0.5, ActivationsTo: 0.5, Stages: 4},
+		Distill:  DistillConfig{Share: 0.9, Loss: distillForward, Temperature: 1, TopK: 64},
 		FineTune: FineTuneConfig{LayerDecay: 1, ReplayShare: 0.2},
 		Sample:   SampleConfig{Prompt: "The ", Tokens: 200, Temperature: 0.8, TopK: 40},
 	}
@@ -171,6 +173,7 @@ func (c *Config) Validate() error {
 	v.train(&c.Train)
 	v.quant(&c.Quant, &c.Train)
 	v.fineTune(&c.FineTune)
+	v.distill(&c.Distill)
 	v.sample(&c.Sample)
 	if c.Data.Tokenizer == TokenizerModel && c.FineTune.From == "" {
 		v.bad("data.tokenizer", "name a model with finetune.from, or choose bytes, chars or bpe", "is model, and there is none to take it from")

@@ -91,7 +91,7 @@ func unknownKey(sections []section, key string) *ConfigError {
 			return e
 		}
 	}
-	e.Fix = "the parts are model, data, train, quant, finetune and sample; a key is written train.lr"
+	e.Fix = "the parts are model, data, train, quant, finetune, distill and sample; a key is written train.lr"
 	return e
 }
 

@@ -87,7 +87,7 @@ func TestParseConfigFaults(t *testing.T) {
 	}{
 		{"unknown key", "train:\n  warmup_step: 3\n", []string{"c.yaml:2: train.warmup_step: no such key", "did you mean train.warmup_steps?"}},
 		{"unknown part", "model: {}\nmodell:\n  hidden_size: 3\n", []string{"c.yaml:2: modell: no such key", "did you mean model?"}},
-		{"far part", "foreign:\n  a: 3\n", []string{"the parts are model, data, train, quant, finetune, sample"}},
+		{"far part", "foreign:\n  a: 3\n", []string{"the parts are model, data, train, quant, finetune, distill, sample"}},
 		{"key without part", "steps: 3\n", []string{"c.yaml:1: steps: no such key", "did you mean train.steps?"}},
 		{"key in the wrong part", "train:\n  seq_len: 3\n", []string{"did you mean data.seq_len?"}},
 		{"nothing near", "data:\n  zzzzzzzzzzzz: 3\n", []string{"the keys of data are corpus, tokenizer, vocab_size, seq_len"}},

@@ -230,8 +230,12 @@ func (t *run) fineTuned() *FineTuned {
 	if t.Config.FineTune.From == "" {
 		return nil
 	}
+	var teacher *string
+	if t.Config.Distill.Teacher != "" {
+		teacher = &t.Config.Distill.Teacher
+	}
 	return &FineTuned{
-		From: t.Config.FineTune.From, StartValLoss: known(t.state.StartValLoss), StartReplayLoss: known(t.state.StartReplayLoss),
+		Teacher: teacher, From: t.Config.FineTune.From, StartValLoss: known(t.state.StartValLoss), StartReplayLoss: known(t.state.StartReplayLoss),
 		StartRoundedLoss: known(t.state.StartRoundedLoss), ReplayLoss: math.NaN(),
 	}
 }

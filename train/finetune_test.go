@@ -66,16 +66,19 @@ func TestFineTune(t *testing.T) {
 // stopped; so does one that is stopped before its first step while the base is there.
 func TestFineTuneResumes(t *testing.T) {
 	base := tiny(t)
+	base.Bare = true
 	mustStart(t, base)
 	replay := base.Config.Data.Corpus[0]
 	changes := []string{"finetune.replay=" + replay, "finetune.replay_share=0.4", "finetune.layer_decay=0.5"}
 	whole := tuned(t, base, changes...)
+	whole.Bare = true
 	want := mustStart(t, whole)
 	if f := want.FineTuned; !(f.StartReplayLoss > 0) || !(f.ReplayLoss > 0) {
 		t.Errorf("losses on the replayed text %+v", f)
 	}
 	for _, stop := range []int64{0, 6} {
 		r := tuned(t, base, changes...)
+		r.Bare = true
 		ctx, cancel := context.WithCancel(t.Context())
 		if stop == 0 {
 			cancel()
@@ -110,6 +113,7 @@ func TestFineTuneResumes(t *testing.T) {
 		}
 	}
 	plain := tuned(t, base, changes[2])
+	plain.Bare = true
 	mustStart(t, plain)
 	if model(t, plain, "step-12") == model(t, whole, "step-12") {
 		t.Error("replay changed nothing")
@@ -119,8 +123,10 @@ func TestFineTuneResumes(t *testing.T) {
 // TestReplayShare counts where sequences come from.
 func TestReplayShare(t *testing.T) {
 	base := tiny(t)
+	base.Bare = true
 	mustStart(t, base)
 	r := tuned(t, base, "finetune.replay="+base.Config.Data.Corpus[0], "finetune.replay_share=0.25", "data.batch_size=1", "train.steps=40")
+	r.Bare = true
 	mustStart(t, r)
 	run, err := prepare(r)
 	if err != nil {

@@ -17,8 +17,10 @@ func TestHealthIsWatched(t *testing.T) {
 	for _, change := range []string{"model.arch=matmulfree", "model.arch=bitnet", "quant.schedule=linear"} {
 		shape := []string{"model.hidden_size=20", "model.num_attention_heads=2", change}
 		blind := tiny(t, append(shape, "train.health_every=0")...)
+		blind.Bare = true
 		mustStart(t, blind)
 		r := tiny(t, append(shape, "train.health_every=3", "train.log_every=5")...)
+		r.Bare = true
 		mustStart(t, r)
 		if model(t, r, "step-12") != model(t, blind, "step-12") {
 			t.Errorf("%s: looking changed the model", change)

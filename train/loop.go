@@ -87,6 +87,9 @@ func (t *run) steps(ctx context.Context) error {
 			Step: t.state.Step, Tokens: t.state.Tokens, Loss: loss, LR: lr, GradNorm: norm,
 			TokensPerSecond: clock.rate(), Seconds: t.state.Seconds, SkippedSteps: t.state.SkippedSteps,
 		}
+		if t.teacher != nil {
+			line.TeacherLoss = metrics.Value(t.taught / float64(tokens))
+		}
 		if look {
 			if line.Health, err = t.health.after(t, share); err != nil {
 				return err
@@ -123,9 +126,17 @@ func (t *run) step(batch *data.Batch, lr float64) (loss, norm float64, err error
 	n := t.Config.Train.Accumulate
 	count := float64(batch.B * batch.T * n)
 	t.session.ZeroGrads()
+	t.taught = 0
 	for micro := range n {
 		if err := t.text.next(batch); err != nil {
 			return 0, 0, err
+		}
+		if t.teacher != nil {
+			targets, err := t.teacher.teach(batch, t.text.rows-uint64(batch.B))
+			if err != nil {
+				return 0, 0, fmt.Errorf("step %d: %w", t.state.Step, err)
+			}
+			t.session.Teach(targets)
 		}
 		t.session.Draw(t.Config.Train.Seed ^ (uint64(t.state.Step)*maxBatch+uint64(micro))*0x9e3779b97f4a7c15)
 		sum, err := t.session.Backward(batch.IDs, batch.Labels, batch.B, 1/count)
@@ -133,6 +144,9 @@ func (t *run) step(batch *data.Batch, lr float64) (loss, norm float64, err error
 			return 0, 0, fmt.Errorf("step %d: %w", t.state.Step, err)
 		}
 		loss += sum
+		if t.teacher != nil {
+			t.taught += t.teacher.targets.KLSum
+		}
 	}
 	loss /= count
 	norm = t.optimizer.GradNorm()

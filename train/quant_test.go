@@ -63,6 +63,7 @@ func TestRewarm(t *testing.T) {
 // transformerBase is a trained transformer, and the changes of a run on the same text that makes a BitNet of it.
 func transformerBase(t *testing.T) (result *Result, changes []string) {
 	base := tiny(t, "model.arch=transformer", "model.hidden_size=20", "model.num_attention_heads=2", "train.steps=20", "train.eval_tokens=0")
+	base.Bare = true
 	result = mustStart(t, base)
 	return result, []string{
 		"data.tokenizer=model", "finetune.from=" + base.Dir, "finetune.to=bitnet", "data.corpus=" + base.Config.Data.Corpus[0],
@@ -89,6 +90,7 @@ func TestConversion(t *testing.T) {
 	}
 	for _, stop := range []int64{3, 6, 9} { // weights alone, both, all ternary
 		r := tiny(t, changes...)
+		r.Bare = true
 		ctx, cancel := context.WithCancel(t.Context())
 		r.Hooks.Step = func(p Progress) {
 			if p.Step == stop {
@@ -144,6 +146,7 @@ func TestQuantRefuses(t *testing.T) {
 		r := tiny(t, change)
 		if strings.HasPrefix(change, "finetune.to") {
 			base := tiny(t)
+			base.Bare = true
 			mustStart(t, base)
 			r = tuned(t, base, change)
 		}

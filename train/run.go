@@ -158,6 +158,8 @@ type run struct {
 	state         state
 	settled       bool // the session was between full precision and ternary, and is ternary for good
 	health        *health
+	teacher       *teacher // nil: none
+	taught        float64  // Σ divergence from it of the step in flight
 	saver         saver
 	saved         int64   // step of the newest checkpoint that is known to be whole; −1: none
 	lowest        float64 // validation loss of the best checkpoint, or of the one that is being saved as it; +Inf: none
@@ -223,6 +225,9 @@ func prepare(r Request) (t *run, err error) {
 		Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Eps, WeightDecay: h.WeightDecay, Clip: h.Clip,
 	}, t.weights, t.session.Grads(), r.Machine.Set, r.Machine.Pool)
 	t.health = newHealth(h.HealthEvery, t.weights)
+	if t.teacher, err = t.openTeacher(); err != nil {
+		return t, err
+	}
 	if t.base == nil {
 		return t, nil
 	}
@@ -240,6 +245,9 @@ func (t *run) close() error {
 	var errs []error
 	if t.base != nil {
 		errs = append(errs, t.base.Close())
+	}
+	if t.teacher != nil {
+		errs = append(errs, t.teacher.close())
 	}
 	if t.session != nil {
 		errs = append(errs, t.session.Close())
@@ -385,8 +393,8 @@ func (t *run) restore() error {
 		if err := t.text.replay.Seek(*s.ReplayPosition); err != nil {
 			return err
 		}
-		t.text.rows = uint64(s.Tokens) / uint64(t.Config.Data.SeqLen)
 	}
+	t.text.rows = uint64(s.Tokens) / uint64(t.Config.Data.SeqLen)
 	t.state, t.saved, t.optimizer.Steps = s, s.Step, s.OptimizerSteps
 	t.session.WeightsChanged()
 	return nil

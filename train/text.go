@@ -83,6 +83,7 @@ func newLoader(c *Config, ids []int32, held int) (*data.Loader, error) {
 // next fills b. Of the run's sequences, counted from 0, number k is replayed where ⌊(k+1)·share⌋ is above ⌊k·share⌋.
 func (t *text) next(b *data.Batch) error {
 	if t.replay == nil {
+		t.rows += uint64(b.B)
 		return t.loader.Next(b)
 	}
 	for row := range b.B {

@@ -146,6 +146,7 @@ type part struct {
 	backward func(in []G.Value) error // nil for evaluation graphs; in is forward's inputs, the output, its gradient
 	dh       *tensor.Dense            // gradient of input 0, the same memory in all parts; nil when input 0 is a weight
 	weights  []Weight                 // the other inputs
+	teach    func(dh []float32)       // adds a teacher's gradient of the output to dh before backward runs; nil: none
 }
 
 // node adds the part to the graph behind input h (nil: the part has only weights). An op returns one value, so the
@@ -174,6 +175,12 @@ func (p *part) gradient(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
 	takes := p.weights
 	var grads G.Nodes
 	back := &fused{name: p.name + ".backward", do: p.backward}
+	if p.teach != nil {
+		back.do = func(in []G.Value) error {
+			p.teach(floats(in[len(in)-1]))
+			return p.backward(in)
+		}
+	}
 	if p.dh != nil {
 		back.out = p.dh
 	} else {

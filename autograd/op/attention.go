@@ -36,6 +36,7 @@ func Attention(w *Workspace, m *layer.Attention, l int, p AttentionWeights, h *G
 	}
 	if w.Training {
 		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
+		n.teach = w.teach(n.name, out)
 		w.dropOut(&buf.Branch, firstHalf(l))
 		x.fan = newFan(w, &m.In, p.In, &buf.Fan)
 		x.exitBack, x.headBack = x.exitBackward, x.headBackward

@@ -37,6 +37,7 @@ func GatedMLP(w *Workspace, m *layer.GatedMLP, l int, p GatedWeights, h *G.Node,
 	}
 	if w.Training {
 		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
+		n.teach = w.teach(n.name, out)
 		w.dropOut(&buf.Branch, secondHalf(l))
 		x.fan = newFan(w, &m.In, p.In, &buf.Fan)
 		x.activateBack = x.activateBackward

@@ -1,6 +1,8 @@
 package op
 
 import (
+	"slices"
+
 	G "gorgonia.org/gorgonia"
 
 	"mmfree/ternary/layer"
@@ -25,9 +27,11 @@ type head struct {
 	chunk int
 
 	loss     *G.F32
-	logits   []float32 // [chunk, V]
-	top, sum []float32 // [N]: maximum and Σ e^(x−max) of each token's logits
-	nll      []float64 // [N]
+	logits   []float32   // [chunk, V]
+	top, sum []float32   // [N]: maximum and Σ e^(x−max) of each token's logits
+	nll      []float64   // [N]
+	kl       []float64   // [N], where there is a teacher
+	taught   [][]float32 // memory of each worker for it
 
 	// Of the run in flight.
 	rows      []float32
@@ -105,6 +109,7 @@ func (x *head) backward(in []G.Value) error {
 	w, V, d := x.w, x.w.Config.VocabSize, x.w.Config.HiddenSize
 	x.h = floats(in[0])
 	x.scale = w.LossScale * scalar(in[len(in)-1])
+	x.makeRoom()
 	for x.t0 = 0; x.t0 < w.N; x.t0 += x.chunk {
 		x.n = min(x.chunk, w.N-x.t0)
 		if x.chunk < w.N { // a single chunk's are still there
@@ -118,6 +123,12 @@ func (x *head) backward(in []G.Value) error {
 			w.Env.DenseTransposed(w.scratch.dNorm[0][x.t0*d:], x.m.Dense, x.logits, V, d, x.n)
 		}
 	}
+	if w.Targets != nil {
+		w.Targets.KLSum, w.Targets.HiddenSum = 0, 0 // the head is the first of the backward pass
+		for _, kl := range x.kl {
+			w.Targets.KLSum += kl
+		}
+	}
 	w.Env.Pool.Run(layer.Blocks(w.N, layer.TokenBlock), x.normBlock)
 	if x.p.NormOut != nil {
 		w.addGain(x.p.NormOut.Grad, 2*d, 0)
@@ -126,7 +137,21 @@ func (x *head) backward(in []G.Value) error {
 	return nil
 }
 
-func (x *head) gradTokens(_, b int) {
+// makeRoom makes the memory that a teacher needs.
+func (x *head) makeRoom() {
+	if x.w.Targets == nil {
+		return
+	}
+	if x.kl == nil {
+		x.kl = make([]float64, x.w.N)
+		x.taught = make([][]float32, x.w.Env.Pool.Threads())
+	}
+	for i := range x.taught {
+		x.taught[i] = slices.Grow(x.taught[i][:0], x.w.Config.VocabSize+2*x.w.Targets.K)
+	}
+}
+
+func (x *head) gradTokens(worker, b int) {
 	V := x.w.Config.VocabSize
 	for i, end := layer.Span(b, layer.TokenBlock, x.n); i < end; i++ {
 		t := x.t0 + i
@@ -134,9 +159,20 @@ func (x *head) gradTokens(_, b int) {
 		label := x.w.Labels[t]
 		if label < 0 {
 			clear(row)
+			if x.w.Targets != nil {
+				x.kl[t] = 0
+			}
 			continue
 		}
-		x.w.Env.Set.SoftmaxGradient(row, x.top[t], x.sum[t], int(label), x.scale)
+		if x.w.Targets == nil {
+			x.w.Env.Set.SoftmaxGradient(row, x.top[t], x.sum[t], int(label), x.scale)
+			continue
+		}
+		K := x.w.Targets.K
+		room := x.taught[worker][:V+2*K]
+		x.kl[t] = x.w.distil(room[:V], row, room[V:V+K], room[V+K:], t, x.scale)
+		x.w.Env.Set.SoftmaxGradient(row, x.top[t], x.sum[t], int(label), x.scale*(1-x.w.Targets.Share))
+		x.w.Env.Set.Add(row, row, room[:V])
 	}
 }
 

@@ -46,6 +46,7 @@ func TokenMixer(w *Workspace, m *layer.TokenMixer, l int, p MixerWeights, h *G.N
 	}
 	if w.Training {
 		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
+		n.teach = w.teach(n.name, out)
 		w.mixerScratch()
 		w.dropOut(&buf.Branch, firstHalf(l))
 	}

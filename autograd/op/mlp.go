@@ -38,6 +38,7 @@ func ChannelMixer(w *Workspace, m *layer.ChannelMixer, l int, p MLPWeights, h *G
 	}
 	if w.Training {
 		n.dh, n.backward = Dense(w.scratch.dh, w.N, w.Config.HiddenSize), x.backward
+		n.teach = w.teach(n.name, out)
 		w.reserveGains(w.Config.MLPWidth() + 2*w.Config.HiddenSize)
 		if w.Unfused && w.scratch.dPQ == nil {
 			w.scratch.dPQ = make([]float32, w.N*2*w.Config.MLPWidth())

@@ -32,6 +32,7 @@ type Workspace struct {
 	LossSum   float64   // Σ of the tokens' losses in nats, before LossScale; an output
 	Logits    []float32 // [N, V], where they are wanted; else nil
 	Tap       func(name string, rows []float32)
+	Targets   *Targets // of the training pass in flight; nil: labels alone
 
 	scratch backwardScratch
 	gains   gainJob

@@ -10,11 +10,12 @@ import (
 func finetuneVerb() *cli.Command {
 	return &cli.Command{
 		Name: "finetune", Usage: "train on from a model's weights, with its tokenizer; turn it ternary",
-		UsageText:   "mmfree finetune --from MODEL [CONFIG] [--to ARCH] [--corpus FILE...] [--replay FILE...] [--freeze PATTERN...] [--out DIR] [--set KEY=VALUE...] [--resume DIR] [--steps N]",
+		UsageText:   "mmfree finetune --from MODEL [CONFIG] [--to ARCH] [--teacher MODEL] [--corpus FILE...] [--replay FILE...] [--freeze PATTERN...] [--out DIR] [--set KEY=VALUE...] [--resume DIR] [--steps N]",
 		Description: "mmfree finetune --from runs/example --steps 20 --out runs/tuned",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "from", Usage: "start from the weights of `MODEL`", Category: groupText},
 			&cli.StringFlag{Name: "to", Usage: "convert it to architecture `ARCH`: bitnet", DefaultText: "as it is", Category: groupText},
+			&cli.StringFlag{Name: "teacher", Usage: "learn from the probabilities of `MODEL`, too", DefaultText: "none", Category: groupText},
 			&cli.StringSliceFlag{Name: "replay", TakesFile: true, Usage: "mix in text of the kind that the model knows, `FILE`s and folders", Category: groupText},
 			&cli.StringSliceFlag{Name: "freeze", TakesFile: true, Usage: "leave tensors that fit `PATTERN` as they are", Category: groupText},
 		}, runFlags()...),
@@ -46,6 +47,9 @@ func fromFlags(c *cli.Context, config *train.Config) error {
 		f.To = c.String("to")
 	}
 	config.Data.Tokenizer, config.Data.VocabSize = train.TokenizerModel, 0
+	if c.IsSet("teacher") {
+		config.Distill.Teacher = c.String("teacher")
+	}
 	if c.IsSet("replay") {
 		f.Replay = c.StringSlice("replay")
 	}

@@ -139,10 +139,14 @@ func absolute(c *train.Config) (err error) {
 			}
 		}
 	}
-	if c.FineTune.From != "" {
-		c.FineTune.From, err = filepath.Abs(c.FineTune.From)
+	for _, path := range []*string{&c.FineTune.From, &c.Distill.Teacher, &c.Distill.Cache} {
+		if *path != "" {
+			if *path, err = filepath.Abs(*path); err != nil {
+				return err
+			}
+		}
 	}
-	return err
+	return nil
 }
 
 // freeFolder returns the first of dir/name-1, dir/name-2 … that does not exist.

@@ -8,7 +8,8 @@ import (
 )
 
 // Line is a logged step. Its JSON has the keys step, tokens, loss, lr, grad_norm, tokens_per_second, seconds,
-// skipped_steps and rss_bytes, on evaluation steps val_loss and val_bits_per_byte, and now and then health. Numbers are unrounded; NaN and
+// skipped_steps and rss_bytes, on evaluation steps val_loss and val_bits_per_byte, with a teacher
+// teacher_loss, and now and then health. Numbers are unrounded; NaN and
 // infinities are null, and null reads as NaN.
 type Line struct {
 	Step            int64
@@ -25,7 +26,8 @@ type Line struct {
 	ValLoss        float64 // mean validation loss, nats a token
 	ValBitsPerByte float64
 
-	Health *Health // of the ternary tensors; nil where the step did not look
+	TeacherLoss Value   // divergence from the teacher, nats a token; 0 = none
+	Health      *Health // of the ternary tensors; nil where the step did not look
 }
 
 // wireLine is a Line in the order and under the names of the file.
@@ -41,6 +43,7 @@ type wireLine struct {
 	ValBitsPerByte  number  `json:"val_bits_per_byte,omitzero"`
 	SkippedSteps    int64   `json:"skipped_steps"`
 	RSSBytes        int64   `json:"rss_bytes"`
+	TeacherLoss     Value   `json:"teacher_loss,omitzero"`
 	Health          *Health `json:"health,omitempty"`
 }
 
@@ -74,7 +77,7 @@ func (l Line) MarshalJSON() ([]byte, error) {
 		Step: &l.Step, Tokens: l.Tokens, Loss: number{l.Loss, true}, LR: number{l.LR, true},
 		GradNorm: number{l.GradNorm, true}, TokensPerSecond: number{l.TokensPerSecond, true}, Seconds: number{l.Seconds, true},
 		ValLoss: number{l.ValLoss, l.Evaluated}.orAbsent(), ValBitsPerByte: number{l.ValBitsPerByte, l.Evaluated}.orAbsent(),
-		SkippedSteps: l.SkippedSteps, RSSBytes: l.RSSBytes, Health: l.Health,
+		SkippedSteps: l.SkippedSteps, RSSBytes: l.RSSBytes, TeacherLoss: l.TeacherLoss, Health: l.Health,
 	})
 }
 
@@ -99,7 +102,7 @@ func (l *Line) UnmarshalJSON(text []byte) error {
 	*l = Line{
 		Step: *w.Step, Tokens: w.Tokens, Loss: w.Loss.value, LR: w.LR.value, GradNorm: w.GradNorm.value,
 		TokensPerSecond: w.TokensPerSecond.value, Seconds: w.Seconds.value, SkippedSteps: w.SkippedSteps, RSSBytes: w.RSSBytes,
-		Evaluated: w.ValLoss.present || w.ValBitsPerByte.present, ValLoss: w.ValLoss.value, ValBitsPerByte: w.ValBitsPerByte.value, Health: w.Health,
+		Evaluated: w.ValLoss.present || w.ValBitsPerByte.present, ValLoss: w.ValLoss.value, ValBitsPerByte: w.ValBitsPerByte.value, TeacherLoss: w.TeacherLoss, Health: w.Health,
 	}
 	return nil
 }

@@ -87,6 +87,9 @@ func (b *Board) Append(l Line, now time.Time) error {
 		b.scalar("loss/validation", l.ValLoss)
 		b.scalar("bits_per_byte/validation", l.ValBitsPerByte)
 	}
+	if l.TeacherLoss != 0 {
+		b.scalar("loss/teacher", float64(l.TeacherLoss))
+	}
 	if h := l.Health; h != nil {
 		b.scalar("ternary/flips", float64(h.Flips))
 		b.scalar("ternary/dead_rows", float64(h.DeadRows))

@@ -1,0 +1,255 @@
+package train
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"mmfree/autograd"
+	"mmfree/data"
+	"mmfree/ternary/f32"
+	"mmfree/ternary/infer"
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/layer"
+	"mmfree/ternary/spec"
+)
+
+// Names of distill.loss.
+const (
+	distillForward = "forward"
+	distillReverse = "reverse"
+)
+
+// DistillConfig says which model teaches, and how.
+type DistillConfig struct {
+	Teacher     string  `yaml:"teacher" help:"model whose probabilities the run learns, beside the text; empty = none"`
+	Share       float64 `yaml:"share" help:"of the teacher in the loss; the rest is the text's own"`
+	Loss        string  `yaml:"loss" help:"forward (KL(teacher|student): cover all that the teacher thinks possible) or reverse (seek what it thinks likeliest)"`
+	Temperature float64 `yaml:"temperature" help:"what logits of both are divided by; the loss is multiplied by its square"`
+	TopK        int     `yaml:"top_k" help:"likeliest tokens of the teacher that count one by one; the others count together"`
+	Hidden      float64 `yaml:"hidden" help:"weight of the distance between the residual streams behind each layer, where both models have one width; 0 = none"`
+	Cache       string  `yaml:"cache" help:"file that keeps what the teacher said, for other runs over the same text in the same order; empty = none"`
+}
+
+func (v *validator) distill(d *DistillConfig) {
+	v.text("distill.teacher", d.Teacher)
+	v.text("distill.cache", d.Cache)
+	v.between("distill.share", d.Share, 0, 1)
+	if d.Loss != distillForward && d.Loss != distillReverse {
+		v.bad("distill.loss", "choose forward or reverse", "%q is not known", d.Loss)
+	}
+	v.above0("distill.temperature", d.Temperature, 100)
+	v.whole("distill.top_k", d.TopK, 1, 1<<24)
+	v.between("distill.hidden", d.Hidden, 0, 1e6)
+	if d.Cache != "" && d.Hidden > 0 {
+		v.bad("distill.cache", "leave one of them out", "keeps probabilities, and distill.hidden asks for the residual streams as well")
+	}
+}
+
+// teacher makes the targets of batches, on the inference path.
+type teacher struct {
+	config  DistillConfig
+	model   *Model
+	infer   *infer.Model
+	state   *infer.State // of one sequence
+	set     *kernel.Set
+	V, T    int
+	targets autograd.Targets
+	logits  []float32         // [T, V]
+	scaled  []float32         // [V]
+	order   []int32           // of a token's likeliest so far
+	streams map[string]string // the teacher's part that is taught to each part of the student
+	cache   *teacherCache     // nil: none
+}
+
+// openTeacher opens distill.teacher for a run's batches of B sequences; nil where there is none.
+func (t *run) openTeacher() (*teacher, error) {
+	d := t.Config.Distill
+	if d.Teacher == "" {
+		return nil, nil
+	}
+	m, err := Open(d.Teacher)
+	if err != nil {
+		return nil, err
+	}
+	x := &teacher{config: d, model: m, set: t.Machine.Set, V: m.Config.VocabSize, T: t.Config.Data.SeqLen}
+	fail := func(err error) (*teacher, error) { return nil, errors.Join(err, m.Close()) }
+	if x.V != t.Config.Model.VocabSize {
+		return fail(&InputError{
+			Source: d.Teacher, Problem: fmt.Sprintf("has a vocabulary of %d, the model to train one of %d", x.V, t.Config.Model.VocabSize),
+			Fix: "a teacher and what it teaches read the same tokens: train with its tokenizer, data.tokenizer: PATH",
+		})
+	}
+	if theirs, err := m.Tokenizer(); err == nil && m.tokenizerJSON != nil && theirs.VocabSize() != t.text.tokenizer.VocabSize() {
+		return fail(&InputError{Source: d.Teacher, Problem: "has another tokenizer than the run", Fix: "train with its tokenizer, data.tokenizer: PATH"})
+	}
+	if most := m.Config.MaxPositions(); most > 0 && x.T > most {
+		return fail(&InputError{Source: d.Teacher, Problem: fmt.Sprintf("looks back on at most %d tokens, sequences have %d", most, x.T), Fix: "lower data.seq_len"})
+	}
+	p, err := m.Packed()
+	if err != nil {
+		return fail(err)
+	}
+	if x.streams, err = streams(m.Config, t.Config.Model, d.Hidden); err != nil {
+		return fail(err)
+	}
+	x.infer = infer.New(p, t.Machine.Set, t.Machine.Pool, x.T)
+	x.state, x.logits, x.scaled = x.infer.NewState(1), make([]float32, x.T*x.V), make([]float32, x.V)
+	N, K := x.T*t.Config.Data.BatchSize, min(d.TopK, x.V)
+	x.targets = autograd.Targets{
+		Share: float32(d.Share), Temperature: float32(d.Temperature), Reverse: d.Loss == distillReverse, K: K,
+		IDs: make([]int32, N*K), LogP: make([]float32, N*K), LogRest: make([]float32, N),
+	}
+	if d.Hidden > 0 {
+		x.targets.HiddenShare, x.targets.Hidden = float32(d.Hidden), map[string][]float32{}
+		for own := range x.streams {
+			x.targets.Hidden[own] = make([]float32, N*m.Config.HiddenSize)
+		}
+	}
+	if d.Cache != "" {
+		if x.cache, err = openTeacherCache(t.FS, d.Cache, x.identity(t, p)); err != nil {
+			return fail(err)
+		}
+		if x.cache.warning != "" {
+			t.notice(x.cache.warning)
+		}
+	}
+	return x, nil
+}
+
+// streams pairs the ends of the student's layers with those of the teacher's at the same depth.
+func streams(teacher, student spec.Config, weight float64) (map[string]string, error) {
+	pairs := map[string]string{}
+	if weight == 0 {
+		return pairs, nil
+	}
+	if teacher.HiddenSize != student.HiddenSize {
+		return nil, &ConfigError{
+			Key: "distill.hidden", Problem: fmt.Sprintf("the teacher's residual stream is %d wide, the model's %d", teacher.HiddenSize, student.HiddenSize),
+			Fix: "leave it out: probabilities alone can be taught between widths",
+		}
+	}
+	for l := range student.NumHiddenLayers {
+		depth := (l+1)*teacher.NumHiddenLayers/student.NumHiddenLayers - 1
+		if depth >= 0 {
+			pairs[layer.TapName(layer.PartMLP, l)] = layer.TapName(layer.PartMLP, depth)
+		}
+	}
+	return pairs, nil
+}
+
+func (x *teacher) close() error {
+	err := x.model.Close()
+	if x.cache != nil {
+		err = errors.Join(err, x.cache.close())
+	}
+	return err
+}
+
+// teach returns the targets of a batch whose first sequence is number first of the run. They are overwritten by the next call.
+func (x *teacher) teach(b *data.Batch, first uint64) (*autograd.Targets, error) {
+	K := x.targets.K
+	for row := range b.B {
+		at := row * x.T
+		ids := b.IDs[at:][:x.T]
+		r := record{ids: x.targets.IDs[at*K:][:x.T*K], logP: x.targets.LogP[at*K:][:x.T*K], logRest: x.targets.LogRest[at:][:x.T]}
+		if x.cache != nil {
+			if ok, err := x.cache.read(first+uint64(row), ids, r); err != nil {
+				return nil, err
+			} else if ok {
+				continue
+			}
+		}
+		if err := x.ask(ids, at, r); err != nil {
+			return nil, err
+		}
+		if x.cache != nil {
+			if err := x.cache.append(first+uint64(row), ids, r); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &x.targets, nil
+}
+
+// ask runs the teacher over one sequence, whose tokens are those from at of the batch.
+func (x *teacher) ask(ids []int32, at int, r record) error {
+	x.state.Reset()
+	call := infer.Call{IDs: ids, Logits: x.logits, Which: infer.All}
+	if len(x.streams) > 0 {
+		d := x.model.Config.HiddenSize
+		call.Tap = func(name string, t0, n int, rows []float32) {
+			for own, theirs := range x.streams {
+				if theirs == name {
+					copy(x.targets.Hidden[own][(at+t0)*d:], rows[:n*d])
+				}
+			}
+		}
+	}
+	if err := x.infer.Forward(x.state, call); err != nil {
+		return fmt.Errorf("the teacher: %w", err)
+	}
+	K := x.targets.K
+	for t := range ids {
+		r.logRest[t] = x.likeliest(r.ids[t*K:][:K], r.logP[t*K:][:K], x.logits[t*x.V:][:x.V])
+	}
+	return nil
+}
+
+// likeliest writes the K likeliest tokens of logits z, the first of equals first, and their log-probabilities at the
+// temperature; it returns that of all others together.
+func (x *teacher) likeliest(ids []int32, logP, z []float32) (logRest float32) {
+	inv := 1 / x.targets.Temperature
+	for i, v := range z {
+		x.scaled[i] = v * inv
+	}
+	_, _, lse := x.set.LogSumExp(x.scaled)
+	before := func(a, b int32) int { // of a heap whose root is the least likely of the likeliest
+		return cmp.Or(cmp.Compare(x.scaled[a], x.scaled[b]), cmp.Compare(b, a))
+	}
+	K := len(ids)
+	heap := x.order[:0]
+	down := func(i int) {
+		for {
+			least := i
+			for _, child := range [2]int{2*i + 1, 2*i + 2} {
+				if child < len(heap) && before(heap[child], heap[least]) < 0 {
+					least = child
+				}
+			}
+			if least == i {
+				return
+			}
+			heap[i], heap[least] = heap[least], heap[i]
+			i = least
+		}
+	}
+	for i := range z {
+		switch {
+		case len(heap) < K:
+			heap = append(heap, int32(i))
+			if len(heap) == K {
+				for j := K/2 - 1; j >= 0; j-- {
+					down(j)
+				}
+			}
+		case before(heap[0], int32(i)) < 0:
+			heap[0] = int32(i)
+			down(0)
+		}
+	}
+	x.order = heap
+	slices.SortFunc(heap, func(a, b int32) int { return before(b, a) })
+	copy(ids, heap)
+	seen := 0.0
+	for k, id := range ids {
+		logP[k] = float32(float64(x.scaled[id]) - lse)
+		seen += float64(f32.Exp(logP[k]))
+	}
+	if K == len(z) {
+		return float32(math.Inf(-1))
+	}
+	return float32(math.Log(max(1-seen, 1e-7)))
+}
