@@ -38,6 +38,10 @@ type TensorInfo struct {
 	Bytes        int64      // as stored
 	ZeroFraction *float64   // share of values that are zero, of a ternary tensor of its codes; nil: not counted
 	Scale        *float64   // m of a ternary tensor; nil for others
+
+	// Of a ternary tensor whose codes were counted; else nil.
+	MinusFraction, PlusFraction *float64
+	DeadRows                    *int // rows of zeros alone, which give nothing whatever they are given
 }
 
 // TritType is the DType of packed matrices: nine trits in 16 bits.
@@ -156,8 +160,11 @@ func elements(shape []int) int64 {
 	return n
 }
 
-// file lists one safetensors file.
+// file lists one file of tensors.
 func (in *Inspection) file(path string, contents bool) (list []TensorInfo, err error) {
+	if hf.IsArchive(path) {
+		return in.archive(path, contents)
+	}
 	f, err := safetensors.Open(path)
 	if err != nil {
 		return nil, err
@@ -230,7 +237,7 @@ func (in *Inspection) packed(contents bool) error {
 			matrices++
 			t.Shape, t.DType, t.Scale = want.Shape, TritType, &scale
 			if contents {
-				err = r.trits(&t, info.Begin)
+				err = r.trits(&t, info.Begin, scales[matrices-1])
 			}
 			t.Bytes += scaleBytes
 		}

@@ -1,8 +1,8 @@
 package checkpoints
 
 import (
+	"mmfree/checkpoints/pytorch"
 	"mmfree/checkpoints/stored"
-	"mmfree/ternary/quant"
 	"mmfree/ternary/spec"
 )
 
@@ -30,7 +30,7 @@ func (in *Inspection) foreign(contents bool) (listed bool) {
 			scale := float64(t.Scale)
 			info.Scale = &scale
 		}
-		if contents && countStored(&info, t) != nil {
+		if contents && info.count(t) != nil {
 			return false
 		}
 		list.Bytes += t.Bytes
@@ -42,44 +42,24 @@ func (in *Inspection) foreign(contents bool) (listed bool) {
 	return true
 }
 
-// countStored counts the zeros of a tensor: of a ternary one among its codes.
-func countStored(info *TensorInfo, t *stored.Tensor) error {
-	if t.Elements() == 0 {
-		return nil
+// archive lists one file of PyTorch.
+func (in *Inspection) archive(path string, contents bool) (list []TensorInfo, err error) {
+	f, err := pytorch.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	zeros := 0
-	scale := float32(0)
-	if t.Kind == spec.Ternary && !t.IsCodes() {
-		var scaler quant.Scaler
-		if err := t.Each(func(v []float32, _ int) error { scaler.Add(v); return nil }); err != nil {
-			return err
-		}
-		var ok bool
-		if scale, ok = scaler.Scale(); ok {
-			m := float64(scale)
-			info.Scale = &m
-		}
-	}
-	var codes []int8
-	err := t.Each(func(v []float32, _ int) error {
-		if scale > 0 {
-			codes = append(codes[:0], make([]int8, len(v))...)
-			quant.Trits(codes, v, scale)
-			for _, c := range codes {
-				if c == 0 {
-					zeros++
-				}
-			}
-			return nil
-		}
-		for _, x := range v {
-			if x == 0 {
-				zeros++
+	defer f.Close()
+	for _, name := range f.Names() {
+		raw, _ := f.Raw(name)
+		info := TensorInfo{Name: name, Shape: raw.Shape, DType: raw.DType, Bytes: int64(len(raw.Bytes))}
+		if contents && raw.DType.Float() {
+			t := stored.Floats(spec.Tensor{Name: name, Shape: raw.Shape, Kind: spec.Dense}, raw)
+			if err := info.count(&t); err != nil {
+				return nil, err
 			}
 		}
-		return nil
-	})
-	share := float64(zeros) / float64(t.Elements())
-	info.ZeroFraction = &share
-	return err
+		in.Bytes += info.Bytes
+		list = append(list, info)
+	}
+	return list, nil
 }

@@ -35,7 +35,7 @@ func Open(path string, kind Kind) (m *stored.Model, source string, err error) {
 		m, err = llama2c.Open(path)
 	case KindGGUF:
 		m, err = gguf.OpenModel(path)
-	case KindSafetensors:
+	case KindSafetensors, KindPyTorch:
 		if _, err := os.Stat(filepath.Join(filepath.Dir(path), hf.ConfigName)); err != nil {
 			return nil, path, &Error{
 				Path: path, Problem: fmt.Sprintf("is a %s file without a configuration, not a model", kind),

@@ -12,6 +12,7 @@ import (
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/llama2c"
 	"mmfree/checkpoints/packed"
+	"mmfree/checkpoints/pytorch"
 	"mmfree/checkpoints/safetensors"
 )
 
@@ -27,6 +28,7 @@ const (
 	KindPacked      Kind = "packed"      // a packed file
 	KindGGUF        Kind = "gguf"        // a file of the llama.cpp family
 	KindLlama2C     Kind = "llama2.c"    // a .bin file of llama2.c or bitllama2.c
+	KindPyTorch     Kind = "pytorch"     // an archive of torch.save: tensors without a configuration
 	KindSafetensors Kind = "safetensors" // any other safetensors file: tensors without a configuration
 )
 
@@ -58,11 +60,6 @@ func recogniseFolder(path string) (Kind, error) {
 		return KindRun, nil
 	case has(hf.ConfigName) && hf.HasWeights(path), has(hf.IndexName), has(filepath.Join("..", hf.ConfigName), hf.ModelName):
 		return KindHF, nil
-	case has(hf.ConfigName, "pytorch_model.bin"):
-		return "", &Error{
-			Path: path, Problem: "holds pytorch_model.bin, a format that is not supported yet",
-			Fix: "write the model as safetensors: save_pretrained(..., safe_serialization=True)",
-		}
 	case has(latestName):
 		return "", &Error{Path: path, Problem: "is the folder of a run's checkpoints", Fix: "name the run folder above it, or one step-N inside it"}
 	}
@@ -89,8 +86,8 @@ func recogniseFile(path string) (Kind, error) {
 		return KindGGUF, nil
 	case llama2c.Recognise(head, size):
 		return KindLlama2C, nil
-	case begins("PK\x03\x04"):
-		return "", &Error{Path: path, Problem: "is a PyTorch or zip archive, a format that is not supported yet", Fix: "write the model as safetensors: save_pretrained(..., safe_serialization=True)"}
+	case begins(pytorch.Magic):
+		return KindPyTorch, nil
 	}
 	f, err := safetensors.Open(path)
 	if err != nil {

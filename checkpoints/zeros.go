@@ -2,102 +2,138 @@ package checkpoints
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/stored"
 	"mmfree/ternary/pack"
-	"mmfree/ternary/quant"
 	"mmfree/ternary/spec"
 )
 
-// floats counts the zeros of a float tensor that begins at begin: of a ternary one, the zeros among its codes, after a
-// first reading for its scale, by the very functions that training and export quantise with.
-func (r *blockReader) floats(t *TensorInfo, begin int64) error {
-	n := elements(t.Shape)
+// countRows is how many rows of codes are looked at together: those of one superblock of a packed matrix.
+const countRows = pack.SuperblockRows
+
+// count counts what a tensor holds: zeros, and of a ternary one codes, rows without any, and the scale, by the very functions
+// that training and export quantise with. A tensor with a NaN or an infinity has no codes: nothing is said of it.
+func (info *TensorInfo) count(t *stored.Tensor) error {
+	n := t.Elements()
 	if n == 0 {
 		return nil
 	}
-	size := t.DType.Bits() / 8
-	values := make([]float32, quant.ScaleBlock)
-	blocks := func(use func([]float32)) error {
-		return r.each(begin, n*int64(size), quant.ScaleBlock*size, func(raw []byte) {
-			v := values[:len(raw)/size]
-			if dtype.Decode(v, raw, t.DType) == nil { // type and lengths are right by construction
-				use(v)
-			}
-		})
+	share := func(k int) *float64 {
+		f := float64(k) / float64(n)
+		return &f
 	}
-	zeros := int64(0)
-	if !t.Known || t.Kind != spec.Ternary {
-		err := blocks(func(v []float32) {
+	if t.Kind != spec.Ternary {
+		zeros := 0
+		err := t.EachRaw(func(v []float32, _ int) error {
 			for _, x := range v {
 				if x == 0 {
 					zeros++
 				}
 			}
+			return nil
 		})
-		share := float64(zeros) / float64(n)
-		t.ZeroFraction = &share
+		info.ZeroFraction = share(zeros)
 		return err
 	}
-	var scaler quant.Scaler
-	if err := blocks(scaler.Add); err != nil {
-		return err
+	scale, err := t.CodeScale()
+	if errors.Is(err, spec.ErrConfig) {
+		return nil
 	}
-	m, ok := scaler.Scale()
-	if !ok {
-		return nil // a NaN or infinity among the values: there are no codes
-	}
-	codes := make([]int8, quant.ScaleBlock)
-	err := blocks(func(v []float32) {
-		quant.Trits(codes, v, m)
-		for _, code := range codes[:len(v)] {
-			if code == 0 {
-				zeros++
-			}
-		}
-	})
-	share, scale := float64(zeros)/float64(n), float64(m)
-	t.ZeroFraction, t.Scale = &share, &scale
-	return err
-}
-
-// trits counts the zero trits of a packed matrix whose words begin at begin.
-func (r *blockReader) trits(t *TensorInfo, begin int64) error {
-	rows, cols := t.Shape[0], t.Shape[1]
-	words := int64(pack.Words(rows, cols))
-	const wordBytes, blockWords, trits, codes = 2, 1 << 14, pack.TritsPerGroup, 27
-	zeros, bad := int64(0), int64(-1)
-	at := int64(0)
-	err := r.each(begin, t.Bytes, blockWords*wordBytes, func(raw []byte) {
-		for ; len(raw) >= wordBytes; raw = raw[wordBytes:] {
-			w := binary.LittleEndian.Uint16(raw)
-			for g := range pack.GroupsPerWord {
-				c := int(w >> (pack.GroupBits * g) & pack.GroupMask)
-				if c >= codes && bad < 0 {
-					bad = at
-				}
-				for range trits { // the digits of a code in base 3 are its trits plus one
-					if c%3 == 1 {
-						zeros++
-					}
-					c /= 3
-				}
-			}
-			at++
-		}
-	})
 	if err != nil {
 		return err
 	}
-	if bad >= 0 || at != words {
+	var of [3]int // −1, 0, +1
+	dead := 0
+	_, cols := t.Rows()
+	err = t.EachCode(countRows, func(codes []int8, _ int) error {
+		for ; len(codes) > 0; codes = codes[cols:] {
+			before := of[1]
+			for _, c := range codes[:cols] {
+				of[c+1]++
+			}
+			if of[1]-before == cols {
+				dead++
+			}
+		}
+		return nil
+	})
+	m := float64(scale)
+	info.MinusFraction, info.ZeroFraction, info.PlusFraction, info.DeadRows, info.Scale = share(of[0]), share(of[1]), share(of[2]), &dead, &m
+	return err
+}
+
+// floats counts a tensor of floats that begins at begin.
+func (r *blockReader) floats(info *TensorInfo, begin int64) error {
+	t := spec.Tensor{Name: info.Name, Shape: info.Shape, Kind: spec.Dense}
+	if info.Known {
+		t.Kind = info.Kind
+	}
+	var raw []byte
+	size := info.DType.Bits() / 8
+	cols := 0
+	values := stored.Values(t, info.DType, info.Bytes, func(dst []float32, row int) error {
+		if n := len(dst) * size; cap(raw) < n {
+			raw = make([]byte, n)
+		}
+		b := raw[:len(dst)*size]
+		if err := r.at(b, begin+int64(row)*int64(cols)*int64(size)); err != nil {
+			return err
+		}
+		return dtype.Decode(dst, b, info.DType)
+	})
+	_, cols = values.Rows()
+	return info.count(&values)
+}
+
+// trits counts a packed matrix whose words begin at begin.
+func (r *blockReader) trits(info *TensorInfo, begin int64, scale float32) error {
+	rows, cols := info.Shape[0], info.Shape[1]
+	perRow := pack.WordsPerRow(cols)
+	const wordBytes = 2
+	bad := func(at int, why error) error {
 		return &Error{
-			Path: r.path, Problem: fmt.Sprintf("tensor %s: word %d of %d is damaged or missing", t.Name, max(bad, 0), words),
+			Path: r.path, Problem: fmt.Sprintf("tensor %s: word %d of %d is damaged or missing: %v", info.Name, at, pack.Words(rows, cols), why),
 			Fix: "the packed file is damaged: export the model again",
 		}
 	}
-	padding := words*pack.TritsPerWord - int64(rows)*int64(cols) // all zero trits
-	share := float64(zeros-padding) / float64(int64(rows)*int64(cols))
-	t.ZeroFraction = &share
-	return nil
+	if info.Bytes != wordBytes*int64(pack.Words(rows, cols)) {
+		return bad(0, fmt.Errorf("it has %d bytes", info.Bytes))
+	}
+	raw := make([]byte, wordBytes*pack.PaddedRows(min(rows, countRows))*perRow)
+	words := make([]uint16, len(raw)/wordBytes)
+	t := spec.Tensor{Name: info.Name, Shape: info.Shape, Kind: spec.Ternary}
+	codes := stored.Codes(t, TritType, info.Bytes, scale, func(dst []int8, row int) error {
+		n, first := len(dst)/cols, row*perRow // EachCode asks for superblocks
+		w := words[:pack.PaddedRows(n)*perRow]
+		b := raw[:wordBytes*len(w)]
+		if err := r.at(b, begin+int64(first)*wordBytes); err != nil {
+			return err
+		}
+		for i := range w {
+			w[i] = binary.LittleEndian.Uint16(b[wordBytes*i:])
+		}
+		m, err := pack.FromWords(n, cols, 1, w)
+		if fault := (*pack.Error)(nil); errors.As(err, &fault) {
+			return bad(first+max(fault.Word, 0), err)
+		}
+		m.Decode(dst, 0, 1)
+		return nil
+	})
+	return info.count(&codes)
+}
+
+// at fills b from an offset of the data section.
+func (r *blockReader) at(b []byte, offset int64) error {
+	n, err := r.ReadAt(b, r.start+offset)
+	if n == len(b) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return Unreadable(r.path, err)
 }

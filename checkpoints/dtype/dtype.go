@@ -14,6 +14,8 @@ const (
 	F32  Type = "F32"
 	F16  Type = "F16"
 	BF16 Type = "BF16"
+	E4M3 Type = "F8_E4M3" // sign, 4 bits of exponent (bias 7), 3 of mantissa; no infinity
+	E5M2 Type = "F8_E5M2" // the upper half of F16
 	U16  Type = "U16"
 )
 
@@ -76,11 +78,11 @@ func (t Type) Rank() int {
 	return -1
 }
 
-// Float reports whether Decode and Encode know the type: F32, F16, BF16.
-func (t Type) Float() bool { return t == F32 || t == F16 || t == BF16 }
+// Float reports whether Decode and Encode know the type: F32, F16, BF16, F8_E4M3, F8_E5M2.
+func (t Type) Float() bool { return t == F32 || t == F16 || t == BF16 || t == E4M3 || t == E5M2 }
 
 // Decode converts src, little-endian elements of type t, to dst, exactly; NaNs keep their payload. The lengths must
-// agree and t must be one of F32, F16, BF16.
+// agree and t must be a Float.
 func Decode(dst []float32, src []byte, t Type) error {
 	if err := check(len(dst), len(src), t); err != nil {
 		return err
@@ -98,13 +100,17 @@ func Decode(dst []float32, src []byte, t Type) error {
 		for i := range dst {
 			dst[i] = math.Float32frombits(fromF16(binary.LittleEndian.Uint16(src[2*i:])))
 		}
+	case E4M3, E5M2:
+		for i := range dst {
+			dst[i] = math.Float32frombits(fromF8(src[i], t))
+		}
 	}
 	return nil
 }
 
 // Encode converts src to dst, little-endian elements of type t, rounding to the nearest, halves to even; what is too
-// large becomes infinite. What Decode made comes back bit for bit. The lengths must agree and t must be one of F32,
-// F16, BF16.
+// large becomes infinite, in F8_E4M3, which has no infinity, NaN. What Decode made comes back bit for bit. The lengths must
+// agree and t must be a Float.
 func Encode(dst []byte, src []float32, t Type) error {
 	if err := check(len(src), len(dst), t); err != nil {
 		return err
@@ -121,6 +127,10 @@ func Encode(dst []byte, src []float32, t Type) error {
 	case F16:
 		for i, v := range src {
 			binary.LittleEndian.PutUint16(dst[2*i:], toF16(math.Float32bits(v)))
+		}
+	case E4M3, E5M2:
+		for i, v := range src {
+			dst[i] = toF8(math.Float32bits(v), t)
 		}
 	}
 	return nil
@@ -141,6 +151,10 @@ func Exact(src []float32, t Type) bool {
 			if fromF16(toF16(b)) != b {
 				return false
 			}
+		case E4M3, E5M2:
+			if fromF8(toF8(b, t), t) != b {
+				return false
+			}
 		default:
 			return false
 		}
@@ -150,7 +164,7 @@ func Exact(src []float32, t Type) bool {
 
 func check(values, bytes int, t Type) error {
 	if !t.Float() {
-		return fmt.Errorf("type %s is not F32, F16 or BF16", t)
+		return fmt.Errorf("type %s is not F32, F16, BF16, F8_E4M3 or F8_E5M2", t)
 	}
 	if size := t.Bits() / 8; bytes != values*size {
 		return fmt.Errorf("%d values of type %s are %d bytes, not %d", values, t, values*size, bytes)

@@ -145,3 +145,72 @@ func TestExactAndErrors(t *testing.T) {
 		t.Error("Bits or Rank")
 	}
 }
+
+// TestEighths goes through all codes of the types of 8 bits: each has the value of its definition, comes back, and is what the
+// values around it round to, halves to even.
+func TestEighths(t *testing.T) {
+	for _, typ := range []struct {
+		t              dtype.Type
+		man, bias, top int
+		infinity       bool
+	}{{dtype.E4M3, 3, 7, 0x7e, false}, {dtype.E5M2, 2, 15, 0x7b, true}} {
+		decode := func(code int) float32 {
+			var v [1]float32
+			must(t, dtype.Decode(v[:], []byte{byte(code)}, typ.t))
+			return v[0]
+		}
+		encode := func(v float32) int {
+			var b [1]byte
+			must(t, dtype.Encode(b[:], []float32{v}, typ.t))
+			return int(b[0])
+		}
+		for code := range 256 {
+			v := decode(code)
+			if encode(v) != code && !(v != v && code&0x7f == 0x7f) {
+				t.Errorf("%s: code %#02x is %v and comes back as %#02x", typ.t, code, v, encode(v))
+			}
+			abs := code & 0x7f
+			exp, man := abs>>typ.man, float64(abs&(1<<typ.man-1))/float64(int(1)<<typ.man)
+			want := math.Ldexp(1+man, exp-typ.bias)
+			if exp == 0 {
+				want = math.Ldexp(man, 1-typ.bias)
+			}
+			switch {
+			case abs > typ.top && typ.infinity && abs == typ.top+1:
+				want = math.Inf(1)
+			case abs > typ.top:
+				want = math.NaN()
+			}
+			if code > abs {
+				want = -want
+			}
+			if float64(v) != want && !(v != v && want != want) {
+				t.Errorf("%s: code %#02x is %v, want %v", typ.t, code, v, want)
+			}
+			if abs >= typ.top {
+				continue
+			}
+			next := decode(code + 1)
+			middle := (v + next) / 2
+			even := code + code&1
+			for x, want := range map[float32]int{middle: even, math.Nextafter32(middle, v): code, math.Nextafter32(middle, next): code + 1} {
+				if got := encode(x); got != want {
+					t.Errorf("%s: %v becomes %#02x, want %#02x", typ.t, x, got, want)
+				}
+			}
+		}
+		if huge := encode(1e9); huge != typ.top+1 {
+			t.Errorf("%s: 1e9 becomes %#02x", typ.t, huge)
+		}
+		if !dtype.Exact([]float32{1, -2, 0}, typ.t) || dtype.Exact([]float32{1.01}, typ.t) {
+			t.Errorf("%s: Exact", typ.t)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -239,7 +239,7 @@ func TestRefusals(t *testing.T) {
 		{"no weights", 1, func(dir string) { must(t, os.Remove(filepath.Join(dir, hf.ModelName))) }, hf.ErrFolder, []string{hf.ModelName, hf.IndexName}},
 		{"only pytorch_model.bin", 1, func(dir string) {
 			must(t, os.Rename(filepath.Join(dir, hf.ModelName), filepath.Join(dir, "pytorch_model.bin")))
-		}, hf.ErrFolder, []string{"pytorch_model.bin", "not supported yet"}},
+		}, format.ErrFormat, []string{"pytorch_model.bin", "no archive of PyTorch"}},
 		{"weights cut", 1, func(dir string) { must(t, os.Truncate(filepath.Join(dir, hf.ModelName), 4000)) }, format.ErrFormat, []string{hf.ModelName}},
 		{"tensors missing", 1, func(dir string) { put(t, dir, hf.ModelName, all(w)[3:]) }, hf.ErrFolder, []string{"3 missing tensors: model.embeddings.weight, model.lower_bounds,"}},
 		{"tensors misshapen", 1, func(dir string) {

@@ -15,7 +15,9 @@ const (
 	ConfigName = "config.json"
 	ModelName  = "model.safetensors"
 	IndexName  = "model.safetensors.index.json"
-	binName    = "pytorch_model.bin"
+	// The same of the older form, in which only reading is done.
+	binName      = "pytorch_model.bin"
+	binIndexName = "pytorch_model.bin.index.json"
 )
 
 // Limits of what is read whole.

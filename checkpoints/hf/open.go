@@ -85,6 +85,9 @@ func open(dir string, only ...string) (m *stored.Model, err error) {
 		return nil, err
 	}
 	m.OnClose(s.close)
+	if s.archives {
+		m.Format = "pytorch_model.bin"
+	}
 	if dialect != "" {
 		m.Format = "tensor names of " + dialect
 		m.Tensors, err = llama2c.Tensors(dir, m.Config, s.find)
@@ -153,7 +156,9 @@ func (s *source) tensors(m *stored.Model) error {
 		case !slices.Equal(raw.Shape, t.Shape):
 			wrong = append(wrong, t.Name+" "+stored.Misshapen(raw.Shape, t.Shape))
 		case !raw.DType.Float():
-			wrong = append(wrong, fmt.Sprintf("%s has dtype %s, not F32, F16 or BF16", t.Name, raw.DType))
+			wrong = append(wrong, fmt.Sprintf("%s has dtype %s, no float that this program reads", t.Name, raw.DType))
+		case raw.DType.Bits() == 8 && s.hasScale(t.Name):
+			wrong = append(wrong, t.Name+" is 8 bits with a scale of its own, which this program does not apply")
 		default:
 			m.Tensors = append(m.Tensors, stored.Floats(t, raw))
 		}
@@ -172,6 +177,16 @@ func (s *source) tensors(m *stored.Model) error {
 		Path: s.dir, Problem: strings.Join(problems, "; "),
 		Fix: "config.json and the weights do not belong together, or the download is incomplete: get the folder again",
 	}
+}
+
+// hasScale reports whether a tensor comes with a factor for its values, under one of the names that are in use.
+func (s *source) hasScale(name string) bool {
+	for _, suffix := range []string{scaleSuffix, scaleSuffix + "_inv"} {
+		if _, ok := s.raw[name+suffix]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // warn names the tensors that no one asked for.

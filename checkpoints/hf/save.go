@@ -106,7 +106,7 @@ func others(fsys durable.FS, dir string, side map[string][]byte) (names []string
 		name := e.Name()
 		_, written := side[name]
 		switch {
-		case written, name == ConfigName, name == binName, strings.HasPrefix(name, "model") && strings.Contains(name, ".safetensors"), durable.IsTemp(name):
+		case written, name == ConfigName, strings.HasPrefix(name, "pytorch_model") && strings.Contains(name, ".bin"), strings.HasPrefix(name, "model") && strings.Contains(name, ".safetensors"), durable.IsTemp(name):
 			continue
 		}
 		info, err := e.Info()

@@ -10,17 +10,20 @@ import (
 	"sort"
 	"strings"
 
+	"mmfree/checkpoints/pytorch"
 	"mmfree/checkpoints/safetensors"
 	"mmfree/checkpoints/stored"
 )
 
 // source is the tensors of a folder, wherever they lie.
 type source struct {
-	dir    string
-	files  []string // names of the files in the folder, in order
-	raw    map[string]stored.Raw
-	used   map[string]bool // tensors that the model has asked for
-	closes []func() error
+	dir      string
+	index    string   // name of the index, of shards
+	files    []string // names of the files in the folder, in order
+	raw      map[string]stored.Raw
+	archives bool            // files of PyTorch are among them
+	used     map[string]bool // tensors that the model has asked for
+	closes   []func() error
 }
 
 func (s *source) close() error {
@@ -57,20 +60,23 @@ func WeightFiles(dir string) ([]string, error) {
 // HasWeights reports whether a folder holds tensors in a form that Open reads, or would have to choose among.
 func HasWeights(dir string) bool {
 	_, index, files := weights(dir)
-	return index || len(files) > 0
+	return index != "" || len(files) > 0
 }
 
-// weights looks what a folder holds: model.safetensors or an index, which count alone, else every safetensors file.
-func weights(dir string) (single, index bool, files []string) {
+// weights looks what a folder holds, in the order in which transformers does: model.safetensors, an index, and the same of
+// pytorch_model.bin; else every safetensors file. index is the name of an index; single is true for one file.
+func weights(dir string) (single bool, index string, files []string) {
 	exists := func(name string) bool {
 		_, err := os.Stat(filepath.Join(dir, name))
 		return err == nil || !errors.Is(err, fs.ErrNotExist)
 	}
-	if exists(ModelName) { // preferred to an index, as transformers does
-		return true, false, []string{ModelName}
-	}
-	if exists(IndexName) {
-		return false, true, nil
+	for _, form := range []struct{ file, index string }{{ModelName, IndexName}, {binName, binIndexName}} {
+		if exists(form.file) {
+			return true, "", []string{form.file}
+		}
+		if exists(form.index) {
+			return false, form.index, nil
+		}
 	}
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -78,7 +84,7 @@ func weights(dir string) (single, index bool, files []string) {
 			files = append(files, e.Name())
 		}
 	}
-	return len(files) == 1, false, files
+	return len(files) == 1, "", files
 }
 
 // openSource opens the files of a folder; only names, or none for what the folder holds.
@@ -92,7 +98,8 @@ func openSource(dir string, only ...string) (*source, error) {
 	switch {
 	case single:
 		err = s.add(files[0], nil)
-	case index:
+	case index != "":
+		s.index = index
 		err = s.openSharded()
 	default:
 		err = s.unclear(files)
@@ -106,52 +113,82 @@ func openSource(dir string, only ...string) (*source, error) {
 // unclear is the error of a folder that does not say what its weights are.
 func (s *source) unclear(files []string) error {
 	e := &FolderError{
-		Path: s.dir, Problem: fmt.Sprintf("has neither %s nor %s", ModelName, IndexName),
+		Path: s.dir, Problem: fmt.Sprintf("has neither %s nor %s nor %s", ModelName, IndexName, binName),
 		Fix: "name a folder with config.json and the model's weights", Cause: fs.ErrNotExist,
 	}
 	if len(files) > 0 {
 		e.Problem += fmt.Sprintf(", and %d other safetensors files: %s", len(files), some(files))
 		e.Fix = "name the one that is meant: " + filepath.Join(s.dir, files[0])
 	}
-	if _, err := os.Stat(filepath.Join(s.dir, binName)); err == nil {
-		e.Path, e.Problem, e.Cause = filepath.Join(s.dir, binName), "files of this kind are not supported yet", nil
-		e.Fix = "write the model as safetensors: save_pretrained(..., safe_serialization=True)"
-	}
 	return e
 }
 
 // add opens one file. Of its tensors those of the list count; nil: all.
 func (s *source) add(name string, list []string) error {
-	f, err := safetensors.Open(filepath.Join(s.dir, name))
+	path := filepath.Join(s.dir, name)
+	names, find, closeFile, err := openFile(path)
 	if err != nil {
 		return err
 	}
+	s.archives = s.archives || IsArchive(path)
 	s.files = append(s.files, name)
-	s.closes = append(s.closes, f.Close)
-	take := func(t safetensors.Info) {
-		s.raw[t.Name] = stored.Raw{DType: t.DType, Shape: t.Shape, Bytes: f.Bytes(t.Name)}
-	}
+	s.closes = append(s.closes, closeFile)
 	if list == nil {
-		for _, t := range f.Tensors() {
-			take(t)
-		}
+		list = names
 	}
 	for _, t := range list {
-		info, ok := f.Info(t)
+		raw, ok := find(t)
 		if !ok {
 			return s.badIndex("tensor %.100q is said to lie in %s, which does not hold it", t, name)
 		}
-		take(info)
+		s.raw[t] = raw
 	}
 	return nil
 }
 
+// openFile opens a file of tensors: an archive of PyTorch where it begins like one, else safetensors.
+func openFile(path string) (names []string, find func(name string) (stored.Raw, bool), closeFile func() error, err error) {
+	if IsArchive(path) {
+		f, err := pytorch.Open(path)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		return f.Names(), f.Raw, f.Close, nil
+	}
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for _, t := range f.Tensors() {
+		names = append(names, t.Name)
+	}
+	return names, func(name string) (stored.Raw, bool) {
+		t, ok := f.Info(name)
+		return stored.Raw{DType: t.DType, Shape: t.Shape, Bytes: f.Bytes(name)}, ok
+	}, f.Close, nil
+}
+
+// IsArchive reports whether a file is to be read as PyTorch's: by its first bytes, or where those say nothing by its name.
+func IsArchive(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // a named pipe would wait for its other end
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var head [len(pytorch.Magic)]byte
+	f.Read(head[:])
+	return string(head[:]) == pytorch.Magic || strings.HasPrefix(filepath.Base(path), "pytorch_model")
+}
+
 func (s *source) badIndex(format string, args ...any) error {
-	return &FolderError{Path: filepath.Join(s.dir, IndexName), Problem: fmt.Sprintf(format, args...), Fix: "the index is damaged: get it again from its source"}
+	return &FolderError{Path: filepath.Join(s.dir, s.index), Problem: fmt.Sprintf(format, args...), Fix: "the index is damaged: get it again from its source"}
 }
 
 func (s *source) openSharded() error {
-	text, err := readLimited(filepath.Join(s.dir, IndexName), maxIndexBytes)
+	text, err := readLimited(filepath.Join(s.dir, s.index), maxIndexBytes)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,11 @@ type inspected struct {
 	Bytes        int64    `json:"bytes"`
 	ZeroFraction *float64 `json:"zero_fraction"`
 	Scale        *float64 `json:"scale"`
+
+	// Of ternary tensors; else null.
+	MinusFraction *float64 `json:"minus_fraction"`
+	PlusFraction  *float64 `json:"plus_fraction"`
+	DeadRows      *int     `json:"dead_rows"` // rows whose codes are all zero
 }
 
 func inspectVerb() *cli.Command {
@@ -79,7 +84,9 @@ func inspectionOf(in *checkpoints.Inspection) *inspection {
 		r.Arch, r.Config = &in.Config.Arch, *in.Config
 	}
 	for _, t := range in.Tensors {
-		r.Tensors = append(r.Tensors, inspected{t.Name, t.Shape, string(t.DType), t.Bytes, t.ZeroFraction, t.Scale})
+		r.Tensors = append(r.Tensors, inspected{
+			t.Name, t.Shape, string(t.DType), t.Bytes, t.ZeroFraction, t.Scale, t.MinusFraction, t.PlusFraction, t.DeadRows,
+		})
 	}
 	return r
 }
@@ -106,16 +113,22 @@ func (r *inspection) print(w io.Writer, config *spec.Config) error {
 	fmt.Fprintln(w)
 	rows = nil
 	for _, t := range r.Tensors {
-		zeros, scale := "", ""
-		if t.ZeroFraction != nil {
-			zeros = fmt.Sprintf("%.4f", *t.ZeroFraction)
+		share := func(f *float64) string {
+			if f == nil {
+				return ""
+			}
+			return fmt.Sprintf("%.4f", *f)
+		}
+		scale, dead := "", ""
+		if t.DeadRows != nil {
+			dead = fmt.Sprint(*t.DeadRows)
 		}
 		if t.Scale != nil {
 			scale = fmt.Sprintf("%.6g", *t.Scale)
 		}
-		rows = append(rows, []string{printable(t.Name), dimensions(t.Shape), t.DType, ui.Bytes(t.Bytes), zeros, scale})
+		rows = append(rows, []string{printable(t.Name), dimensions(t.Shape), t.DType, ui.Bytes(t.Bytes), dead, share(t.MinusFraction), share(t.PlusFraction), share(t.ZeroFraction), scale})
 	}
-	return ui.Table(w, []string{"TENSOR", "SHAPE", "TYPE", "SIZE", "ZEROS", "SCALE"}, rows)
+	return ui.Table(w, []string{"TENSOR", "SHAPE", "TYPE", "SIZE", "DEAD", "MINUS", "PLUS", "ZEROS", "SCALE"}, rows)
 }
 
 // printable keeps a foreign file's names from moving the terminal's cursor.
