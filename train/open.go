@@ -188,6 +188,30 @@ func (m *Model) Session(machine Machine) (*autograd.Session, error) {
 // TokenizerJSON returns tokenizer.json, or nil where the model has none.
 func (m *Model) TokenizerJSON() []byte { return m.tokenizerJSON }
 
+// UseTokenizer gives the model another tokenizer, of at most as many tokens as the model has, for Export and Import.
+func (m *Model) UseTokenizer(path string) error {
+	t, err := LoadTokenizer(path)
+	if err != nil {
+		return err
+	}
+	if n := t.VocabSize(); n > m.Config.VocabSize {
+		return &checkpoints.Error{
+			Path: path, Problem: fmt.Sprintf("has %d tokens, %s has %d", n, m.Source, m.Config.VocabSize), Fix: "name the tokenizer that the model was trained with",
+		}
+	}
+	if m.tokenizerJSON, err = t.JSON(); err != nil || m.Info == nil {
+		return err
+	}
+	side := map[string][]byte{"tokenizer.json": m.tokenizerJSON}
+	for name, b := range m.Info.Side { // what belongs to the model, not to its former tokenizer
+		if name == "generation_config.json" || name == "chat_template.jinja" {
+			side[name] = b
+		}
+	}
+	m.Info.Side = side
+	return nil
+}
+
 // Tokenizer returns the model's tokenizer. That there is none, or one that this build cannot run, is an error.
 func (m *Model) Tokenizer() (tokenizer.Tokenizer, error) {
 	if m.tokenizerJSON == nil {

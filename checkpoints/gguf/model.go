@@ -85,6 +85,9 @@ type source struct {
 func (s *source) add(m *stored.Model, t spec.Tensor) {
 	name := foreign(s.c.Arch, t.Name, s.shared)
 	have, ok := s.f.Tensor(name + weightSuffix)
+	if ok { // a fault that is told once
+		s.used[have.Name], s.used[name+scaleSuffix] = true, t.Kind == spec.Ternary
+	}
 	switch {
 	case !ok && t.Name == spec.HeadName && s.c.TieWordEmbeddings: // a ternary head's codes can be made from the embedding
 		return
@@ -98,7 +101,6 @@ func (s *source) add(m *stored.Model, t spec.Tensor) {
 		s.bad = append(s.bad, fmt.Sprintf("tensor %s is of the type %s, which is not read", quoted(have.Name), have.Type))
 		return
 	}
-	s.used[have.Name] = true
 	out, err := s.open(t, have, name+scaleSuffix)
 	if err != nil {
 		s.bad = append(s.bad, fmt.Sprintf("tensor %s: %v", quoted(have.Name), err))
@@ -143,7 +145,6 @@ func (s *source) scale(name string) (v float32, there bool, err error) {
 	if have.Type != F32 || have.Elements != 1 {
 		return 0, true, errors.New("its " + scaleSuffix + " is not one F32")
 	}
-	s.used[name] = true
 	if err = s.f.ReadFloat32(name, one[:]); err == nil {
 		err = checkScale(one[0])
 	}

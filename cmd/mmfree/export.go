@@ -53,6 +53,7 @@ func formatsOf(flag string) []string {
 
 func formFlags() []cli.Flag {
 	return []cli.Flag{
+		&cli.PathFlag{Name: "tokenizer", Usage: "put the tokenizer at `PATH` into the result, in place of the model's own: a tokenizer.json, a .model, a GGUF file or a folder of one", Category: groupForm},
 		&cli.StringFlag{Name: "dtype", Usage: "store full-precision tensors as `TYPE`: float32, bfloat16 or float16, rounded", DefaultText: "as they are, else float32", Category: groupForm},
 		&cli.StringFlag{Name: "max-shard-size", Usage: "begin another file when one reaches `SIZE`, such as 5GB or 500MB", DefaultText: "one file", Category: groupForm},
 		&cli.StringFlag{Name: "scale-convention", Usage: "hf-bitnet: `HOW` weight_scale is applied, multiply or divide", DefaultText: "multiply", Category: groupForm},
@@ -102,6 +103,11 @@ func rewrite(c *cli.Context, argument, did string, write func(*train.Model, cont
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	warn(c.App.ErrWriter, m.Warnings)
+	if path := c.Path("tokenizer"); path != "" {
+		if err := m.UseTokenizer(path); err != nil {
+			return err
+		}
+	}
 	progress := ui.NewProgress(os.Stderr, func() int { return ui.Width(os.Stderr) }, time.Now)
 	begun := time.Now()
 	request.Progress = func(done, all int64) {
