@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/durable"
@@ -95,26 +96,39 @@ func (r *Run) build(dir string, step int, p Parts) error {
 		{stateName, data(state)},
 		{tokenizerName, data(p.Tokenizer)},
 	}
-	m := Manifest{Format: manifestFormat, Version: manifestVersion, Step: step, Files: map[string]ManifestFile{}}
-	for _, f := range files {
-		if f.name == tokenizerName && p.Tokenizer == nil {
-			continue
-		}
-		sum := sha256.New() // of what is meant to be written, so that it also catches a disk that lies
-		counted := &counter{}
-		err := durable.WriteFile(r.fs, filepath.Join(dir, f.name), func(w io.Writer) error {
-			return f.write(io.MultiWriter(w, sum, counted))
+	if p.Tokenizer == nil {
+		files = files[:len(files)-1]
+	}
+	// Checksums are of what is meant to be written, so that they also catch a disk that lies, and are computed beside the
+	// writing: they may take longer than a fast disk.
+	sums := make([]ManifestFile, len(files))
+	var summing sync.WaitGroup
+	for i, f := range files {
+		summing.Go(func() {
+			sum, counted := sha256.New(), &counter{}
+			// What fails here fails in the writing too, which says so.
+			_ = f.write(io.MultiWriter(sum, counted))
+			sums[i] = ManifestFile{Bytes: counted.n, SHA256: hex.EncodeToString(sum.Sum(nil))}
 		})
-		if err != nil {
-			return err
+	}
+	for _, f := range files {
+		if err = durable.AddFile(r.fs, filepath.Join(dir, f.name), f.write); err != nil {
+			break
 		}
-		m.Files[f.name] = ManifestFile{Bytes: counted.n, SHA256: hex.EncodeToString(sum.Sum(nil))}
+	}
+	summing.Wait() // with an error too: the values are the caller's again when Save returns
+	if err != nil {
+		return err
+	}
+	m := Manifest{Format: manifestFormat, Version: manifestVersion, Step: step, Files: map[string]ManifestFile{}}
+	for i, f := range files {
+		m.Files[f.name] = sums[i]
 	}
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
 	}
-	return r.put(filepath.Join(dir, manifestName), string(text)+"\n")
+	return durable.AddFile(r.fs, filepath.Join(dir, manifestName), data(append(text, '\n')))
 }
 
 func (r *Run) put(path, text string) error {

@@ -42,17 +42,43 @@ type File interface {
 type OS struct{}
 
 // Create makes a new file with mode 0644 (before umask).
-func (OS) Create(path string) (File, error) { return openFile(path, os.O_EXCL) }
-
-// Append opens or makes a file, with mode 0644 (before umask).
-func (OS) Append(path string) (File, error) { return openFile(path, os.O_APPEND) }
-
-func openFile(path string, flag int) (File, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flag, 0o644)
+func (OS) Create(path string) (File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, err // not f: a nil *os.File in a File would not be nil
 	}
+	return &osFile{File: f}, nil
+}
+
+// Append opens or makes a file, with mode 0644 (before umask).
+func (OS) Append(path string) (File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
 	return f, nil
+}
+
+// flushEvery is how much is written before the disk is set to work on it, so that it does not stand idle until Sync.
+const flushEvery = 4 << 20
+
+// osFile is a new file of the machine.
+type osFile struct {
+	*os.File
+	asked, written int64 // bytes: up to where the disk works already, and up to where there is something to do
+}
+
+func (f *osFile) Write(p []byte) (n int, err error) {
+	for len(p) > 0 && err == nil {
+		var k int
+		k, err = f.File.Write(p[:min(len(p), flushEvery)])
+		n, p = n+k, p[k:]
+		if f.written += int64(k); f.written-f.asked >= flushEvery {
+			startFlush(f.File, f.asked, f.written-f.asked)
+			f.asked = f.written
+		}
+	}
+	return n, err
 }
 
 // Rename is os.Rename.

@@ -38,6 +38,13 @@ func WriteFile(fsys FS, path string, write func(io.Writer) error) error {
 	return syncParent(fsys, path)
 }
 
+// AddFile writes a file of a folder that WriteDir or ReplaceDir is building: its bytes are durable when it returns, its name
+// when the folder is.
+func AddFile(fsys FS, path string, write func(io.Writer) error) error {
+	return writeSynced(fsys, path, path, write)
+}
+
+// writeSynced fills tmp, which is to become path.
 func writeSynced(fsys FS, tmp, path string, write func(io.Writer) error) error {
 	f, err := fsys.Create(tmp)
 	if err != nil {
@@ -76,7 +83,7 @@ func (b blame) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteDir writes a folder whole or not at all: build fills the temporary folder it is given (with WriteFile, so that
+// WriteDir writes a folder whole or not at all: build fills the temporary folder it is given (with AddFile, so that
 // each file is synced), which then takes the name path. A path that exists is an error (fs.ErrExist), unless it is an
 // empty folder. Missing parents are made. On any error the temporary is gone.
 func WriteDir(fsys FS, path string, build func(dir string) error) error {

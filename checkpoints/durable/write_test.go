@@ -98,7 +98,7 @@ func TestHints(t *testing.T) {
 func build(fsys durable.FS, tag string) func(string) error {
 	return func(dir string) error {
 		for _, n := range []string{"x", "y"} {
-			if err := durable.WriteFile(fsys, filepath.Join(dir, n), content(tag+n)); err != nil {
+			if err := durable.AddFile(fsys, filepath.Join(dir, n), content(tag+n)); err != nil {
 				return err
 			}
 		}
