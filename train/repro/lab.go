@@ -49,6 +49,7 @@ type job struct {
 	change  func(c *train.Config)
 	kernels func(s *kernel.Set) // changes the kernels: what config.yaml cannot say
 	keep    bool                // the checkpoint, for later experiments
+	from    *outcome            // a kept run whose weights the run starts from
 }
 
 // outcome is a finished run.
@@ -66,6 +67,8 @@ type outcome struct {
 	ValLoss        Number `json:"val_loss"`
 	ValBitsPerByte Number `json:"val_bits_per_byte"`
 	Diverged       bool   `json:"diverged"`
+	Start          Number `json:"start_val_loss"`         // of the weights that it started from
+	StartRounded   Number `json:"start_rounded_val_loss"` // of those rounded to trits at once
 	Kept           bool   `json:"checkpoint_kept"`
 
 	dir   string
@@ -92,15 +95,21 @@ func (l *lab) train(ctx context.Context, j job) (*outcome, error) {
 	if j.change != nil {
 		j.change(&c)
 	}
+	if j.from != nil {
+		c.FineTune.From, c.Data.Tokenizer = j.from.Name, train.TokenizerModel
+	}
 	what := j.arm.name
 	if j.variant != "" {
 		what += "-" + j.variant
 	}
 	sum := sha256.Sum256(append([]byte(j.variant+"\n"), c.YAML()...))
+	if j.from != nil { // the name does not depend on where the report lies
+		c.FineTune.From = j.from.dir
+	}
 	name := fmt.Sprintf("%s-%s-lr%g-seed%d-%s", j.size.name, what, j.lr, c.Train.Seed, hex.EncodeToString(sum[:4]))
 	o := &outcome{
 		Name: name, Arm: j.arm.name, Size: j.size.name, Variant: j.variant, Seed: c.Train.Seed, LR: Number(j.lr), Kept: j.keep,
-		dir: filepath.Join(l.dir, runsFolder, name),
+		Start: none(), StartRounded: none(), dir: filepath.Join(l.dir, runsFolder, name),
 	}
 	l.table.Runs = appendNew(l.table.Runs, filepath.ToSlash(filepath.Join(runsFolder, name)))
 	found, err := o.read(j.keep)
@@ -131,6 +140,9 @@ func (l *lab) train(ctx context.Context, j job) (*outcome, error) {
 	default:
 		o.Parameters, o.Tokens, o.Seconds = result.Parameters, result.TokensSeen, Number(result.Seconds)
 		o.TrainLoss, o.ValLoss, o.ValBitsPerByte = Number(result.TrainLoss), Number(result.ValLoss), Number(result.ValBitsPerByte)
+		if f := result.FineTuned; f != nil {
+			o.Start, o.StartRounded = Number(f.StartValLoss), Number(f.StartRoundedLoss)
+		}
 	}
 	return o, o.finish(j.keep)
 }
