@@ -6,6 +6,7 @@ import (
 
 	"mmfree/data/tokenizer"
 	"mmfree/ternary/infer"
+	"mmfree/ternary/pack"
 	"mmfree/train/metrics"
 )
 
@@ -28,9 +29,16 @@ type Generated struct {
 	PeakRSSBytes           int64   `json:"peak_rss_bytes"`
 }
 
-// Generate continues a prompt with the packed path until MaxTokens, or the model's end token, which is not part of the
-// text. A cancelled ctx ends it with that error.
-func (m *Model) Generate(ctx context.Context, r GenerateRequest) (*Generated, error) {
+// writing is what continuing a text needs of a model.
+type writing struct {
+	tokenizer tokenizer.Tokenizer
+	prompt    []int32
+	stop      int32 // the end token; below 0: none
+	packed    *pack.Model
+}
+
+// write prepares a model for continuing a text.
+func (m *Model) write(r *GenerateRequest) (*writing, error) {
 	if err := r.Sampling.Validate(); err != nil {
 		return nil, err
 	}
@@ -45,27 +53,33 @@ func (m *Model) Generate(ctx context.Context, r GenerateRequest) (*Generated, er
 			Fix:     "put the tokenizer.json that the model was trained with beside it",
 		}
 	}
-	prompt, err := tok.Encode(nil, []byte(r.Prompt))
-	if err != nil {
+	w := &writing{tokenizer: tok, stop: -1}
+	if w.prompt, err = tok.Encode(nil, []byte(r.Prompt)); err != nil {
 		return nil, err
 	}
-	if len(prompt) == 0 {
+	if len(w.prompt) == 0 {
 		return nil, &InputError{Source: "the prompt", Problem: "is empty", Fix: "give at least one character to continue"}
 	}
-	p, err := m.Packed()
+	if eos := m.Config.EOSTokenID; eos != nil {
+		w.stop = int32(*eos)
+	}
+	w.packed, err = m.Packed()
+	return w, err
+}
+
+// Generate continues a prompt with the packed path until MaxTokens, or the model's end token, which is not part of the
+// text. A cancelled ctx ends it with that error.
+func (m *Model) Generate(ctx context.Context, r GenerateRequest) (*Generated, error) {
+	w, err := m.write(&r)
 	if err != nil {
 		return nil, err
 	}
-	stop := int32(-1)
-	if eos := m.Config.EOSTokenID; eos != nil {
-		stop = int32(*eos)
-	}
-	model := infer.New(p, r.Machine.Set, r.Machine.Pool, infer.DefaultChunk)
-	stream := tokenizer.NewStream(tok, prompt)
+	model := infer.New(w.packed, r.Machine.Set, r.Machine.Pool, infer.DefaultChunk)
+	stream := tokenizer.NewStream(w.tokenizer, w.prompt)
 	var text, piece []byte
 	var failed error
-	g, err := model.Generate(prompt, r.MaxTokens, infer.NewSampler(r.Sampling, tok.VocabSize()), stop, func(id int32) bool {
-		if failed = ctx.Err(); failed != nil || id == stop {
+	g, err := model.Generate(w.prompt, r.MaxTokens, infer.NewSampler(r.Sampling, w.tokenizer.VocabSize()), w.stop, func(id int32) bool {
+		if failed = ctx.Err(); failed != nil || id == w.stop {
 			return false
 		}
 		if piece, failed = stream.Next(piece[:0], id); failed != nil {
@@ -82,7 +96,7 @@ func (m *Model) Generate(ctx context.Context, r GenerateRequest) (*Generated, er
 		return nil, err
 	}
 	return &Generated{
-		Text: string(text), PromptIDs: prompt, IDs: g.IDs, PrefillTokensPerSecond: g.PrefillTokensPerSecond,
+		Text: string(text), PromptIDs: w.prompt, IDs: g.IDs, PrefillTokensPerSecond: g.PrefillTokensPerSecond,
 		DecodeTokensPerSecond: g.DecodeTokensPerSecond, PeakRSSBytes: metrics.PeakRSS(),
 	}, nil
 }

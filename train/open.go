@@ -188,7 +188,7 @@ func (m *Model) Session(machine Machine) (*autograd.Session, error) {
 // TokenizerJSON returns tokenizer.json, or nil where the model has none.
 func (m *Model) TokenizerJSON() []byte { return m.tokenizerJSON }
 
-// UseTokenizer gives the model another tokenizer, of at most as many tokens as the model has, for Export and Import.
+// UseTokenizer gives the model another tokenizer, of at most as many tokens as the model has.
 func (m *Model) UseTokenizer(path string) error {
 	t, err := LoadTokenizer(path)
 	if err != nil {
