@@ -107,6 +107,14 @@ func (m *Model) vocabularyKeys() (keys []gguf.Key, warning string) {
 		return none, fmt.Sprintf("the tokenizer has %d tokens, the model %d%s", len(g.Tokens), size, idsAlone)
 	}
 	g.Extend(size)
+	given := func(id *int32, config *int) {
+		if *id < 0 && config != nil && *config < size {
+			*id = int32(*config)
+		}
+	}
+	given(&g.BOS, m.Config.BOSTokenID) // what the tokenizer leaves to the model
+	given(&g.EOS, m.Config.EOSTokenID)
+	given(&g.Pad, m.Config.PadTokenID)
 	add := func(key string, value any) { keys = append(keys, gguf.Key{Name: under + key, Value: value}) }
 	add("model", g.Model)
 	if g.Pre != "" {
