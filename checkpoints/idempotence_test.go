@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/gguf"
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/packed"
 	"mmfree/checkpoints/stored"
@@ -34,7 +35,20 @@ func passages() []passage {
 			return m
 		}
 	}
+	file := func(kind gguf.Type) func(testing.TB, *stored.Model) *stored.Model {
+		return func(t testing.TB, m *stored.Model) *stored.Model {
+			path := filepath.Join(t.TempDir(), "m")
+			_, err := gguf.Save(durable.OS{}, path, m, gguf.Options{Ternary: kind})
+			must(t, err)
+			m, err = gguf.OpenModel(path)
+			must(t, err)
+			t.Cleanup(func() { m.Close() })
+			return m
+		}
+	}
 	return []passage{
+		{"as GGUF", file(0)},
+		{"as GGUF in I2_S", file(gguf.I2S)},
 		{"as values", folder(hf.Options{})},
 		{"as values in shards", folder(hf.Options{MaxShard: 100})},
 		{"as packed bytes", folder(hf.Options{Packed: hf.Multiply})},

@@ -33,6 +33,11 @@ func OpenModel(path string) (*stored.Model, error) {
 
 // Model is OpenModel for an open file. Side holds its tokenizer.json, if the file has one.
 func (f *File) Model() (*stored.Model, error) {
+	if v, ok := f.values[splitKey]; ok {
+		if n, _ := v.Int(); n > 1 {
+			return nil, f.keyFault(splitKey, fmt.Sprintf("is %d: the file is one of several that hold the model", n), "join them with llama.cpp's llama-gguf-split --merge")
+		}
+	}
 	c, err := f.config()
 	if err != nil {
 		return nil, err
