@@ -92,7 +92,11 @@ func (t *run) openTeacher() (*teacher, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if x.streams, err = streams(m.Config, t.Config.Model, d.Hidden); err != nil {
+	weight := d.Hidden
+	if weight == 0 && t.Config.FineTune.Match > 0 {
+		weight = 1
+	}
+	if x.streams, err = streams(m.Config, t.Config.Model, weight); err != nil {
 		return fail(err)
 	}
 	x.infer = infer.New(p, t.Machine.Set, t.Machine.Pool, x.T)
@@ -102,8 +106,8 @@ func (t *run) openTeacher() (*teacher, error) {
 		Share: float32(d.Share), Temperature: float32(d.Temperature), Reverse: d.Loss == distillReverse, K: K,
 		IDs: make([]int32, N*K), LogP: make([]float32, N*K), LogRest: make([]float32, N),
 	}
-	if d.Hidden > 0 {
-		x.targets.HiddenShare, x.targets.Hidden = float32(d.Hidden), map[string][]float32{}
+	if weight > 0 {
+		x.targets.HiddenShare, x.targets.Hidden = float32(weight), map[string][]float32{}
 		for own := range x.streams {
 			x.targets.Hidden[own] = make([]float32, N*m.Config.HiddenSize)
 		}
@@ -119,7 +123,17 @@ func (t *run) openTeacher() (*teacher, error) {
 	return x, nil
 }
 
-// streams pairs the ends of the student's layers with those of the teacher's at the same depth.
+// match sets whether the residual streams are all that is taught, which is what matching is; what it needs beside
+// distill.hidden is dropped behind it.
+func (x *teacher) match(on bool) {
+	x.targets.HiddenOnly = on
+	if !on && x.config.Hidden == 0 && x.streams != nil {
+		x.streams, x.targets.Hidden, x.targets.HiddenShare = nil, nil, 0
+	}
+}
+
+// streams pairs the ends of the student's layers with those of the teacher's at the same depth; of as many layers the middles
+// too, behind the token mixers.
 func streams(teacher, student spec.Config, weight float64) (map[string]string, error) {
 	pairs := map[string]string{}
 	if weight == 0 {
@@ -135,6 +149,9 @@ func streams(teacher, student spec.Config, weight float64) (map[string]string, e
 		depth := (l+1)*teacher.NumHiddenLayers/student.NumHiddenLayers - 1
 		if depth >= 0 {
 			pairs[layer.TapName(layer.PartMLP, l)] = layer.TapName(layer.PartMLP, depth)
+			if teacher.NumHiddenLayers == student.NumHiddenLayers {
+				pairs[layer.TapName(layer.PartAttention, l)] = layer.TapName(layer.PartAttention, depth)
+			}
 		}
 	}
 	return pairs, nil

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,7 +21,8 @@ import (
 // FineTuneConfig says which model a run starts from, and what of it moves how fast.
 type FineTuneConfig struct {
 	From        string   `yaml:"from" help:"model whose weights the run starts from, and whose shape it has; empty = drawn from the seed"`
-	To          string   `yaml:"to" help:"architecture to convert it to: bitnet from transformer; empty = as it is"`
+	To          string   `yaml:"to" help:"architecture to convert a transformer to: bitnet or matmulfree; empty = as it is"`
+	Match       float64  `yaml:"match" help:"share of the run, at its beginning, in which token mixers alone are trained, to put out what the teacher's do; 0 = none"`
 	Freeze      []string `yaml:"freeze" help:"patterns of tensors that stay as they are, such as model.embed*; * is any text"`
 	Rates       []string `yaml:"rates" help:"PATTERN=FACTOR of the learning rate, such as model.layers.0.*=0.1; the last that fits counts"`
 	LayerDecay  float64  `yaml:"layer_decay" help:"factor of the learning rate from each layer to the one before it, and to the embeddings; 1 = none"`
@@ -44,6 +46,7 @@ const maxRateFactor = 1000
 func (v *validator) fineTune(f *FineTuneConfig) {
 	v.text("finetune.from", f.From)
 	v.above0("finetune.layer_decay", f.LayerDecay, 1)
+	v.between("finetune.match", f.Match, 0, 1)
 	v.between("finetune.replay_share", f.ReplayShare, 0, 0.99)
 	for _, p := range f.Replay {
 		v.text("finetune.replay", p)
@@ -125,6 +128,31 @@ func (f *FineTuneConfig) factors(w *spec.Weights) ([]float64, error) {
 	return list, errors.Join(faults...)
 }
 
+// matching reports whether token mixers alone are trained when the share progress of the run lies behind.
+func (t *run) matching(progress float64) bool {
+	return t.teacher != nil && progress < t.Config.FineTune.Match
+}
+
+// pace sets which tensors move, how fast and towards what, for the step that begins when the share progress of the run lies
+// behind.
+func (t *run) pace(progress float64) {
+	matching := t.matching(progress)
+	if t.teacher != nil {
+		t.teacher.match(matching)
+	}
+	if t.factors == nil || t.paced && t.matched == matching {
+		return
+	}
+	t.paced, t.matched = true, matching
+	factors := slices.Clone(t.factors)
+	for i := range factors {
+		if name := t.weights.Tensors[i].Name; matching && !strings.Contains(name, ".attn") && !strings.Contains(name, ".self_attn.") && name != spec.LowerBoundsName {
+			factors[i] = 0
+		}
+	}
+	t.optimizer.Scale(factors)
+}
+
 // layersBehind counts the layers between a tensor and the head: 0 for the last layer's and for what stands behind it, L for
 // the embeddings.
 func layersBehind(w *spec.Weights, name string) int {
@@ -190,7 +218,7 @@ func (t *run) convert() error {
 	T := t.Config.Data.SeqLen
 	ids := t.text.loader.Train()
 	B := min(len(ids)/T, (calibrationTokens+T-1)/T)
-	return convert.Weights(t.weights, t.base.Weights, convert.Text{IDs: ids[:B*T], B: B}, t.Machine.Set, t.Machine.Pool)
+	return convert.Weights(t.weights, t.base.Weights, convert.Text{IDs: ids[:B*T], B: B}, t.Config.Train.Seed, t.Machine.Set, t.Machine.Pool)
 }
 
 // measureStart evaluates the weights that the run starts from.

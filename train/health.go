@@ -218,7 +218,7 @@ func (h *health) warnings(l *metrics.Health, share float64, c Config) (list []wa
 		"%.0f%% of the activations' codes are 0: single outliers take the whole range; lower train.lr (%g), or raise quant.activations_to", 100*float64(l.ZeroCodes), c.Train.LR)
 	for _, name := range []string{"embeddings", "mixers", "mlps", "head", "norms"} {
 		norm, ok := l.GradNorms[name]
-		add("gradient of "+name, ok && norm == 0, "no gradient reaches the %s: they will not learn; look at dead_rows and layers in metrics.jsonl", name)
+		add("gradient of "+name, ok && norm == 0 && share >= c.FineTune.Match, "no gradient reaches the %s: they will not learn; look at dead_rows and layers in metrics.jsonl", name)
 	}
 	return list
 }

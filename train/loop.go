@@ -72,6 +72,7 @@ func (t *run) steps(ctx context.Context) error {
 		if err := t.blend(share); err != nil {
 			return err
 		}
+		t.pace(share)
 		look := t.health.due(t.state.Step)
 		if look {
 			t.health.before(t)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -152,6 +154,64 @@ func TestQuantRefuses(t *testing.T) {
 		}
 		if _, err := Start(t.Context(), r); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want a part %q", change, err, want)
+		}
+	}
+}
+
+// TestConversionToMatMulFree: attention becomes a recurrence that first learns, alone, to put out what attention did; the run
+// ends verified, better than it began, and resumes to the same bits from either stage.
+func TestConversionToMatMulFree(t *testing.T) {
+	base := tiny(t, "model.arch=transformer", "model.hidden_size=20", "model.num_attention_heads=2", "model.num_key_value_heads=1", "train.steps=40")
+	base.Bare = true
+	teacher := mustStart(t, base)
+	changes := []string{
+		"data.tokenizer=model", "finetune.from=" + base.Dir, "finetune.to=matmulfree", "data.corpus=" + base.Config.Data.Corpus[0],
+		"distill.teacher=" + base.Dir, "finetune.match=0.5", "quant.schedule=linear", "quant.weights_from=0.5", "quant.weights_to=0.75",
+		"quant.activations_from=0.5", "quant.activations_to=0.75", "train.steps=24", "train.eval_tokens=0", "train.keep_last=100",
+	}
+	whole := tiny(t, changes...)
+	got := mustStart(t, whole)
+	f := got.FineTuned
+	if got.Arch != spec.ArchMatMulFree || !got.Verify.Identical || got.Verify.Operations.WeightMultiplies != 0 {
+		t.Errorf("%s, verification %+v", got.Arch, got.Verify)
+	}
+	if !(f.StartValLoss > teacher.ValLoss) || !(got.ValLoss < f.StartRoundedLoss) {
+		t.Errorf("the transformer %v, converted %v, rounded %v, in the end %v", teacher.ValLoss, f.StartValLoss, f.StartRoundedLoss, got.ValLoss)
+	}
+	at := func(step string) *spec.Weights {
+		t.Helper()
+		m, err := Open(filepath.Join(whole.Dir, "checkpoints", step))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Weights
+	}
+	early, matched, late := at("step-3"), at("step-12"), at("step-24")
+	for i, tensor := range early.Tensors {
+		mixer := strings.Contains(tensor.Name, ".attn")
+		if moved := !slices.Equal(early.At(i), matched.At(i)); moved != mixer && tensor.Name != spec.LowerBoundsName {
+			t.Errorf("%s moved while token mixers were matched: %v", tensor.Name, moved)
+		}
+		if slices.Equal(matched.At(i), late.At(i)) {
+			t.Errorf("%s did not move behind that", tensor.Name)
+		}
+	}
+	for _, stop := range []int64{6, 15} {
+		r := tiny(t, changes...)
+		r.Bare = true
+		ctx, cancel := context.WithCancel(t.Context())
+		r.Hooks.Step = func(p Progress) {
+			if p.Step == stop {
+				cancel()
+			}
+		}
+		if _, err := Start(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+		r.Hooks.Step, r.Resume = nil, true
+		mustStart(t, r)
+		if model(t, r, "step-24") != model(t, whole, "step-24") {
+			t.Errorf("stopped at step %d: another model", stop)
 		}
 	}
 }

@@ -158,8 +158,11 @@ type run struct {
 	state         state
 	settled       bool // the session was between full precision and ternary, and is ternary for good
 	health        *health
-	teacher       *teacher // nil: none
-	taught        float64  // Σ divergence from it of the step in flight
+	teacher       *teacher  // nil: none
+	factors       []float64 // of the learning rate of each tensor; nil: all 1
+	paced         bool      // they are the optimiser's, …
+	matched       bool      // … those of token mixers alone
+	taught        float64   // Σ divergence from it of the step in flight
 	saver         saver
 	saved         int64   // step of the newest checkpoint that is known to be whole; −1: none
 	lowest        float64 // validation loss of the best checkpoint, or of the one that is being saved as it; +Inf: none
@@ -231,12 +234,8 @@ func prepare(r Request) (t *run, err error) {
 	if t.base == nil {
 		return t, nil
 	}
-	factors, err := t.Config.FineTune.factors(t.weights)
-	if err != nil {
-		return t, err
-	}
-	t.optimizer.Scale(factors)
-	return t, nil
+	t.factors, err = t.Config.FineTune.factors(t.weights)
+	return t, err
 }
 
 // close ends what open began, as far as it came.

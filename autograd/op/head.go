@@ -157,7 +157,7 @@ func (x *head) gradTokens(worker, b int) {
 		t := x.t0 + i
 		row := x.logits[i*V:][:V]
 		label := x.w.Labels[t]
-		if label < 0 {
+		if label < 0 || x.w.Targets != nil && x.w.Targets.HiddenOnly {
 			clear(row)
 			if x.w.Targets != nil {
 				x.kl[t] = 0

@@ -22,6 +22,7 @@ type Targets struct {
 	LogRest            []float32 // [N], of the probability of all other tokens; −Inf where K is the whole vocabulary
 
 	HiddenShare float32
+	HiddenOnly  bool                 // logits have no gradient
 	Hidden      map[string][]float32 // [N, d] by the part's name in layer.TapName
 
 	KLSum, HiddenSum float64 // Σ over tokens of KL and of the hidden loss without its share, of the last backward pass

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/urfave/cli/v2"
 
+	"mmfree/ternary/spec"
 	"mmfree/train"
 	"mmfree/train/recipes"
 )
@@ -14,7 +15,7 @@ func finetuneVerb() *cli.Command {
 		Description: "mmfree finetune --from runs/example --steps 20 --out runs/tuned",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "from", Usage: "start from the weights of `MODEL`", Category: groupText},
-			&cli.StringFlag{Name: "to", Usage: "convert it to architecture `ARCH`: bitnet", DefaultText: "as it is", Category: groupText},
+			&cli.StringFlag{Name: "to", Usage: "convert it to architecture `ARCH`: bitnet or matmulfree", DefaultText: "as it is", Category: groupText},
 			&cli.StringFlag{Name: "teacher", Usage: "learn from the probabilities of `MODEL`, too", DefaultText: "none", Category: groupText},
 			&cli.StringSliceFlag{Name: "replay", TakesFile: true, Usage: "mix in text of the kind that the model knows, `FILE`s and folders", Category: groupText},
 			&cli.StringSliceFlag{Name: "freeze", TakesFile: true, Usage: "leave tensors that fit `PATTERN` as they are", Category: groupText},
@@ -23,6 +24,9 @@ func finetuneVerb() *cli.Command {
 			recipe := recipes.FineTune
 			if c.IsSet("to") {
 				recipe = recipes.Convert
+				if c.String("to") == spec.ArchMatMulFree {
+					recipe = recipes.ConvertMatMulFree
+				}
 			}
 			request, err := trainRequest(c, recipe, func(config *train.Config) error { return fromFlags(c, config) })
 			if err != nil {
@@ -49,6 +53,9 @@ func fromFlags(c *cli.Context, config *train.Config) error {
 	config.Data.Tokenizer, config.Data.VocabSize = train.TokenizerModel, 0
 	if c.IsSet("teacher") {
 		config.Distill.Teacher = c.String("teacher")
+	}
+	if config.FineTune.Match > 0 && config.Distill.Teacher == "" {
+		config.Distill.Teacher = f.From // whose layers are replaced
 	}
 	if c.IsSet("replay") {
 		f.Replay = c.StringSlice("replay")

@@ -3,7 +3,6 @@ package convert
 import (
 	"mmfree/ternary/kernel"
 	"mmfree/ternary/layer"
-	"mmfree/ternary/pack"
 	"mmfree/ternary/par"
 	"mmfree/ternary/spec"
 )
@@ -17,23 +16,14 @@ func bitNet(c spec.Config) spec.Config {
 	return c
 }
 
-// toBitNet keeps every tensor of the transformer. The gains of the inserted norms preserve the scale of what they norm: of
-// all constants g the mean of the tokens' root mean squares 1/r is the one for which g·r·a is nearest to a.
+// toBitNet keeps every tensor of the transformer. The gains of the inserted norms preserve the scale of what they norm.
 func toBitNet(dst, src *spec.Weights, text Text, set *kernel.Set, pool *par.Pool) error {
 	for i := range src.Tensors {
 		copy(dst.Get(src.Tensors[i].Name), src.At(i))
 	}
-	p, err := pack.Over(dst)
+	m, env, err := full(dst, set, pool)
 	if err != nil {
 		return err
-	}
-	m, env := layer.New(p), layer.NewEnv(set, pool, dst.Config)
-	env.Blend = layer.NewBlend(p)
-	env.Blend.Weights, env.Blend.Activations = 0, 0
-	for _, t := range p.Tensors {
-		if w := p.Matrix(t.Name); w != nil {
-			copy(env.Blend.Mixed(w), dst.Get(spec.ShadowName(dst.Config, t.Name)))
-		}
 	}
 	N, T := len(text.IDs), len(text.IDs)/text.B
 	h, scratch := make([]float32, N*dst.Config.HiddenSize), make([]float32, N*dst.Config.HiddenSize)
@@ -51,15 +41,4 @@ func toBitNet(dst, src *spec.Weights, text Text, set *kernel.Set, pool *par.Pool
 		}
 	}
 	return nil
-}
-
-// preserve sets a gain to the mean of 1/r over tokens.
-func preserve(gain, inv []float32) {
-	var sum float64
-	for _, r := range inv {
-		sum += 1 / float64(r)
-	}
-	for j := range gain {
-		gain[j] = float32(sum / float64(len(inv)))
-	}
 }

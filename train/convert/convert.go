@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"mmfree/ternary/kernel"
+	"mmfree/ternary/layer"
+	"mmfree/ternary/pack"
 	"mmfree/ternary/par"
 	"mmfree/ternary/spec"
 )
@@ -36,23 +38,58 @@ func Config(c spec.Config, to string) (spec.Config, error) {
 		return c, nil
 	case c.Arch == spec.ArchTransformer && to == spec.ArchBitNet:
 		return bitNet(c), nil
+	case c.Arch == spec.ArchTransformer && to == spec.ArchMatMulFree:
+		return matMulFree(c), nil
 	}
 	return c, &Error{
 		Problem: fmt.Sprintf("a %s cannot become a %s", c.Arch, to),
-		Fix:     "a transformer can become a bitnet",
+		Fix:     "a transformer can become a bitnet or matmulfree",
 	}
 }
 
 // Weights fills dst, weights of Config's configuration, from src. What only dst's architecture has is set so that in full
-// precision it changes as little as possible on the text. ErrConvert where src's architecture cannot become dst's.
-func Weights(dst, src *spec.Weights, text Text, set *kernel.Set, pool *par.Pool) error {
+// precision it changes as little as possible on the text, or drawn from the seed. ErrConvert where src's architecture cannot
+// become dst's.
+func Weights(dst, src *spec.Weights, text Text, seed uint64, set *kernel.Set, pool *par.Pool) error {
 	switch from, to := src.Config.Arch, dst.Config.Arch; {
 	case from == to:
 		copy(dst.Flat(), src.Flat())
 		return nil
 	case from == spec.ArchTransformer && to == spec.ArchBitNet:
 		return toBitNet(dst, src, text, set, pool)
+	case from == spec.ArchTransformer && to == spec.ArchMatMulFree:
+		dst.Init(seed)
+		return toMatMulFree(dst, src, text, set, pool)
 	}
 	_, err := Config(src.Config, dst.Config.Arch)
 	return err
+}
+
+// full returns the layers over w in full precision.
+func full(w *spec.Weights, set *kernel.Set, pool *par.Pool) (*layer.Model, *layer.Env, error) {
+	p, err := pack.Over(w)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, env := layer.New(p), layer.NewEnv(set, pool, w.Config)
+	env.Blend = layer.NewBlend(p)
+	env.Blend.Weights, env.Blend.Activations = 0, 0
+	for _, t := range p.Tensors {
+		if matrix := p.Matrix(t.Name); matrix != nil {
+			copy(env.Blend.Mixed(matrix), w.Get(spec.ShadowName(w.Config, t.Name)))
+		}
+	}
+	return m, env, nil
+}
+
+// preserve sets a gain to the mean of 1/r over tokens: of all constants g the one for which g·r·a is nearest to a, summed over
+// the tokens' inputs a with root mean squares 1/r.
+func preserve(gain, inv []float32) {
+	var sum float64
+	for _, r := range inv {
+		sum += 1 / float64(r)
+	}
+	for j := range gain {
+		gain[j] = float32(sum / float64(len(inv)))
+	}
 }

@@ -57,7 +57,8 @@ func New(h Hyper, w, g *spec.Weights, set *kernel.Set, pool *par.Pool) *AdamW {
 }
 
 // Scale multiplies the learning rate of tensor i by factors[i]. A tensor of factor 0 is frozen: neither gradient nor decay
-// moves it, and its gradient does not count in the norm. Before the first step.
+// moves it, and its gradient does not count in the norm. Between steps; moments stay as they
+// are.
 func (a *AdamW) Scale(factors []float64) { a.cut(func(i int) float64 { return factors[i] }) }
 
 // cut makes the blocks of the tensors that move.

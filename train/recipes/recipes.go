@@ -21,9 +21,12 @@ const FineTune = "finetune"
 // Convert is the recipe of a conversion that names none.
 const Convert = "convert"
 
+// ConvertMatMulFree is that of one to matmulfree.
+const ConvertMatMulFree = "convert-matmulfree"
+
 // names lists the recipes as people see them: the first one first, its twins of other architectures behind it, then by size.
 func names() []string {
-	return []string{Default, "tiny", "tiny-transformer", "tiny-bitnet", "char-small", "char-transformer", "char-bitnet", FineTune, Convert, "bench-s", "bench-m", "370m", "1.3b", "2.7b"}
+	return []string{Default, "tiny", "tiny-transformer", "tiny-bitnet", "char-small", "char-transformer", "char-bitnet", FineTune, Convert, ConvertMatMulFree, "bench-s", "bench-m", "370m", "1.3b", "2.7b"}
 }
 
 // Recipe is one built-in configuration: its name, what it is for in one line, and its file.

@@ -1,0 +1,159 @@
+package convert
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"testing"
+
+	"mmfree/ternary/kernel"
+	"mmfree/ternary/layer"
+	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
+	"mmfree/ternary/spec"
+)
+
+// llama returns weights of a small transformer, and text for it.
+func llama(t *testing.T, heads, keys, headDim int) (*spec.Weights, Text) {
+	t.Helper()
+	c := spec.Default()
+	c.Arch, c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.IntermediateSize = spec.ArchTransformer, 31, 24, 3, 40
+	c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim, c.TieWordEmbeddings, c.InitializerRange = heads, keys, headDim, true, 0.3
+	w, err := spec.NewWeights(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Init(3)
+	for i, tensor := range w.Tensors {
+		if tensor.Kind == spec.Gain {
+			for j := range w.At(i) {
+				w.At(i)[j] = 0.5 + 0.1*float32(j%7)
+			}
+		}
+	}
+	text := Text{B: 2, IDs: make([]int32, 2*19)}
+	for i := range text.IDs {
+		text.IDs[i] = int32(i*i%29 + i%3)
+	}
+	return w, text
+}
+
+func converted(t *testing.T, src *spec.Weights, text Text, to string) *spec.Weights {
+	t.Helper()
+	c, err := Config(src.Config, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dst, err := spec.NewWeights(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := par.New(2)
+	defer pool.Close()
+	if err := Weights(dst, src, text, 1, kernel.Generic(), pool); err != nil {
+		t.Fatal(err)
+	}
+	if err := dst.CheckFinite(); err != nil {
+		t.Fatal(err)
+	}
+	return dst
+}
+
+// norm is the length of what a half adds to the residual stream.
+func norm(out, h []float32) (n float64) {
+	for i, v := range out {
+		n += (float64(v) - float64(h[i])) * (float64(v) - float64(h[i]))
+	}
+	return math.Sqrt(n)
+}
+
+// TestScaleIsPreserved: on the transformer's residual stream each MLP of the converted model adds about as much as the
+// transformer's, although norms stand between; and of a BitNet whose norms are in fully, each half does.
+func TestScaleIsPreserved(t *testing.T) {
+	src, text := llama(t, 4, 2, 6)
+	pool := par.New(1)
+	defer pool.Close()
+	p, err := pack.Build(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	teacher, plain := layer.New(p), layer.NewEnv(kernel.Generic(), pool, src.Config)
+	N, T, d := len(text.IDs), len(text.IDs)/text.B, src.Config.HiddenSize
+	mmf, mmfEnv, err := full(converted(t, src, text, spec.ArchMatMulFree), kernel.Generic(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bit, bitEnv, err := full(converted(t, src, text, spec.ArchBitNet), kernel.Generic(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, next, scratch := make([]float32, N*d), make([]float32, N*d), make([]float32, N*d)
+	out := make([]float32, N*d)
+	near := func(what string, got, want float64) {
+		t.Helper()
+		if math.Abs(got/want-1) > 0.2 {
+			t.Errorf("%s adds %v, the transformer's %v", what, got, want)
+		}
+	}
+	teacher.Embed(h, text.IDs)
+	for i, part := range teacher.Parts {
+		part.Run(plain, next, h, &layer.Batch{B: text.B, T: T}, part.NewState(text.B), part.NewBuffers(N, scratch))
+		want := norm(next, h)
+		if own, ok := mmf.Parts[i].(*layer.ChannelMixer); ok {
+			own.Forward(mmfEnv, out, h, N, own.NewMLPBuffers(N, scratch, true))
+			near("an MLP of the MatMul-free model", norm(out, h), want)
+		}
+		bitEnv.Blend.Weights = 0
+		switch own := bit.Parts[i].(type) {
+		case *layer.Attention:
+			own.Out.Inserted = false // the norm in fully, weights in full precision
+			own.Forward(bitEnv, out, h, text.B, T, own.NewPass(text.B, T), nil, nil, own.NewAttentionBuffers(N, scratch, true))
+		case *layer.GatedMLP:
+			own.Down.Inserted = false
+			own.Forward(bitEnv, out, h, N, own.NewGatedBuffers(N, scratch, true))
+		}
+		near("half "+part.Name()+" of the BitNet", norm(out, h), want)
+		h, next = next, h
+	}
+}
+
+// TestMatMulFreeTakesOver: tensors of the transformer stand where the MatMul-free model has them, values of shared heads once
+// for each query head; heads that are wider than the model make a wider recurrence, without bounds.
+func TestMatMulFreeTakesOver(t *testing.T) {
+	src, text := llama(t, 4, 2, 8)
+	dst := converted(t, src, text, spec.ArchMatMulFree)
+	c := dst.Config
+	if c.UseLowerBound || c.RecurrenceWidth() != 32 || c.TieWordEmbeddings {
+		t.Errorf("%+v", c)
+	}
+	if !slices.Equal(dst.Get(spec.HeadName), src.Get(spec.EmbedTokensName)) {
+		t.Error("the head is not the tied embeddings")
+	}
+	values, enter := src.Get("model.layers.1.self_attn.v_proj.weight"), dst.Get("model.layers.1.attn.i_proj.weight")
+	for head := range 4 {
+		if !slices.Equal(enter[head*8*24:][:8*24], values[head/2*8*24:][:8*24]) {
+			t.Errorf("head %d has other values", head)
+		}
+	}
+	gate := dst.Get("model.layers.2.mlp.gate_proj.weight")
+	if !slices.Equal(gate[:40*24], src.Get("model.layers.2.mlp.gate_proj.weight")) || !slices.Equal(gate[40*24:], src.Get("model.layers.2.mlp.up_proj.weight")) {
+		t.Error("gate and up are not the halves of gate_proj")
+	}
+	square, _ := llama(t, 4, 2, 6)
+	if c, err := Config(square.Config, spec.ArchMatMulFree); err != nil || !c.UseLowerBound || c.ExpandRatio != 1 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestConfigRefuses(t *testing.T) {
+	src, _ := llama(t, 4, 2, 6)
+	for _, to := range []string{"lstm", "Bitnet"} {
+		if _, err := Config(src.Config, to); !errors.Is(err, ErrConvert) {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+	c := spec.Default()
+	if _, err := Config(c, spec.ArchTransformer); !errors.Is(err, ErrConvert) {
+		t.Errorf("matmulfree to transformer: %v", err)
+	}
+}
