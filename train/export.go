@@ -203,6 +203,7 @@ func (m *Model) exportGGUF(r *ExportRequest, progress func(done, all int64) erro
 	o := gguf.Options{Tokenizer: m.tokenizerJSON, Values: dtypeOf(r.DType), Ternary: ternaryOf(r.Ternary), Progress: progress}
 	var vocabulary string
 	o.Vocabulary, vocabulary = m.vocabularyKeys()
+	o.Vocabulary = append(o.Vocabulary, m.templateKeys()...)
 	if warnings, err = gguf.Save(durable.OS{}, r.Out, m.codes(), o); vocabulary != "" {
 		warnings = append(warnings, vocabulary)
 	}

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -19,6 +20,11 @@ func (m *Model) takeVocabulary(s *stored.Model) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	if v, ok := file.Value(templateKey); ok {
+		if text, ok := v.Text(); ok {
+			s.Side[chatTemplate] = []byte(text)
+		}
+	}
 	v, _ := file.Value(under + "model")
 	if kind, _ := v.Text(); s.Side[tokenizerJSON] == nil && (kind == "" || kind == noVocabulary || kind == "none") {
 		return nil
@@ -33,8 +39,14 @@ func (m *Model) takeVocabulary(s *stored.Model) (err error) {
 	return err
 }
 
-// tokenizerJSON is the name of a side file.
-const tokenizerJSON = "tokenizer.json"
+// Names of side files.
+const (
+	tokenizerJSON = "tokenizer.json"
+	chatTemplate  = "chat_template.jinja"
+)
+
+// templateKey holds the template of a chat.
+const templateKey = "tokenizer.chat_template"
 
 // noVocabulary is the tokenizer.ggml.model of a file without a tokenizer.
 const noVocabulary = "no_vocab"
@@ -85,6 +97,27 @@ func ggufTokenizer(path string, file *gguf.File) (tokenizer.Tokenizer, error) {
 		g.Model = "llama with a precompiled_charsmap"
 	}
 	return tokenizer.FromGGUF(&g, path)
+}
+
+// templateKeys returns the template of a chat as a key, if the model has one: in a file of its own, or in tokenizer_config.json, where it
+// may also be a list of several.
+func (m *Model) templateKeys() []gguf.Key {
+	if m.Info == nil {
+		return nil
+	}
+	text, ok := m.Info.Side[chatTemplate]
+	if !ok {
+		var config struct {
+			Template any `json:"chat_template"`
+		}
+		json.Unmarshal(m.Info.Side["tokenizer_config.json"], &config) // what is no such file has no template
+		only, _ := config.Template.(string)
+		text = []byte(only)
+	}
+	if len(text) == 0 {
+		return nil
+	}
+	return []gguf.Key{{Name: templateKey, Value: string(text)}}
 }
 
 // vocabularyKeys returns the tokenizer as keys of a GGUF file. Where there is none, or none that the llama.cpp family could run, the

@@ -204,7 +204,7 @@ func (m *Model) UseTokenizer(path string) error {
 	}
 	side := map[string][]byte{"tokenizer.json": m.tokenizerJSON}
 	for name, b := range m.Info.Side { // what belongs to the model, not to its former tokenizer
-		if name == "generation_config.json" || name == "chat_template.jinja" {
+		if name == "generation_config.json" || name == chatTemplate {
 			side[name] = b
 		}
 	}
