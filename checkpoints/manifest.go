@@ -138,7 +138,10 @@ func (f *folder) open(fsys durable.FS, name string) error {
 		return Unreadable(path, err)
 	}
 	f.files[name], f.unloads = data, append(f.unloads, unload)
-	sum := sha256.Sum256(data)
+	var sum [sha256.Size]byte
+	if err := durable.Guard(func() error { sum = sha256.Sum256(data); return nil }); err != nil {
+		return err
+	}
 	if got, want := hex.EncodeToString(sum[:]), f.manifest.Files[name].SHA256; got != want {
 		return &Error{Path: path, Problem: fmt.Sprintf("has checksum %s, the manifest says %.64s", got, want), Fix: fixDamaged}
 	}

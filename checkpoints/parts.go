@@ -79,15 +79,21 @@ func (f *folder) load(p *Parts) error {
 			return err
 		}
 	}
-	for _, t := range tensorsOf(p.Weights) {
-		if err := model.ReadFloat32(t.Name, t.Values); err != nil {
-			return err
+	err = durable.Guard(func() error {
+		for _, t := range tensorsOf(p.Weights) {
+			if err := model.ReadFloat32(t.Name, t.Values); err != nil {
+				return err
+			}
 		}
-	}
-	for _, t := range p.Optimizer {
-		if err := optimizer.ReadFloat32(t.Name, t.Values); err != nil {
-			return err
+		for _, t := range p.Optimizer {
+			if err := optimizer.ReadFloat32(t.Name, t.Values); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	p.State, p.Tokenizer = bytes.Clone(f.files[stateName]), bytes.Clone(f.files[tokenizerName])
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"runtime/debug"
 
 	"github.com/chewxy/hm"
 	_ "go4.org/unsafe/assume-no-moving-gc" // pinned in go.mod: the version gorgonia asks for panics at start on new Go
@@ -60,8 +61,13 @@ func (o *fused) InferShape(in ...G.DimSizer) (tensor.Shape, error) {
 // Do runs on a goroutine of the machine's own, where a panic would kill the process: it becomes an error here. Every
 // error is an *Error.
 func (o *fused) Do(in ...G.Value) (v G.Value, err error) {
+	debug.SetPanicOnFault(true) // codes may lie in a file that is cut short under us
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case error:
+			v, err = nil, &Error{Op: o.name, Err: fmt.Errorf("panic: %w", r)}
+		default:
 			v, err = nil, &Error{Op: o.name, Err: fmt.Errorf("panic: %v", r)}
 		}
 	}()

@@ -88,6 +88,7 @@ func outcomes() []outcome {
 		{fs.ErrExist, exitRequest, "choose another name, or replace it with --force"},
 		{train.ErrDiverged, exitFailed, "resume from a checkpoint before it with a lower train.lr, or a smaller train.clip"},
 		{autograd.ErrNotFinite, exitFailed, "lower train.lr and begin again, or resume from an earlier checkpoint"},
+		{durable.ErrGone, exitFailed, "put the file there again, and run again"},
 		{durable.ErrLocked, exitRequest, "wait for it to end, or train in another folder"},
 		{durable.ErrWrite, exitFailed, "check the disk; what was saved before is whole"},
 		{syscall.ENOSPC, exitFailed, "make room on the disk; what was saved before is whole"},

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+
+	"mmfree/checkpoints/durable"
 )
 
 func main() {
@@ -35,15 +37,23 @@ func verbs() []*cli.Command {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	out := &outWriter{w: stdout}
 	verb := ""
+	debug.SetPanicOnFault(true) // a mapped file that is cut short under us
 	defer func() {
 		if r := recover(); r != nil {
-			code = report(stderr, verb, &internalError{cause: fmt.Sprint(r)})
+			err := durable.Gone(r)
+			if err == nil {
+				err = &internalError{cause: fmt.Sprint(r)}
+			}
+			code = report(stderr, verb, err)
 		}
 	}()
 	app := newApp(out, stderr)
 	verb, ordered, err := arrange(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, ordered)
+	}
+	if gone := durable.Gone(err); gone != nil { // in an op, whose graph made an error of it
+		err = gone
 	}
 	if err == nil {
 		err = out.err

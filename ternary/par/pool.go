@@ -2,6 +2,7 @@ package par
 
 import (
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -147,6 +148,9 @@ func (h *helper) rouse() {
 }
 
 func (h *helper) loop() {
+	// Work may read a file in place, and the file may be cut short meanwhile: a panic, which join hands on, and not the end
+	// of the process.
+	debug.SetPanicOnFault(true)
 	p := h.pool
 	var done uint64 // the run that was last taken part in
 	for !p.closed.Load() {
