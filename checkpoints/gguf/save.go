@@ -63,6 +63,10 @@ func newPlan(m *stored.Model, o Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	at := make(map[string]int, len(m.Tensors))
+	for i := range m.Tensors {
+		at[m.Tensors[i].Name] = i
+	}
 	done := map[string]bool{}
 	for _, want := range spec.PackedTensors(m.Config) {
 		name := foreign(m.Config.Arch, want.Name, shared)
@@ -70,7 +74,11 @@ func newPlan(m *stored.Model, o Options) (*plan, error) {
 			continue
 		}
 		done[name] = true
-		t := p.find(want)
+		i, ok := at[want.Name]
+		if !ok { // the ternary head of a tied model, which is made of the embedding
+			i = at[spec.ShadowName(m.Config, want.Name)]
+		}
+		t := m.Tensors[i]
 		if m.Config.Arch == spec.ArchTransformer && (isQuery(t.Name) || isKey(t.Name)) {
 			_, _, width := m.Config.Attention()
 			t = t.Reorder(stored.RotaryHalves(width))
@@ -96,20 +104,6 @@ func newPlan(m *stored.Model, o Options) (*plan, error) {
 	}
 	p.judge(shared)
 	return p, nil
-}
-
-// find returns a tensor of the model; the ternary head of a tied model may have to be made of the embedding.
-func (p *plan) find(want spec.Tensor) stored.Tensor {
-	var shadow stored.Tensor
-	for i := range p.m.Tensors {
-		switch p.m.Tensors[i].Name {
-		case want.Name:
-			return p.m.Tensors[i]
-		case spec.ShadowName(p.m.Config, want.Name):
-			shadow = p.m.Tensors[i]
-		}
-	}
-	return shadow
 }
 
 // addCodes adds a ternary matrix, and its scale where the type has no place for it.
