@@ -4,6 +4,8 @@ package durable
 
 import (
 	"io"
+	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,4 +29,17 @@ func Map(path string) (data []byte, unload func() error, err error) {
 	}
 	data, err = io.ReadAll(f)
 	return data, none, err
+}
+
+// Release says that bytes are not needed for now. Where they are part of a file that Map has mapped, they leave the process's
+// memory, and are read from the file again when looked at; other bytes, which would be lost, stay as they are.
+func Release(data []byte) {
+	if !inUse(data) {
+		return
+	}
+	page := os.Getpagesize()
+	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(data))) % uintptr(page))
+	if n := (len(data) - skip) / page * page; n > 0 {
+		unix.Madvise(data[skip:][:n], unix.MADV_DONTNEED) // that it fails costs memory and nothing else
+	}
 }

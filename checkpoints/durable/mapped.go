@@ -59,6 +59,17 @@ func forget(data []byte) {
 	mapped.files = slices.Delete(mapped.files, i, i+1)
 }
 
+// inUse reports whether bytes lie in a file that is mapped now.
+func inUse(data []byte) bool {
+	if len(data) == 0 {
+		return false
+	}
+	begin := uintptr(unsafe.Pointer(&data[0]))
+	mapped.Lock()
+	defer mapped.Unlock()
+	return slices.ContainsFunc(mapped.files, func(f mappedFile) bool { return f.begin <= begin && begin+uintptr(len(data)) <= f.end })
+}
+
 // Gone returns the *GoneError that a recovered panic, or an error made of one, stands for: reading a byte of a mapped file
 // that is not there any more, by a goroutine that has called debug.SetPanicOnFault. It is nil for any other.
 func Gone(recovered any) error {

@@ -140,7 +140,7 @@ func (s *source) decideScales(m *stored.Model) error {
 	delete(m.Config.Extra, quantKey) // it is about this folder's bytes, not about the model
 	c, because, doubt := convention(q, scales)
 	m.Format, m.Scales = FormatBitNet, c.text()+" ("+because+")"
-	if doubt != "" {
+	if m.Doubt = doubt; doubt != "" {
 		m.Warnings = append(m.Warnings, doubt)
 	}
 	for i := range m.Tensors {
@@ -178,7 +178,7 @@ func (s *source) codes(t spec.Tensor, raw stored.Raw) (stored.Tensor, error) {
 			row++
 		}
 		return nil
-	}), nil
+	}).In(raw.Bytes), nil
 }
 
 // packedTensors returns what a ternary tensor becomes in the packed form: bytes and weight_scale. inexact reports that in the
@@ -197,9 +197,14 @@ func packedTensors(t *stored.Tensor, c Convention) (list []safetensors.Tensor, i
 		{Name: t.Name, DType: packedU8, Shape: shape, Data: func(w io.Writer) error {
 			q, cols := shape[0], shape[1]
 			out := make([]byte, q*cols) // absent rows behind the last are 0, as transformers leaves them
-			err := t.EachCode(q, func(codes []int8, row int) error {
-				for j, code := range codes {
-					out[j] |= byte(code+1) << (row / q * 2)
+			const rowsAtOnce = 64
+			err := t.EachCode(rowsAtOnce, func(codes []int8, row int) error {
+				for ; len(codes) > 0; codes = codes[cols:] {
+					to, shift := out[row%q*cols:][:cols], row/q*2
+					for j, code := range codes[:cols] {
+						to[j] |= byte(code+1) << shift
+					}
+					row++
 				}
 				return nil
 			})

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -42,6 +44,15 @@ func (s *source) find(name string) (stored.Raw, bool) {
 		s.used[name] = true
 	}
 	return raw, ok
+}
+
+// Tensors opens the tensors of a folder as they stand, whatever config.json says, until close.
+func Tensors(dir string) (find func(name string) (stored.Raw, bool), names []string, close func() error, err error) {
+	s, err := openSource(dir)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return s.find, slices.Sorted(maps.Keys(s.raw)), s.close, nil
 }
 
 // WeightFiles returns the paths of the files that hold a folder's tensors, in order. Their heads are checked.

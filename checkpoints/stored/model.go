@@ -15,6 +15,7 @@ type Model struct {
 	Tensors  []Tensor          // those of spec.Tensors(Config), in that order; of a tied model stored as codes, the head's behind them
 	Side     map[string][]byte // tokenizer.json and its like, by name
 	Scales   string            // how the scales of codes were read, for people; empty where the files hold values
+	Doubt    string            // what speaks against that reading; it is among the warnings too
 	Warnings []string
 	close    []func() error
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/format"
 	"mmfree/ternary/pack"
 	"mmfree/ternary/quant"
@@ -27,6 +28,7 @@ type Tensor struct {
 	floats func(dst []float32, row int) error
 	codes  func(dst []int8, row int) error
 	matrix *pack.Matrix // the packed codes, where they are there already
+	mapped []byte       // what it lies in, to be released when it has been read
 }
 
 // Values makes a tensor of stored values; read fills dst with whole rows, from row on.
@@ -44,11 +46,18 @@ func Codes(t spec.Tensor, typ dtype.Type, bytes int64, scale float32, read func(
 func Floats(t spec.Tensor, raw Raw) Tensor {
 	size := raw.DType.Bits() / 8
 	out := Values(t, raw.DType, int64(len(raw.Bytes)), nil)
+	out.mapped = raw.Bytes
 	_, cols := out.Rows()
 	out.floats = func(dst []float32, row int) error {
 		return dtype.Decode(dst, raw.Bytes[row*cols*size:][:len(dst)*size], raw.DType)
 	}
 	return out
+}
+
+// In says in which bytes of a file the tensor lies: read from end to end, they leave the process's memory where they are mapped.
+func (t Tensor) In(data []byte) Tensor {
+	t.mapped = data
+	return t
 }
 
 // Rows returns the tensor as a matrix; a vector is one row.
@@ -121,6 +130,7 @@ func (t *Tensor) Each(use func(v []float32, at int) error) error {
 // EachRaw reads the tensor from its first row to its last and hands on whole rows, some at a time; at is the index of v's
 // first value.
 func (t *Tensor) EachRaw(use func(v []float32, at int) error) error {
+	defer durable.Release(t.mapped)
 	rows, cols := t.Rows()
 	step := max(1, blockValues/max(1, cols))
 	buffer := make([]float32, min(step, rows)*cols)
@@ -161,6 +171,7 @@ func (t *Tensor) EachCode(rowsAtOnce int, use func(codes []int8, row int) error)
 	if err != nil {
 		return err
 	}
+	defer durable.Release(t.mapped)
 	rows, cols := t.Rows()
 	codes := make([]int8, min(rows, rowsAtOnce)*cols)
 	var values []float32

@@ -32,6 +32,7 @@ func contractKeys() map[string]string {
 			"tensors.0.dtype tensors.0.bytes tensors.0.zero_fraction tensors.0.scale",
 		"export": "format arch parameters tensors bytes bits_per_weight scale_convention warnings",
 		"import": "format arch parameters tensors bytes bits_per_weight scale_convention warnings",
+		"doctor": "checks.0.name checks.0.ok checks.0.detail checks.0.fix",
 		"repro": "tables.0.id tables.0.claim tables.0.rows.0.setting tables.0.rows.0.metric tables.0.rows.0.paper tables.0.rows.0.ours " +
 			"tables.0.rows.0.unit tables.0.verdict",
 		"prepare": "documents tokens bytes shards skipped seconds paths.0.weight reading.cases.0.policy",
@@ -57,6 +58,7 @@ func TestContractKeys(t *testing.T) {
 		"train":    {"tiny.yaml", "--corpus", "text.txt", "--out", "run"},
 		"finetune": {"tiny.yaml", "--from", "run", "--corpus", "text.txt", "--out", "tuned"},
 		"recipes":  {},
+		"doctor":   {},
 		"verify":   {"run", "--tokens", "20"},
 		"logits":   {"run", "--ids", "1,2", "--out", "logits.safetensors"},
 		"generate": {"run", "--prompt", "a", "--max-tokens", "3"},

@@ -64,6 +64,7 @@ func outcomes() []outcome {
 		{errStopped, exitInterrupted, "nothing was left half-written; run it again"},
 		{context.Canceled, exitInterrupted, "it was stopped from outside; run it again"},
 		{verify.ErrDifferent, exitDifferent, "the packed file was not made from these weights, or one of them is damaged: export it again"},
+		{errUnwell, exitDifferent, "see what to do beside each check"},
 		{errUsage, exitRequest, request},
 		{train.ErrConfig, exitRequest, request},
 		{spec.ErrConfig, exitRequest, request},

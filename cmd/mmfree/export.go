@@ -115,7 +115,10 @@ func rewrite(c *cli.Context, argument, did string, write func(*train.Model, cont
 		if elapsed < quiet {
 			return
 		}
-		left := time.Duration(float64(elapsed) * float64(all-done) / float64(max(done, 1)))
+		left := time.Duration(0) // not known at first
+		if done > all/50 {
+			left = time.Duration(float64(elapsed) * float64(all-done) / float64(done))
+		}
 		progress.Update(ui.Status{What: "MB", Step: done / 1e6, Steps: all / 1e6, Elapsed: elapsed, ETA: left})
 	}
 	result, err := write(m, c.Context, request)

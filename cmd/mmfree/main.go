@@ -28,7 +28,7 @@ func verbs() []*cli.Command {
 	return []*cli.Command{
 		trainVerb(), finetuneVerb(), recipesVerb(),
 		verifyVerb(), logitsVerb(), generateVerb(), inspectVerb(), exportVerb(), importVerb(),
-		tokenizerVerb(), prepareVerb(), evalVerb(), reproVerb(), benchVerb(),
+		tokenizerVerb(), prepareVerb(), evalVerb(), reproVerb(), benchVerb(), doctorVerb(),
 	}
 }
 
