@@ -118,7 +118,7 @@ func (m *Model) OpenPacked(path string) error {
 		return err
 	}
 	c := file.Model().Config
-	if (m.Weights != nil || m.stored != nil) && !sameShapes(c, m.Config) {
+	if (m.Weights != nil || m.stored != nil) && !spec.Alike(c, m.Config) {
 		return errors.Join(file.Close(), &checkpoints.Error{
 			Path: path, Problem: "is of another model than " + m.Source, Fix: "name the packed file that was made from it",
 		})
@@ -133,20 +133,6 @@ func (m *Model) OpenPacked(path string) error {
 		m.Config, m.tokenizerJSON = c, file.Meta().Tokenizer
 	}
 	return nil
-}
-
-// sameShapes reports whether two configurations have the same tensors.
-func sameShapes(a, b spec.Config) bool {
-	x, y := spec.PackedTensors(a), spec.PackedTensors(b)
-	if len(x) != len(y) {
-		return false
-	}
-	for i := range x {
-		if x[i].Name != y[i].Name || x[i].Kind != y[i].Kind || fmt.Sprint(x[i].Shape) != fmt.Sprint(y[i].Shape) {
-			return false
-		}
-	}
-	return true
 }
 
 // Packed returns the model's codes: those of its packed file, else made from the weights now.

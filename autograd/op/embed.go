@@ -38,21 +38,18 @@ func (e *embed) forward([]G.Value) error {
 
 func (e *embed) backward(in []G.Value) error {
 	e.dh = floats(in[2])
-	e.w.Env.Pool.Run(layer.Blocks(e.w.Config.HiddenSize, embedChannels), e.run)
+	d := e.w.Config.HiddenSize
+	e.w.Env.Pool.Run(layer.Blocks(d, embedChannels), e.run)
+	if pad := e.w.Config.PadTokenID; pad != nil && *pad < e.w.Config.VocabSize {
+		clear(e.grad[*pad*d:][:d]) // of a tied head, too: the row stays zero (spec §6)
+	}
 	return nil
 }
 
 func (e *embed) block(_, b int) {
 	d := e.w.Config.HiddenSize
 	from, to := layer.Span(b, embedChannels, d)
-	pad := int32(-1)
-	if e.w.Config.PadTokenID != nil {
-		pad = int32(*e.w.Config.PadTokenID) // its row stays zero: no gradient
-	}
 	for t, id := range e.w.IDs {
-		if id == pad {
-			continue
-		}
 		row := e.grad[int(id)*d:][:d]
 		for c, v := range e.dh[t*d+from : t*d+to] {
 			row[from+c] += v
