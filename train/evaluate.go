@@ -3,7 +3,10 @@ package train
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,9 +21,14 @@ import (
 
 // EvalRequest says how a model is evaluated.
 type EvalRequest struct {
-	Window  int      // tokens that the model reads at most; 0: what it says itself
-	BOS     eval.BOS // empty: what the tokenizer does by itself
-	Prefix  int      // id that stands before a text without context; below 0: the model's BOS, else EOS, else a line end
+	Window int      // tokens that the model reads at most; 0: what it says itself
+	BOS    eval.BOS // empty: what the tokenizer does by itself
+	// Tokenizer is the path of a tokenizer to read texts with; empty: the model's own.
+	Tokenizer string
+	// Resume is a file that keeps what has been scored, from which the same evaluation goes on after a kill; empty: none. It is
+	// removed at the end.
+	Resume  string
+	Prefix  int // id that stands before a text without context; below 0: the model's BOS, else EOS, else a line end
 	Machine Machine
 	At      func(done, all int, tokensPerSecond float64) // progress, in items or tokens
 }
@@ -50,7 +58,12 @@ type TaskResult struct {
 
 // evaluator makes what texts are cut and scored with.
 func (m *Model) evaluator(r *EvalRequest) (c eval.Coder, s eval.Scorer, err error) {
-	if c.Tokenizer, err = m.Tokenizer(); err != nil {
+	if r.Tokenizer != "" {
+		c.Tokenizer, err = LoadTokenizer(r.Tokenizer)
+	} else {
+		c.Tokenizer, err = m.Tokenizer()
+	}
+	if err != nil {
 		return c, nil, err
 	}
 	if V := c.Tokenizer.VocabSize(); V > m.Config.VocabSize {
@@ -122,16 +135,29 @@ func (m *Model) EvalText(ctx context.Context, path string, detokenise, streaming
 	if streaming {
 		result.Mode = "streaming"
 	}
+	if streaming && r.Resume != "" {
+		return nil, &InputError{Source: "--resume", Problem: "windows are kept, the state of --streaming is not", Fix: "leave one of them out"}
+	}
+	var from eval.Partial
+	what := "ppl"
+	if detokenise {
+		what += ", detokenised"
+	}
+	kept, err := m.journal(&r, what, 0, text.Text, result.Setting, func(line []byte) error { return json.Unmarshal(line, &from) })
+	if err != nil {
+		return nil, err
+	}
 	begun, done := time.Now(), 0
-	result.TextFigures, err = eval.Text(ctx, c, s, tasks.Page(string(text.Text), detokenise), streaming, func(tokens, all int) {
+	result.TextFigures, err = eval.Text(ctx, c, s, tasks.Page(string(text.Text), detokenise), streaming, from, func(p eval.Partial, tokens, all int) error {
 		done += tokens
 		if r.At != nil {
 			r.At(done, all, float64(done)/time.Since(begun).Seconds())
 		}
+		return kept.append(p)
 	})
 	result.Seconds = time.Since(begun).Seconds()
-	result.TokensPerSecond = float64(result.Tokens) / result.Seconds
-	return result, err
+	result.TokensPerSecond = float64(done) / result.Seconds
+	return result, errors.Join(err, kept.close(err == nil))
 }
 
 // EvalTask scores a task on a JSONL file, its first limit items or all. samples, where not empty, is a file that
@@ -145,7 +171,8 @@ func (m *Model) EvalTask(ctx context.Context, name, path, samples string, limit 
 	if err != nil {
 		return nil, &InputError{Source: path, Problem: "cannot be read: " + durable.Cause(err).Error(), Fix: "check the path"}
 	}
-	items, err := task.Read(bufio.NewReader(f), path, limit)
+	sum := sha256.New()
+	items, err := task.Read(io.TeeReader(bufio.NewReader(f), sum), path, limit)
 	f.Close()
 	if err != nil {
 		return nil, err
@@ -161,16 +188,31 @@ func (m *Model) EvalTask(ctx context.Context, name, path, samples string, limit 
 	if task.Kind == tasks.Rolling {
 		result.Mode = "rolling"
 	}
+	var before []eval.Entry
+	kept, err := m.journal(&r, name, limit, sum.Sum(nil), result.Setting, func(line []byte) error {
+		var e eval.Entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return err
+		}
+		if n := len(before); n >= len(items) || len(e.Scores) != len(items[n].Requests) {
+			return errors.New("fits no item")
+		}
+		before = append(before, e)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	begun, tokens := time.Now(), 0
-	run := eval.Run{Task: task, Items: items, Coder: c, Scorer: s, At: func(i int, _ []eval.Score, n int) error {
-		tokens += n
+	run := eval.Run{Task: task, Items: items, Coder: c, Scorer: s, Before: before, At: func(i int, e eval.Entry) error {
+		tokens += e.Read
 		if r.At != nil {
 			r.At(i+1, len(items), float64(tokens)/time.Since(begun).Seconds())
 		}
-		return nil
+		return kept.append(e)
 	}}
 	scored, figures, err := run.Do(ctx)
-	if err != nil {
+	if err := errors.Join(err, kept.close(err == nil)); err != nil {
 		return nil, err
 	}
 	result.Figures = figures
@@ -180,6 +222,23 @@ func (m *Model) EvalTask(ctx context.Context, name, path, samples string, limit 
 		return result, nil
 	}
 	return result, durable.WriteFile(durable.OS{}, samples, func(w io.Writer) error { return writeSamples(w, task, scored) })
+}
+
+// journal opens the request's journal; data is hashed into its title beside the model.
+func (m *Model) journal(r *EvalRequest, what string, limit int, data []byte, s Setting, add func(line []byte) error) (*journal, error) {
+	if r.Resume == "" {
+		return nil, nil
+	}
+	p, err := m.Packed()
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	title := journalTitle{Version: 1, What: what, Limit: limit, Data: hex.EncodeToString(sum[:]), Setting: s}
+	if title.Model, err = fingerprint(p); err != nil {
+		return nil, err
+	}
+	return openJournal(r.Resume, title, add)
 }
 
 // writeSamples writes a line an item: its requests with their scores, and what was chosen.

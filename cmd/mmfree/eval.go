@@ -29,6 +29,8 @@ func evalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "window", Usage: "let the model read at most `N` tokens", DefaultText: "what the model says", Category: groupProtocol},
 		&cli.StringFlag{Name: "bos", Value: string(eval.BOSTokenizer), Usage: "`none`, as in results of 2024, or tokenizer: its special tokens round each text", Category: groupProtocol},
+		&cli.PathFlag{Name: "tokenizer", Usage: "read texts with the tokenizer at `PATH`", DefaultText: "the model's own", Category: groupProtocol},
+		&cli.PathFlag{Name: "resume", Usage: "keep what is scored in `FILE`, and go on from there after a kill; removed at the end", Category: groupOutput},
 		&cli.IntFlag{Name: "prefix-token", Value: -1, Usage: "put the token `ID` before a text without context", DefaultText: "BOS, else EOS, else a line end", Category: groupProtocol},
 	}
 }
@@ -124,7 +126,7 @@ func evalTaskVerb() *cli.Command {
 }
 
 func evalRequest(c *cli.Context, how train.Machine) (train.EvalRequest, error) {
-	r := train.EvalRequest{Window: c.Int("window"), BOS: eval.BOS(c.String("bos")), Prefix: c.Int("prefix-token"), Machine: how}
+	r := train.EvalRequest{Window: c.Int("window"), BOS: eval.BOS(c.String("bos")), Prefix: c.Int("prefix-token"), Tokenizer: c.Path("tokenizer"), Resume: c.Path("resume"), Machine: how}
 	switch {
 	case r.BOS != eval.BOSNone && r.BOS != eval.BOSTokenizer:
 		return r, &usageError{problem: fmt.Sprintf("--bos is %q", r.BOS), fix: "choose none or tokenizer"}
@@ -163,10 +165,10 @@ func figureRows(r *train.TaskResult) [][]string {
 	add("acc", r.Acc, r.AccStderr)
 	add("acc_norm", r.AccNorm, r.AccNormStderr)
 	for _, f := range []struct {
-		name  string
-		value float64
-	}{{"perplexity", r.Perplexity}, {"word_perplexity", r.WordPerplexity}, {"byte_perplexity", r.BytePerplexity}, {"bits_per_byte", r.BitsPerByte}} {
-		add(f.name, f.value, math.NaN())
+		name          string
+		value, stderr float64
+	}{{"perplexity", r.Perplexity, r.PerplexityError}, {"word_perplexity", r.WordPerplexity, math.NaN()}, {"byte_perplexity", r.BytePerplexity, math.NaN()}, {"bits_per_byte", r.BitsPerByte, math.NaN()}} {
+		add(f.name, f.value, f.stderr)
 	}
 	return rows
 }

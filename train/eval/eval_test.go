@@ -148,7 +148,7 @@ func TestUniform(t *testing.T) {
 	coder := Coder{Tokenizer: tokenizer.Bytes{}, BOS: BOSNone, Prefix: '\n', MaxLength: 7}
 	uniform := bigram{func(a, b int32) float64 { return 1.0 / 256 }}
 	for _, streaming := range []bool{false, true} {
-		got, err := Text(t.Context(), coder, uniform, item, streaming, nil)
+		got, err := Text(t.Context(), coder, uniform, item, streaming, Partial{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -319,11 +319,11 @@ func TestPackedScorer(t *testing.T) {
 		}
 		// In one window both ways of scoring a text agree.
 		text := tasks.Page(context, false)
-		rolling, err := Text(t.Context(), coder, p, text, false, nil)
+		rolling, err := Text(t.Context(), coder, p, text, false, Partial{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		streaming, err := Text(t.Context(), coder, p, text, true, nil)
+		streaming, err := Text(t.Context(), coder, p, text, true, Partial{}, nil)
 		if err != nil || rolling != streaming {
 			t.Errorf("rolling %+v, streaming %+v, %v", rolling, streaming, err)
 		}
@@ -357,7 +357,7 @@ func BenchmarkTask(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		tokens += f.ScoredTokens
+		tokens += f.ReadTokens
 	}
 	b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tok/s")
 }
@@ -374,9 +374,56 @@ func BenchmarkPerplexity(b *testing.B) {
 	coder := Coder{Tokenizer: tokenizer.Bytes{}, BOS: BOSNone, MaxLength: 2048}
 	text := tasks.Page(strings.Repeat("It is a truth that is known. ", 280), false)
 	for b.Loop() {
-		if _, err := Text(b.Context(), coder, p, text, false, nil); err != nil {
+		if _, err := Text(b.Context(), coder, p, text, false, Partial{}, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(text.Bytes*b.N)/b.Elapsed().Seconds(), "tok/s")
+}
+
+// Python's random.Random, and the harness's bootstrap with it: numbers from CPython 3.
+func TestBootstrap(t *testing.T) {
+	for seed, want := range map[uint32][2]float64{
+		0: {0.8444218515250481, 0.7579544029403025}, 1: {0.13436424411240122, 0.8474337369372327}, 99: {0.40397807494366633, 0.20007544457494542},
+	} {
+		g := newTwister(seed)
+		if a, b := g.float(), g.float(); a != want[0] || b != want[1] {
+			t.Errorf("seed %d: %v, %v; want %v", seed, a, b, want)
+		}
+	}
+	var items []Scored
+	for _, x := range []float64{-3.5, -1.25, -7, -2, -4.75} {
+		items = append(items, Scored{Scores: scoresOf(x)})
+	}
+	if got := bootstrapPerplexity(items); math.Abs(got-73.27531383056511) > 1e-9 {
+		t.Errorf("standard error %v", got)
+	}
+	if got := bootstrapPerplexity(items[:1]); !math.IsNaN(got) {
+		t.Errorf("of one word: %v", got)
+	}
+}
+
+// A page or a task that goes on from where it was comes to the same figures, without scoring again what was scored.
+func TestGoOn(t *testing.T) {
+	model := bigram{func(a, b int32) float64 { return 1 / float64(2+(a*7+b*3)%11) }}
+	coder := Coder{Tokenizer: tokenizer.Bytes{}, BOS: BOSNone, Prefix: '\n', MaxLength: 900}
+	page := tasks.Page(strings.Repeat("The river is wide. ", 500), false)
+	var parts []Partial
+	whole, err := Text(t.Context(), coder, model, page, false, Partial{}, func(p Partial, _, _ int) error {
+		parts = append(parts, p)
+		return nil
+	})
+	if err != nil || len(parts) < 3 {
+		t.Fatalf("%d parts, %v", len(parts), err)
+	}
+	for _, p := range parts {
+		told := 0
+		got, err := Text(t.Context(), coder, model, page, false, p, func(Partial, int, int) error { told++; return nil })
+		if err != nil || got != whole || told > len(parts)-1 {
+			t.Errorf("from %+v: %+v in %d parts, want %+v (%v)", p, got, told, whole, err)
+		}
+	}
+	if _, err := Text(t.Context(), coder, model, page, false, Partial{Windows: 1000}, nil); err == nil {
+		t.Error("more windows than there are: no error")
+	}
 }

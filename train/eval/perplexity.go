@@ -24,12 +24,14 @@ const streamStep = 4096
 
 // Text scores one text. Rolling, it runs in windows that know nothing of one another, as the harness does. Streaming, the
 // model carries its state over the whole text: better, not comparable with the harness's figures, and for recurrent
-// models only. at is told of tokens scored, and how many
-// there are.
-func Text(ctx context.Context, c Coder, s Scorer, page tasks.Item, streaming bool, at func(tokens, all int)) (TextFigures, error) {
-	told := func(tokens, all int) error {
+// models only. from is how far a rolling run came that was stopped. at is told how far it is, of tokens scored since it was
+// told last, and how many there are.
+func Text(ctx context.Context, c Coder, s Scorer, page tasks.Item, streaming bool, from Partial, at func(p Partial, tokens, all int) error) (TextFigures, error) {
+	told := func(p Partial, tokens, all int) error {
 		if at != nil {
-			at(tokens, all)
+			if err := at(p, tokens, all); err != nil {
+				return err
+			}
 		}
 		return ctx.Err()
 	}
@@ -52,12 +54,12 @@ func Text(ctx context.Context, c Coder, s Scorer, page tasks.Item, streaming boo
 				return TextFigures{}, err
 			}
 			sum += part
-			if err := told(end-t, n); err != nil {
+			if err := told(Partial{}, end-t, n); err != nil {
 				return TextFigures{}, err
 			}
 		}
 	} else {
-		score, tokens, err := c.page(s, page.Requests[0].Continuation, told)
+		score, tokens, err := c.page(s, page.Requests[0].Continuation, from, told)
 		if err != nil {
 			return TextFigures{}, err
 		}

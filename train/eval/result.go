@@ -37,18 +37,20 @@ type Figures struct {
 	AccNorm         float64 `json:"acc_norm"`
 	AccNormStderr   float64 `json:"acc_norm_stderr"`
 	Perplexity      float64 `json:"perplexity"` // of LAMBADA's last words, each whole
+	PerplexityError float64 `json:"perplexity_stderr"`
 	WordPerplexity  float64 `json:"word_perplexity"`
 	BytePerplexity  float64 `json:"byte_perplexity"`
 	BitsPerByte     float64 `json:"bits_per_byte"`
 	LogLikelihood   float64 `json:"loglikelihood"` // sum over all, of rolling pages and last words
-	ScoredTokens    int     `json:"scored_tokens"`
-	TruncatedInputs int     `json:"truncated"` // requests whose context lost tokens from its front
+	ScoredTokens    int     `json:"scored_tokens"` // whose likelihoods are in the figures
+	ReadTokens      int     `json:"read_tokens"`   // by the model for the requests one by one; shared prefixes count each time
+	TruncatedInputs int     `json:"truncated"`     // requests whose context lost tokens from its front
 }
 
 // Summarise computes a task's figures. Source: api/metrics.py.
 func Summarise(t *tasks.Task, items []Scored) Figures {
 	nan := math.NaN()
-	f := Figures{N: len(items), Acc: nan, AccStderr: nan, AccNorm: nan, AccNormStderr: nan, Perplexity: nan, WordPerplexity: nan, BytePerplexity: nan, BitsPerByte: nan}
+	f := Figures{N: len(items), Acc: nan, AccStderr: nan, AccNorm: nan, AccNormStderr: nan, Perplexity: nan, PerplexityError: nan, WordPerplexity: nan, BytePerplexity: nan, BitsPerByte: nan}
 	hits, hitsNorm, words, bytes := 0, 0, 0, 0
 	for i := range items {
 		s := &items[i]
@@ -76,6 +78,7 @@ func Summarise(t *tasks.Task, items []Scored) Figures {
 		}
 	case tasks.Word:
 		f.Perplexity = math.Exp(-f.LogLikelihood / n)
+		f.PerplexityError = bootstrapPerplexity(items)
 	case tasks.Rolling:
 		f.WordPerplexity, f.BytePerplexity, f.BitsPerByte = perText(f.LogLikelihood, words, bytes)
 	}

@@ -13,64 +13,92 @@ type Run struct {
 	Items  []tasks.Item
 	Coder  Coder
 	Scorer Scorer
-	At     func(i int, scores []Score, tokens int) error // tokens: read by the model for this item
+	Before []Entry                    // outcomes of the first items, from a run that was stopped
+	At     func(i int, e Entry) error // behind each item that was scored now
+}
+
+// Entry is one item's outcome, as much as a run needs to go on behind it.
+type Entry struct {
+	Scores    []Score `json:"scores"`
+	Read      int     `json:"read"`      // tokens that the model would read for the item's requests one by one, as the harness runs them
+	Scored    int     `json:"scored"`    // tokens whose likelihood counts
+	Truncated int     `json:"truncated"` // requests whose context lost tokens from its front
 }
 
 // Do scores all items.
 func (r *Run) Do(ctx context.Context) ([]Scored, Figures, error) {
 	scored := make([]Scored, 0, len(r.Items))
-	tokens, truncated := 0, 0
+	var all Entry
 	for i, item := range r.Items {
 		if err := ctx.Err(); err != nil {
 			return nil, Figures{}, err
 		}
-		scores, n, cut, err := r.item(ctx, &item)
-		if err != nil {
-			return nil, Figures{}, fmt.Errorf("item %d: %w", i, err)
-		}
-		tokens, truncated = tokens+n, truncated+cut
-		scored = append(scored, Scored{item, scores})
-		if r.At != nil {
-			if err := r.At(i, scores, n); err != nil {
-				return nil, Figures{}, err
+		var e Entry
+		if i < len(r.Before) {
+			e = r.Before[i]
+		} else {
+			var err error
+			if e, err = r.item(ctx, &item); err != nil {
+				return nil, Figures{}, fmt.Errorf("item %d: %w", i, err)
+			}
+			if r.At != nil {
+				if err := r.At(i, e); err != nil {
+					return nil, Figures{}, err
+				}
 			}
 		}
+		all.Read, all.Scored, all.Truncated = all.Read+e.Read, all.Scored+e.Scored, all.Truncated+e.Truncated
+		scored = append(scored, Scored{item, e.Scores})
 	}
 	f := Summarise(r.Task, scored)
-	f.ScoredTokens, f.TruncatedInputs = tokens, truncated
+	f.ReadTokens, f.ScoredTokens, f.TruncatedInputs = all.Read, all.Scored, all.Truncated
 	return scored, f, nil
 }
 
-// item scores one item. tokens counts what the requests would read one by one, as the harness runs them.
-func (r *Run) item(ctx context.Context, item *tasks.Item) (scores []Score, tokens, truncated int, err error) {
+// item scores one item.
+func (r *Run) item(ctx context.Context, item *tasks.Item) (e Entry, err error) {
 	if r.Task.Kind == tasks.Rolling {
-		score, n, err := r.Coder.page(r.Scorer, item.Requests[0].Continuation, func(int, int) error { return ctx.Err() })
-		return []Score{score}, n, 0, err
+		p, n, err := r.Coder.page(r.Scorer, item.Requests[0].Continuation, Partial{}, func(Partial, int, int) error { return ctx.Err() })
+		return Entry{Scores: []Score{p.Score}, Read: n, Scored: n}, err
 	}
 	var sequences []Sequence
 	for _, request := range item.Requests {
 		s, err := r.Coder.Pair(request)
 		if err != nil {
-			return nil, 0, 0, err
+			return e, err
 		}
 		sequences = append(sequences, s)
-		tokens += len(s.IDs)
-		truncated += count(len(s.IDs) == r.Coder.MaxLength)
+		e.Read += len(s.IDs)
+		e.Scored += len(s.Targets)
+		e.Truncated += count(len(s.IDs) == r.Coder.MaxLength)
 	}
 	shared, rest := common(sequences)
-	scores, err = r.Scorer.Score(shared, rest)
-	return scores, tokens, truncated, err
+	e.Scores, err = r.Scorer.Score(shared, rest)
+	return e, err
 }
 
-// page scores a whole text in windows that run side by side.
-func (c *Coder) page(s Scorer, text string, at func(tokens, all int) error) (Score, int, error) {
+// Partial is how far a page has been scored: its first windows, and the sum over them.
+type Partial struct {
+	Windows int `json:"windows"`
+	Score
+}
+
+// page scores a whole text in windows that run side by side, those of from excepted. at is told how far it is, how many
+// tokens were scored since, and how many there are.
+func (c *Coder) page(s Scorer, text string, from Partial, at func(p Partial, tokens, all int) error) (Partial, int, error) {
 	ids, err := c.encode(text)
 	if err != nil {
-		return Score{}, 0, err
+		return from, 0, err
 	}
-	total := Score{Greedy: true}
+	total := from
+	if total.Windows == 0 {
+		total.Greedy = true
+	}
 	windows := Windows(ids, c.Prefix, c.MaxLength)
-	for len(windows) > 0 {
+	if total.Windows > len(windows) {
+		return from, 0, &Error{"the windows that were scored before", "are more than the text has", "score it from the beginning"}
+	}
+	for windows = windows[total.Windows:]; len(windows) > 0; {
 		n := min(len(windows), max(1, maxTogether/c.MaxLength))
 		scores, err := s.Score(nil, windows[:n])
 		if err != nil {
@@ -82,8 +110,8 @@ func (c *Coder) page(s Scorer, text string, at func(tokens, all int) error) (Sco
 			total.Greedy = total.Greedy && score.Greedy
 			done += len(windows[i].Targets)
 		}
-		windows = windows[n:]
-		if err := at(done, len(ids)); err != nil {
+		windows, total.Windows = windows[n:], total.Windows+n
+		if err := at(total, done, len(ids)); err != nil {
 			return total, len(ids), err
 		}
 	}
