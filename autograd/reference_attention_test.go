@@ -1,6 +1,7 @@
 package autograd
 
 import (
+	"fmt"
 	"math"
 
 	"mmfree/ternary/spec"
@@ -40,9 +41,15 @@ func (r *reference) attentionSequence(ids []int32) (logits [][]float64) {
 		var k, v [][]float64
 		for t := range h {
 			in := p + "input_layernorm"
-			q := r.rotate(linear(h[t], in, p+"self_attn.q_proj", false), t, width)
-			k = append(k, r.rotate(linear(h[t], in, p+"self_attn.k_proj", false), t, width))
-			v = append(v, linear(h[t], in, p+"self_attn.v_proj", false))
+			var plain [3][]float64
+			for i, letter := range "qkv" {
+				plain[i] = linear(h[t], in, fmt.Sprintf("%sself_attn.%c_proj", p, letter), false)
+				name := fmt.Sprintf("layers.%d.%c", l, letter)
+				r.streams[name] = append(r.streams[name], plain[i]...)
+			}
+			q := r.rotate(plain[0], t, width)
+			k = append(k, r.rotate(plain[1], t, width))
+			v = append(v, plain[2])
 			a := make([]float64, heads*width)
 			for head := range heads {
 				at := head * keys / heads * width

@@ -248,6 +248,15 @@ func (s *Session) checkTargets(N int) error {
 			return fmt.Errorf("%w: the teacher's id %d is outside the vocabulary of %d", ErrInput, id, V)
 		}
 	}
+	if t.AttentionShare > 0 {
+		c := s.packed.Config
+		queries, keys, _ := c.Attention()
+		for i, heads := range []int{queries, keys, keys} {
+			if n := len(t.Relations[i]); c.Arch == spec.ArchMatMulFree || n == 0 || n%(N*heads) != 0 {
+				return fmt.Errorf("%w: %d values of the teacher's attention for %d tokens and %d heads", ErrInput, n, N, heads)
+			}
+		}
+	}
 	for name, rows := range t.Hidden {
 		if len(rows) != N*s.packed.Config.HiddenSize {
 			return fmt.Errorf("%w: %d values of the teacher's %s for %d tokens of width %d", ErrInput, len(rows), name, N, s.packed.Config.HiddenSize)

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"mmfree/ternary/spec"
 )
 
 // teacherOf draws a teacher's targets for N tokens of a vocabulary of V: its K likeliest tokens, in any order.
@@ -69,7 +71,52 @@ func objective(r *reference, x *Targets, ids, labels []int32, B, count int) (los
 		hiddenSum += off / (float64(len(x.Hidden)) * size / float64(len(ids)))
 	}
 	share := float64(x.Share)
-	return ((1-share)*ce + share*tau*tau*klSum + float64(x.HiddenShare)*hiddenSum) / float64(count), klSum, hiddenSum
+	loss = (1-share)*ce + share*tau*tau*klSum + float64(x.HiddenShare)*hiddenSum
+	if x.AttentionShare > 0 {
+		loss += float64(x.AttentionShare) * relationSum(r, x, len(ids), B)
+	}
+	return loss / float64(count), klSum, hiddenSum
+}
+
+// relationSum is the divergence of the last layer's attention relations, in float64.
+func relationSum(r *reference, x *Targets, N, B int) (total float64) {
+	queries, keys, _ := r.config.Attention()
+	for i, heads := range []int{queries, keys, keys} {
+		own := r.streams[fmt.Sprintf("layers.%d.%c", r.config.NumHiddenLayers-1, "qkv"[i])]
+		theirs := make([]float64, len(x.Relations[i]))
+		for j, v := range x.Relations[i] {
+			theirs[j] = float64(v)
+		}
+		// relations are x_t·x_s/√c of the tokens s up to t of one sequence and head, as logarithms of probabilities.
+		relations := func(v []float64, first, t, head int) (list []float64) {
+			c := len(v) / N / heads
+			at := func(s int) []float64 { return v[((first+s)*heads+head)*c:][:c] }
+			sum := 0.0
+			for s := range t + 1 {
+				dot := 0.0
+				for k := range c {
+					dot += at(t)[k] * at(s)[k]
+				}
+				list = append(list, dot/math.Sqrt(float64(c)))
+				sum += math.Exp(list[s])
+			}
+			for s := range list {
+				list[s] -= math.Log(sum)
+			}
+			return list
+		}
+		for b := range B {
+			for head := range heads {
+				for t := range N / B {
+					q, p := relations(own, b*N/B, t, head), relations(theirs, b*N/B, t, head)
+					for s := range p {
+						total += math.Exp(p[s]) * (p[s] - q[s]) / float64(3*heads)
+					}
+				}
+			}
+		}
+	}
+	return total
 }
 
 // TestTeachGradients compares every gradient with the central difference of the loss that Targets states: forward and
@@ -98,6 +145,16 @@ func TestTeachGradients(t *testing.T) {
 							}
 						}
 					}
+					if v.Arch != spec.ArchMatMulFree && !reverse {
+						rng := rand.New(rand.NewPCG(2, 2))
+						queries, keys, _ := v.Attention()
+						x.AttentionShare = 0.4
+						for i, heads := range []int{queries, keys, keys} {
+							for range len(ids) * heads * 5 { // the teacher's heads have another width
+								x.Relations[i] = append(x.Relations[i], float32(rng.NormFloat64()))
+							}
+						}
+					}
 					difference := centralDifferences(r, w, func() float64 {
 						loss, _, _ := objective(r, x, ids, labels, B, count)
 						return loss
@@ -111,6 +168,11 @@ func TestTeachGradients(t *testing.T) {
 						}
 						if math.Abs(x.KLSum-kl) > 1e-4*math.Abs(kl) || math.Abs(x.HiddenSum-hidden) > 1e-5*hidden {
 							t.Errorf("KL %v, want %v; hidden %v, want %v", x.KLSum, kl, x.HiddenSum, hidden)
+						}
+						if x.AttentionShare > 0 {
+							if want := relationSum(r, x, len(ids), B); math.Abs(x.RelationSum-want) > 1e-4*want {
+								t.Errorf("relations %v, want %v", x.RelationSum, want)
+							}
 						}
 						for i, tensor := range w.Tensors {
 							checkGradient(t, tensor.Name, s.Grads().At(i), difference[i])

@@ -13,6 +13,7 @@ import (
 	"mmfree/ternary/infer"
 	"mmfree/ternary/kernel"
 	"mmfree/ternary/layer"
+	"mmfree/ternary/pack"
 	"mmfree/ternary/spec"
 )
 
@@ -30,6 +31,7 @@ type DistillConfig struct {
 	Temperature float64 `yaml:"temperature" help:"what logits of both are divided by; the loss is multiplied by its square"`
 	TopK        int     `yaml:"top_k" help:"likeliest tokens of the teacher that count one by one; the others count together"`
 	Hidden      float64 `yaml:"hidden" help:"weight of the distance between the residual streams behind each layer, where both models have one width; 0 = none"`
+	Attention   float64 `yaml:"attention" help:"weight of the relations between queries, keys and values of the last layers, where both models have attention of as many heads; 0 = none"`
 	Cache       string  `yaml:"cache" help:"file that keeps what the teacher said, for other runs over the same text in the same order; empty = none"`
 }
 
@@ -43,8 +45,9 @@ func (v *validator) distill(d *DistillConfig) {
 	v.above0("distill.temperature", d.Temperature, 100)
 	v.whole("distill.top_k", d.TopK, 1, 1<<24)
 	v.between("distill.hidden", d.Hidden, 0, 1e6)
-	if d.Cache != "" && d.Hidden > 0 {
-		v.bad("distill.cache", "leave one of them out", "keeps probabilities, and distill.hidden asks for the residual streams as well")
+	v.between("distill.attention", d.Attention, 0, 1e6)
+	if d.Cache != "" && (d.Hidden > 0 || d.Attention > 0) {
+		v.bad("distill.cache", "leave one of them out", "keeps probabilities, and distill.hidden and distill.attention ask for more")
 	}
 }
 
@@ -62,6 +65,12 @@ type teacher struct {
 	order   []int32           // of a token's likeliest so far
 	streams map[string]string // the teacher's part that is taught to each part of the student
 	cache   *teacherCache     // nil: none
+
+	// Of distill.attention: the teacher's last attention, the part that it reads, and its memory.
+	attention *layer.Attention
+	before    string
+	env       *layer.Env
+	buffers   *layer.AttentionBuffers
 }
 
 // openTeacher opens distill.teacher for a run's batches of B sequences; nil where there is none.
@@ -112,6 +121,9 @@ func (t *run) openTeacher() (*teacher, error) {
 			x.targets.Hidden[own] = make([]float32, N*m.Config.HiddenSize)
 		}
 	}
+	if err := x.relations(t, p, N); err != nil {
+		return fail(err)
+	}
 	if d.Cache != "" {
 		if x.cache, err = openTeacherCache(t.FS, d.Cache, x.identity(t, p)); err != nil {
 			return fail(err)
@@ -121,6 +133,37 @@ func (t *run) openTeacher() (*teacher, error) {
 		}
 	}
 	return x, nil
+}
+
+// relations prepares the teacher's attention relations for batches of N tokens.
+func (x *teacher) relations(t *run, p *pack.Model, N int) error {
+	if x.config.Attention == 0 {
+		return nil
+	}
+	teacher, student := x.model.Config, t.Config.Model
+	theirHeads, theirKeys, width := teacher.Attention()
+	heads, keys, _ := student.Attention()
+	if teacher.Arch == spec.ArchMatMulFree || student.Arch == spec.ArchMatMulFree || theirHeads != heads || theirKeys != keys {
+		return &ConfigError{
+			Key: "distill.attention",
+			Problem: fmt.Sprintf("a %s with %d heads (%d of keys) cannot teach its relations to a %s with %d (%d)",
+				teacher.Arch, theirHeads, theirKeys, student.Arch, heads, keys),
+			Fix: "leave it out: both need attention, of as many heads",
+		}
+	}
+	last := teacher.NumHiddenLayers - 1
+	x.before = layer.TapName(layer.PartMLP, last-1)
+	if last == 0 {
+		x.before = layer.TapEmbeddings
+	}
+	x.attention = layer.New(p).Parts[2*last].(*layer.Attention)
+	x.env = layer.NewEnv(t.Machine.Set, t.Machine.Pool, teacher)
+	x.buffers = x.attention.NewAttentionBuffers(x.T, make([]float32, x.T*teacher.HiddenSize), false)
+	x.targets.AttentionShare = float32(x.config.Attention)
+	for i, h := range []int{heads, keys, keys} {
+		x.targets.Relations[i] = make([]float32, N*h*width)
+	}
+	return nil
 }
 
 // match sets whether the residual streams are all that is taught, which is what matching is; what it needs beside
@@ -195,9 +238,16 @@ func (x *teacher) teach(b *data.Batch, first uint64) (*autograd.Targets, error) 
 func (x *teacher) ask(ids []int32, at int, r record) error {
 	x.state.Reset()
 	call := infer.Call{IDs: ids, Logits: x.logits, Which: infer.All}
-	if len(x.streams) > 0 {
+	if len(x.streams) > 0 || x.attention != nil {
 		d := x.model.Config.HiddenSize
 		call.Tap = func(name string, t0, n int, rows []float32) {
+			if name == x.before { // empty where relations are not taught
+				x.attention.Project(x.env, rows, n, x.buffers)
+				for i, out := range x.buffers.Fan.Out {
+					width := len(out) / x.T
+					copy(x.targets.Relations[i][(at+t0)*width:], out[:n*width])
+				}
+			}
 			for own, theirs := range x.streams {
 				if theirs == name {
 					copy(x.targets.Hidden[own][(at+t0)*d:], rows[:n*d])

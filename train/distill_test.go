@@ -46,6 +46,7 @@ func TestDistil(t *testing.T) {
 	mustStart(t, plain)
 	for name, changes := range map[string][]string{
 		"forward": {"distill.temperature=2"}, "reverse": {"distill.loss=reverse", "distill.top_k=1000"}, "hidden": {"distill.hidden=1"},
+		"relations": {"distill.attention=1", "model.arch=bitnet", "model.num_attention_heads=2"},
 	} {
 		run := r
 		run.Dir = filepath.Join(t.TempDir(), name)
@@ -165,6 +166,8 @@ func TestDistilRefuses(t *testing.T) {
 		"distill.top_k=0":              "distill.top_k",
 		"distill.teacher=/absent":      "absent",
 		"data.tokenizer=chars":         "vocabulary",
+		"distill.attention=1":          "cannot teach its relations",
+		"distill.hidden=-1":            "distill.hidden",
 		"distill.cache=" + t.TempDir(): "cannot be read",
 	} {
 		run := r

@@ -80,6 +80,7 @@ func (x *attention) backward(in []G.Value) error {
 		x.d[i] = w.shared(name)
 	}
 	w.Env.Pool.Run(w.B*x.m.KeyHeads, x.headBack)
+	x.relate()
 	x.fan.backward(h, dh, x.d[0], x.d[1], x.d[2])
 	return nil
 }

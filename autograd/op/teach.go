@@ -25,7 +25,14 @@ type Targets struct {
 	HiddenOnly  bool                 // logits have no gradient
 	Hidden      map[string][]float32 // [N, d] by the part's name in layer.TapName
 
-	KLSum, HiddenSum float64 // Σ over tokens of KL and of the hidden loss without its share, of the last backward pass
+	// AttentionShare is the weight of the attention relations of the student's last layer: for queries, keys and values of
+	// each head x, R = softmax over the tokens so far of x·xᵀ/√c, and KL(teacher's R‖R), averaged over the three and the heads.
+	// Relations are the teacher's queries, keys and values, not rotated, [N, heads·c] each, its c its own.
+	AttentionShare float32
+	Relations      [3][]float32
+
+	// Σ over tokens of KL, of the hidden loss and of that of relations without their shares, of the last backward pass.
+	KLSum, HiddenSum, RelationSum float64
 }
 
 // smallestRest bounds the student's probability of all other tokens from below: it is the difference of 1 and a sum.

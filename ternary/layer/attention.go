@@ -72,8 +72,7 @@ func (m *Attention) Forward(e *Env, dst, h []float32, B, T int, s *KeyValues, ma
 	m.rope.grow(longest)
 	s.grow(longest)
 
-	e.Pool.Run(Blocks(N, rowTokens(N)), j.enter)
-	m.In.apply(e, &buf.Fan, N)
+	m.Project(e, h, N, buf)
 	e.Pool.Run(B*m.KeyHeads, j.attend)
 	for b := range B {
 		s.length[b] = j.documents(b, func(int, int, int, int) {})
@@ -83,6 +82,14 @@ func (m *Attention) Forward(e *Env, dst, h []float32, B, T int, s *KeyValues, ma
 	}
 	m.Out.apply(e, buf.Out, &buf.CodesOut, buf.A, N)
 	buf.add(e, dst[:N*d], h[:N*d])
+}
+
+// Project makes queries, keys and values of h [N, d] alone, not rotated: buf.Fan.Out.
+func (m *Attention) Project(e *Env, h []float32, N int, buf *AttentionBuffers) {
+	j := &buf.job
+	j.env, j.m, j.buf, j.h, j.n = e, m, buf, h, N
+	e.Pool.Run(Blocks(N, rowTokens(N)), j.enter)
+	m.In.apply(e, &buf.Fan, N)
 }
 
 // attentionJob holds the arguments of the forward pass in flight, so that no closure is made for it.
