@@ -3,6 +3,7 @@ package checkpoints
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,14 @@ const (
 // Recognise tells what a path holds, from its content and never from its name. Nothing but heads of files is read.
 func Recognise(path string) (Kind, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if former := durable.Former(durable.OS{}, path); former != "" {
+			return "", &Error{
+				Path: path, Problem: "is missing: a process was killed while it replaced the folder", Cause: err,
+				Fix: "what was there is whole: mv " + former + " " + path + ", or write it again",
+			}
+		}
+	}
 	if err != nil {
 		return "", Unreadable(path, err)
 	}

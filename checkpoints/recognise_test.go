@@ -39,6 +39,7 @@ func TestRecognise(t *testing.T) {
 	touch(in("gguf"), "GGUF\x03\x00\x00\x00")
 	touch(in("zip"), "PK\x03\x04....")
 	touch(in("short"), "GG")
+	must(t, os.Mkdir(in("replaced.old-0123456789abcdef"), 0o755))
 	touch(in("text"), strings.Repeat("a text ", 100))
 	for _, c := range []struct {
 		path string
@@ -61,6 +62,7 @@ func TestRecognise(t *testing.T) {
 		{in("text"), "", "neither GGUF nor a good safetensors"},
 		{in("empty"), "", "manifest.json"},
 		{in("absent"), "", "no such file"},
+		{in("replaced"), "", "killed while it replaced the folder"},
 	} {
 		kind, err := checkpoints.Recognise(c.path)
 		if kind != c.kind || (err == nil) != (c.want == "") {

@@ -237,6 +237,20 @@ func clean(fsys FS, dir, only string) error {
 	return nil
 }
 
+// Former returns where a folder lies that was about to be replaced when its successor never came, or "" where path is not
+// missing for that reason. CleanTemps would put it back; a reader can only tell.
+func Former(fsys FS, path string) string {
+	path = filepath.Clean(path)
+	entries, _ := fsys.ReadDir(filepath.Dir(path)) // what cannot be listed holds nothing
+	for _, e := range entries {
+		former := filepath.Join(filepath.Dir(path), e.Name())
+		if final, isOld := cutMark(former, oldMark); isOld && final == path {
+			return former
+		}
+	}
+	return ""
+}
+
 // IsTemp reports whether a path bears the name of something unfinished; listings leave such names out.
 func IsTemp(path string) bool {
 	_, tmp := cutMark(path, tmpMark)
