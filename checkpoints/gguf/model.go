@@ -117,7 +117,7 @@ func (s *source) add(m *stored.Model, t spec.Tensor) {
 			out = out.Reorder(stored.RotaryPairs(width))
 		}
 	}
-	m.Tensors = append(m.Tensors, out)
+	m.Tensors = append(m.Tensors, out.In(s.f.Bytes(have.Name)))
 }
 
 // open opens a tensor; scaleName is where its scale may lie.
