@@ -71,8 +71,7 @@ const (
 	seqLen      = 128
 	batchSize   = 8
 	stepTokens  = seqLen * batchSize
-	evaluations = 20 // of a run, over the first evalTokens of the held-out text
-	evalTokens  = 16384
+	evaluations = 20 // of a run, over the first tokens of the held-out text
 )
 
 // config returns a run's configuration: the same for every arm but for the model. The rate falls along a cosine to 0.
@@ -90,7 +89,7 @@ func (l *lab) config(a arm, s size, tokens int, lr float64, seed uint64) train.C
 	h.Steps = max(4, tokens/stepTokens)
 	h.LR, h.Schedule, h.MinLRRatio, h.WarmupSteps = lr, "cosine", 0, max(1, h.Steps/20)
 	h.LogEvery = max(1, h.Steps/200)
-	h.EvalEvery, h.EvalTokens, h.SaveEvery, h.KeepLast = max(1, h.Steps/evaluations), evalTokens, 0, 1
+	h.EvalEvery, h.EvalTokens, h.SaveEvery, h.KeepLast = max(1, h.Steps/evaluations), of(l.budget, 1024, 4096, 16384), 0, 1
 	if l.budget == Full {
 		h.SaveEvery = max(1, h.Steps/4)
 	}

@@ -87,3 +87,20 @@ func compare(t *testing.T, name string, x, got []float32, loss func() float64) {
 		}
 	}
 }
+
+func TestRounding(t *testing.T) {
+	x := []float32{1, -0.5, 0.003, 0}
+	powerOfTwo(x) // step 1/64: the power of two behind 1/127
+	for i, want := range []float32{1, -0.5, 0, 0} {
+		if x[i] != want {
+			t.Errorf("power of two: %v", x)
+		}
+	}
+	y := []float32{127, -63.4, 0.4, 1.5}
+	roundRow(y, 8)
+	for i, want := range []float32{127, -63, 0, 2} {
+		if y[i] != want {
+			t.Errorf("8 bits: %v", y)
+		}
+	}
+}
