@@ -1,7 +1,10 @@
 package train
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -128,5 +131,79 @@ func checkGolden(t *testing.T, m *Model, g *goldenModel, tol tolerance) {
 		if !slices.Equal(out.IDs, text.Next) && text.MinGap > tol.gap {
 			t.Errorf("text %d: ids %v, the golden's %v", n, out.IDs, text.Next)
 		}
+	}
+}
+
+// TestSharedModelsComeBack writes the real models in every format and opens that: values, codes and scales are the same bits.
+func TestSharedModelsComeBack(t *testing.T) {
+	shared := os.Getenv("MMFREE_SHARED")
+	if shared == "" {
+		t.Skip("MMFREE_SHARED is not set; checkpoints tests the same on models of its own")
+	}
+	for _, c := range []struct {
+		form    string
+		formats []string
+	}{
+		{"stories260K/stories260K.bin", []string{FormatHF, FormatPacked, FormatGGUF}},
+		{"bitnet-1M/bit_model.bin", []string{FormatHF, FormatHFBitNet, FormatPacked}},
+	} {
+		first := open(t, filepath.Join(shared, "data", "models", c.form))
+		want, err := first.Packed()
+		fatal(t, err)
+		dir := t.TempDir()
+		last := first
+		for round := range 2 { // once from the original, and once in a chain, each format from the one before
+			for _, format := range c.formats {
+				from := first
+				if round == 1 {
+					from = last
+				}
+				out := filepath.Join(dir, fmt.Sprint(round, format))
+				_, err := from.Export(t.Context(), ExportRequest{Format: format, Out: out})
+				fatal(t, err)
+				last = open(t, out)
+				got, err := last.Packed()
+				fatal(t, err)
+				for _, x := range want.Tensors {
+					a, b := want.Matrix(x.Name), got.Matrix(x.Name)
+					if a == nil {
+						if !sameBits32(want.Dense(x.Name), got.Dense(x.Name)) {
+							t.Errorf("%s, round %d, %s: %s differs", c.form, round, format, x.Name)
+						}
+						continue
+					}
+					if math.Float32bits(a.Scale) != math.Float32bits(b.Scale) || !slices.Equal(a.Words, b.Words) {
+						t.Errorf("%s, round %d, %s: %s: scale %v, was %v, or other codes", c.form, round, format, x.Name, b.Scale, a.Scale)
+					}
+				}
+			}
+		}
+	}
+}
+
+func sameBits32(a, b []float32) bool {
+	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
+}
+
+// TestStoppedExport: a cancelled conversion is an error and leaves nothing, in every format.
+func TestStoppedExport(t *testing.T) {
+	dir, _ := smallFolder(t)
+	for _, format := range []string{FormatHF, FormatHFBitNet, FormatPacked} {
+		ctx, stop := context.WithCancel(t.Context())
+		parent := t.TempDir()
+		m, err := OpenToConvert(dir)
+		fatal(t, err)
+		_, err = m.Export(ctx, ExportRequest{Format: format, Out: filepath.Join(parent, "x"), MaxShard: 2000, Progress: func(done, all int64) {
+			if done > all/2 {
+				stop()
+			}
+		}})
+		entries, readErr := os.ReadDir(parent)
+		fatal(t, readErr)
+		if !errors.Is(err, context.Canceled) || len(entries) > 0 {
+			t.Errorf("%s: %v, and %v is left", format, err, entries)
+		}
+		fatal(t, m.Close())
+		stop()
 	}
 }
