@@ -202,6 +202,22 @@ func TestFineTuneRefuses(t *testing.T) {
 			t.Errorf("%s: the run folder was made", change)
 		}
 	}
+	// A model without tokenizer, as llama2.c's files are.
+	folder := filepath.Join(t.TempDir(), "hf")
+	m, err := Open(base.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Export(t.Context(), ExportRequest{Format: FormatHF, Out: folder}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(m.Close(), os.Remove(filepath.Join(folder, "tokenizer.json"))); err != nil {
+		t.Fatal(err)
+	}
+	bare := tuned(t, Request{Dir: folder})
+	if _, err := Start(t.Context(), bare); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "has no tokenizer") {
+		t.Errorf("a model without tokenizer: %v", err)
+	}
 	r := tiny(t, "data.tokenizer=model")
 	if _, err := Start(t.Context(), r); !errors.Is(err, ErrConfig) {
 		t.Errorf("a model's tokenizer without a model: %v", err)

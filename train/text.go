@@ -43,6 +43,9 @@ func loadText(c *Config, base *Model, threads int) (*text, error) {
 		learn, held = cutText(read.Text, c.Data.ValFraction)
 		t.tokenizer, err = tokenizer.NewBPE(learn, tokenizer.TrainOptions{VocabSize: c.Data.VocabSize, MinFrequency: 2, Threads: threads})
 	} else if c.Data.Tokenizer == TokenizerModel {
+		if base.TokenizerJSON() == nil {
+			return nil, &ConfigError{Key: "data.tokenizer", Problem: base.Path + " has no tokenizer", Fix: "name one: --set data.tokenizer=PATH"}
+		}
 		t.tokenizer, err = base.Tokenizer()
 	} else if isTokenizerPath(c.Data.Tokenizer) {
 		t.tokenizer, err = LoadTokenizer(c.Data.Tokenizer)
