@@ -137,6 +137,9 @@ func TestSaveFails(t *testing.T) {
 			r.Hooks.Notice = func(text string) { said = append(said, text) }
 			err := stepsOnly(t, r)
 			all := strings.Join(said, "\n")
+			if strings.Contains(all, ".tmp-") || err != nil && strings.Contains(err.Error(), ".tmp-") {
+				t.Errorf("a temporary is named: %s, %v", all, err)
+			}
 			for _, want := range c.says {
 				if !strings.Contains(all, want) {
 					t.Errorf("it says\n%s\nwant %q", all, want)

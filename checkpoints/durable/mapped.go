@@ -78,7 +78,11 @@ func Gone(recovered any) error {
 	if !errors.As(err, &fault) {
 		return nil
 	}
-	at := fault.Addr()
+	return goneAt(fault.Addr())
+}
+
+// goneAt returns the *GoneError of the file that lies at an address, nil where none does.
+func goneAt(at uintptr) error {
 	mapped.Lock()
 	defer mapped.Unlock()
 	for _, f := range slices.Backward(slices.Concat(mapped.closed, mapped.files)) { // those in use first

@@ -4,7 +4,9 @@ package durable_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,6 +61,35 @@ func TestGuard(t *testing.T) {
 	mine := errors.New("mine")
 	if err := durable.Guard(func() error { return mine }); err != mine {
 		t.Errorf("an error became %v", err)
+	}
+}
+
+// TestSourceGone writes a file from a mapped one that is cut short meanwhile, by copying and by handing its bytes to the system:
+// the error names the source, and nothing is left of the file that was being written.
+func TestSourceGone(t *testing.T) {
+	for name, write := range map[string]func(io.Writer, []byte) error{
+		"read":      func(w io.Writer, b []byte) error { _, err := w.Write(bytes.Clone(b)); return err },
+		"handed on": func(w io.Writer, b []byte) error { _, err := w.Write(b); return err },
+		"in pieces": func(w io.Writer, b []byte) error {
+			_, err := io.Copy(struct{ io.Writer }{w}, bytes.NewReader(b))
+			return err
+		},
+		"one by one": func(w io.Writer, b []byte) error { return binary.Write(w, binary.LittleEndian, b[len(b)-8:]) },
+	} {
+		dir := t.TempDir()
+		source := filepath.Join(dir, "source")
+		must(t, os.WriteFile(source, bytes.Repeat([]byte{7}, 1<<20), 0o644))
+		data, unload, err := durable.Map(source)
+		must(t, err)
+		must(t, os.Truncate(source, 0))
+		err = durable.WriteFile(durable.OS{}, filepath.Join(dir, "copy"), func(w io.Writer) error { return write(w, data) })
+		if !errors.Is(err, durable.ErrGone) || !strings.HasPrefix(err.Error(), source+": ") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := list(t, dir); got != "source=" {
+			t.Errorf("%s: left %q", name, got)
+		}
+		must(t, unload())
 	}
 }
 

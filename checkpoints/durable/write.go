@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"unsafe"
 )
 
 // Names of unfinished things. A temporary is PATH.tmp-<16 hex>: never part of anything, always safe to remove. A folder
@@ -51,7 +53,7 @@ func writeSynced(fsys FS, tmp, path string, write func(io.Writer) error) error {
 		return &WriteError{Path: path, Op: "create", Err: err}
 	}
 	b := bufio.NewWriterSize(blame{f, path}, bufferBytes)
-	err = write(b)
+	err = Guard(func() error { return write(b) }) // what is written may come from another file, used in place
 	if err == nil {
 		err = b.Flush()
 	}
@@ -76,6 +78,11 @@ func (b blame) Write(p []byte) (int, error) {
 	n, err := b.w.Write(p)
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
+	}
+	if errors.Is(err, syscall.EFAULT) && len(p) > 0 { // not the disk: the system could not read p
+		if gone := goneAt(uintptr(unsafe.Pointer(&p[0]))); gone != nil {
+			return n, gone
+		}
 	}
 	if err != nil {
 		return n, &WriteError{Path: b.path, Op: "write", Err: err}
@@ -121,6 +128,9 @@ func ReplaceDir(fsys FS, path string, build func(dir string) error) error {
 	}
 	if err != nil {
 		fsys.RemoveAll(tmp)
+		if we := (*WriteError)(nil); errors.As(err, &we) && strings.HasPrefix(we.Path, tmp) {
+			we.Path = path + we.Path[len(tmp):] // what the file was to be called
+		}
 		return err
 	}
 	existed := true

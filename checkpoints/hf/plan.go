@@ -132,7 +132,7 @@ func shardBytes(list []safetensors.Tensor) (n int64) {
 // write writes the weights: one file, or shards and their index.
 func (p *plan) write(fsys durable.FS, dir string, put func(name string, data []byte) error) error {
 	file := func(name string, tensors []safetensors.Tensor) error {
-		return durable.WriteFile(fsys, filepath.Join(dir, name), func(f io.Writer) error {
+		return durable.AddFile(fsys, filepath.Join(dir, name), func(f io.Writer) error {
 			return writeFile(&listener{f, p}, tensors)
 		})
 	}

@@ -66,7 +66,7 @@ func Write(fsys durable.FS, dir string, m *stored.Model, o Options) (warnings []
 	former := dir
 	build := func(dir string) error {
 		put := func(name string, data []byte) error {
-			return durable.WriteFile(fsys, filepath.Join(dir, name), func(f io.Writer) error { _, err := f.Write(data); return err })
+			return durable.AddFile(fsys, filepath.Join(dir, name), func(f io.Writer) error { _, err := f.Write(data); return err })
 		}
 		for _, name := range carried {
 			data, err := fsys.ReadFile(filepath.Join(former, name))
