@@ -207,3 +207,45 @@ func TestStoppedExport(t *testing.T) {
 		stop()
 	}
 }
+
+// TestSharedModelsGenerate: imported with their tokenizer, the real models continue the golden prompts with the golden ids,
+// which begin with BOS.
+func TestSharedModelsGenerate(t *testing.T) {
+	shared := os.Getenv("MMFREE_SHARED")
+	if shared == "" {
+		t.Skip("MMFREE_SHARED is not set")
+	}
+	for model, form := range map[string]string{"stories260K": "stories260K.bin", "bitnet-1M": "bit_model.bin"} {
+		dir := filepath.Join(shared, "data", "models", model)
+		text, err := os.ReadFile(filepath.Join(dir, "golden.json"))
+		fatal(t, err)
+		var g struct {
+			Greedy []struct {
+				Prompt string  `json:"prompt"`
+				IDs    []int32 `json:"ids"`
+				Next   []int32 `json:"greedy_ids"`
+				MinGap float64 `json:"min_top2_gap"`
+			} `json:"greedy"`
+		}
+		fatal(t, json.Unmarshal(text, &g))
+		m := open(t, filepath.Join(dir, form))
+		tok, err := LoadTokenizer(filepath.Join(shared, "data", "tokenizers", "tok512", "tokenizer.model"))
+		fatal(t, err)
+		m.tokenizerJSON, err = tok.JSON()
+		fatal(t, err)
+		pool := par.New(1)
+		for _, c := range g.Greedy {
+			out, err := m.Generate(t.Context(), GenerateRequest{
+				Prompt: c.Prompt, MaxTokens: len(c.Next), Emit: func([]byte) error { return nil }, Machine: Machine{Set: kernel.Available()[0], Pool: pool},
+			})
+			fatal(t, err)
+			if !slices.Equal(out.PromptIDs, c.IDs) {
+				t.Errorf("%s: %q becomes %v, the golden's %v", model, c.Prompt, out.PromptIDs, c.IDs)
+			}
+			if !slices.Equal(out.IDs, c.Next) && c.MinGap > 0.02 {
+				t.Errorf("%s: %q goes on as %v, the golden's %v", model, c.Prompt, out.IDs, c.Next)
+			}
+		}
+		pool.Close()
+	}
+}

@@ -60,11 +60,24 @@ func (m *Model) write(r *GenerateRequest) (*writing, error) {
 	if len(w.prompt) == 0 {
 		return nil, &InputError{Source: "the prompt", Problem: "is empty", Fix: "give at least one character to continue"}
 	}
+	if bos := m.begin(tok); bos >= 0 && w.prompt[0] != bos {
+		w.prompt = append([]int32{bos}, w.prompt...)
+	}
 	if eos := m.Config.EOSTokenID; eos != nil {
 		w.stop = int32(*eos)
 	}
 	w.packed, err = m.Packed()
 	return w, err
+}
+
+// begin returns the token that stands before every text that the model has learned from: config.json names it and the
+// tokenizer puts it there. Below 0 there is none; models trained by this program have none unless their configuration says so.
+func (m *Model) begin(tok tokenizer.Tokenizer) int32 {
+	ids, err := tok.EncodeSpecial(nil, []byte(" "))
+	if bos := m.Config.BOSTokenID; err == nil && bos != nil && len(ids) > 0 && int(ids[0]) == *bos && ids[0] == tok.Specials().BOS {
+		return ids[0]
+	}
+	return -1
 }
 
 // Generate continues a prompt with the packed path until MaxTokens, or the model's end token, which is not part of the
