@@ -121,9 +121,7 @@ func printPrepared(c *cli.Context, r *prepared) error {
 	if c.Float64("val-fraction") > 0 && r.ValTokens == 0 {
 		warn(c.App.ErrWriter, []string{fmt.Sprintf("none of %d documents fell to validation", r.Documents)})
 	}
-	if r.Reading.Skipped > 0 {
-		warn(c.App.ErrWriter, []string{fmt.Sprintf("%d documents, lines or files were left out; the report says why", r.Reading.Skipped)})
-	}
+	warnLeftOut(c, &r.Reading)
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, r)
 	}

@@ -85,6 +85,26 @@ func openCorpus(c *cli.Context) (*corpus.Reader, error) {
 	return corpus.Open(c.StringSlice("corpus"), o, &stoppable{ctx: c.Context, r: c.App.Reader})
 }
 
+// warnLeftOut says on stderr what policies left out or changed; --json has all counts.
+func warnLeftOut(c *cli.Context, r *corpus.Report) {
+	if r.Skipped > 0 {
+		warn(c.App.ErrWriter, []string{fmt.Sprintf("%d documents, lines or files were left out: %s", r.Skipped, strings.Join(met(r, corpus.Skip), ", "))})
+	}
+	if mended := met(r, corpus.Replace); len(mended) > 0 {
+		warn(c.App.ErrWriter, []string{"replaced in the text: " + strings.Join(mended, ", ")})
+	}
+}
+
+// met lists the cases that a policy was applied to, with counts.
+func met(r *corpus.Report, p corpus.Policy) (list []string) {
+	for _, x := range r.Cases {
+		if x.Policy == p && x.Places > 0 {
+			list = append(list, fmt.Sprintf("%d %s", x.Places, x.Case))
+		}
+	}
+	return list
+}
+
 // stoppable is a reader whose waiting a signal ends: standard input may be a pipe that nobody writes to. What still waits
 // then ends with the program.
 type stoppable struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -31,6 +32,8 @@ type trainedTokenizer struct {
 	Bytes         int64   `json:"bytes"`
 	Words         int     `json:"words"`
 	Forgotten     int64   `json:"forgotten"`
+
+	Reading corpus.Report `json:"reading"` // all zero for the built-in text
 }
 
 func tokenizerTrainVerb() *cli.Command {
@@ -39,14 +42,14 @@ func tokenizerTrainVerb() *cli.Command {
 		Name: "train", Usage: "learn a byte-level BPE vocabulary from text and write it as tokenizer.json",
 		UsageText:   "mmfree tokenizer train [--corpus FILE...] --vocab-size N --out FILE [flags]",
 		Description: "mmfree tokenizer train --vocab-size 1024 --out tokenizer.json",
-		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "corpus", TakesFile: true, Usage: "learn from these `FILE`s and folders; none = the built-in text", Category: groupVocabulary},
+		Flags: append([]cli.Flag{
+			&cli.StringSliceFlag{Name: "corpus", TakesFile: true, Usage: "learn from these `FILE`s, folders and patterns, - for standard input; FILE=2 counts twice; none = the built-in text", Category: groupVocabulary},
 			&cli.IntFlag{Name: "vocab-size", Usage: "make `N` tokens, the 256 bytes and special ones among them", Category: groupVocabulary},
 			&cli.IntFlag{Name: "min-frequency", Value: 2, Usage: "merge no pair that occurs less than `N` times", Category: groupVocabulary},
 			&cli.StringSliceFlag{Name: "special", Usage: "add a `TOKEN` that stands for no text, such as <s>; may be repeated", Category: groupVocabulary},
 			&cli.StringFlag{Name: "pre-tokenizer", Value: "gpt2", Usage: "cut words as `NAME` does: gpt2, llama3 or qwen2", Category: groupVocabulary},
 			outFlag("tokenizer.json"), forceFlag(), jsonFlag(), threadsFlag(),
-		},
+		}, readingFlags()...),
 		Action: func(c *cli.Context) error {
 			if _, err := arguments(c, 0); err != nil {
 				return err
@@ -76,7 +79,8 @@ func tokenizerTrainAction(c *cli.Context) error {
 		return err
 	}
 	begun := time.Now()
-	if err := eachText(c.StringSlice("corpus"), trainer.Add); err != nil {
+	reading, err := eachText(c, trainer.Add)
+	if err != nil {
 		return err
 	}
 	trained, err := trainer.Train()
@@ -96,26 +100,44 @@ func tokenizerTrainAction(c *cli.Context) error {
 	}
 	return printTokenizer(c, &trainedTokenizer{
 		Path: out, VocabSize: len(trained.Tokens), Merges: len(trained.Merges), Seconds: time.Since(begun).Seconds(),
-		BytesPerToken: trained.BytesPerToken, Bytes: trained.Bytes, Words: trained.Words, Forgotten: trained.Forgotten,
+		BytesPerToken: trained.BytesPerToken, Bytes: trained.Bytes, Words: trained.Words, Forgotten: trained.Forgotten, Reading: reading,
 	})
 }
 
-// eachText calls use with each text of a corpus; no paths: the built-in one.
-func eachText(paths []string, use func(text []byte)) error {
-	var read *corpus.Corpus
-	var err error
-	if len(paths) == 0 {
-		read, _, err = corpus.Builtin(corpus.GoRoot())
-	} else {
-		read, err = corpus.Load(paths)
+// eachText calls use with each document of --corpus, a long one in pieces, so that memory stays bounded; no --corpus: with
+// the built-in text.
+func eachText(c *cli.Context, use func(text []byte)) (report corpus.Report, err error) {
+	if !c.IsSet("corpus") {
+		read, _, err := corpus.Builtin(corpus.GoRoot())
+		if err != nil {
+			return report, err
+		}
+		for _, s := range read.Sources {
+			use(read.Text[s.Start : s.Start+s.Bytes])
+		}
+		return report, nil
 	}
+	reader, err := openCorpus(c)
 	if err != nil {
-		return err
+		return report, err
 	}
-	for _, s := range read.Sources {
-		use(read.Text[s.Start : s.Start+s.Bytes])
+	defer func() { err = errors.Join(err, reader.Close()) }()
+	for {
+		if err := c.Context.Err(); err != nil {
+			return report, stopped(c.Context, err)
+		}
+		d, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return reader.Report(), nil
+		}
+		if err != nil {
+			return report, stopped(c.Context, err)
+		}
+		if d.Share < 1 {
+			return report, &usageError{problem: fmt.Sprintf("a vocabulary cannot count a fraction of %s", reader.Sources()[d.Source].Path), fix: "use whole weights"}
+		}
+		use(d.Text)
 	}
-	return nil
 }
 
 func printTokenizer(c *cli.Context, r *trainedTokenizer) error {
@@ -125,6 +147,7 @@ func printTokenizer(c *cli.Context, r *trainedTokenizer) error {
 	if r.Forgotten > 0 {
 		warn(c.App.ErrWriter, []string{fmt.Sprintf("%d rare words were left out of the counts to bound memory", r.Forgotten)})
 	}
+	warnLeftOut(c, &r.Reading)
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, r)
 	}
