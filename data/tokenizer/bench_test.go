@@ -45,14 +45,14 @@ func BenchmarkMerge(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p := tok.(*BytePairs)
+	p := tok.(*Pipeline).model.(*bpe)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, n := range []int{8, 16, 24, 32, 40, 48} {
 		words := make([][]int32, 64)
 		for i := range words {
 			words[i] = make([]int32, n)
 			for j := range words[i] {
-				words[i][j] = p.bpe.byteSym['a'+rng.IntN(26)]
+				words[i][j] = p.byteSym['a'+rng.IntN(26)]
 			}
 		}
 		var m merger
@@ -60,7 +60,7 @@ func BenchmarkMerge(b *testing.B) {
 		for name, merge := range map[string]func(*pairTable, []int32) []int32{"scan": m.scan, "heap": m.byHeap} {
 			b.Run(fmt.Sprintf("%d/%s", n, name), func(b *testing.B) {
 				for i := 0; b.Loop(); i++ {
-					merge(p.bpe.pairs, append(word[:0], words[i%len(words)]...))
+					merge(p.pairs, append(word[:0], words[i%len(words)]...))
 				}
 			})
 		}

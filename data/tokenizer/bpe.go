@@ -19,24 +19,51 @@ type bpe struct {
 	vocab    int32 // symbols below are ids
 	hidden   []rune
 	fallback *[256]int32
+	marked   bool  // a space stands for U+2581
 	unknown  int32 // -1 = none
 	fuse     bool  // unknown ids side by side are one
+	drop     bool  // unknown characters are left out before words are cut, so that what stood beside them may merge
 }
 
-// encode appends the ids of a piece of text. It must be valid UTF-8 where symbols are characters.
-func (b *bpe) encode(s *scratch, dst []int32, text []byte) []int32 {
+// ids appends the ids of the piece text[at:end].
+func (b *bpe) ids(s *scratch, dst []int32, text []byte, at, end int) []int32 {
 	if b.byteLevel {
-		return b.word(s, dst, text, 0, len(text))
+		return s.word(b, dst, text, at, end)
 	}
+	return b.encode(s, dst, text[at:end])
+}
+
+// known returns text without the characters that are not in the vocabulary.
+func (b *bpe) known(s *scratch, text []byte) []byte {
+	s.kept = s.kept[:0]
+	for at := 0; at < len(text); {
+		r, n := utf8.DecodeRune(text[at:])
+		known := r < utf8.RuneSelf && b.ascii[r] >= 0
+		if r >= utf8.RuneSelf {
+			_, known = b.wide[r]
+		}
+		if known {
+			s.kept = append(s.kept, text[at:at+n]...)
+		}
+		at += n
+	}
+	return s.kept
+}
+
+// encode appends the ids of a piece of valid UTF-8 where symbols are characters.
+func (b *bpe) encode(s *scratch, dst []int32, text []byte) []int32 {
 	if b.whole != nil {
 		if id, ok := b.whole[string(text)]; ok {
 			return append(dst, id)
 		}
 	}
+	if b.drop {
+		text = b.known(s, text)
+	}
 	start := len(dst)
 	for at := 0; at < len(text); {
 		end := b.wordEnd(text, at)
-		dst = b.joinUnknown(b.word(s, dst, text, at, end), start, len(dst))
+		dst = b.joinUnknown(s.word(b, dst, text, at, end), start, len(dst))
 		at = end
 	}
 	return dst
@@ -81,28 +108,8 @@ func (b *bpe) wordEnd(text []byte, at int) int {
 	return at
 }
 
-// word appends the ids of the word text[at:end], which may be any.
-func (b *bpe) word(s *scratch, dst []int32, text []byte, at, end int) []int32 {
-	n := end - at
-	if n > maxCached {
-		return b.merge(s, dst, text[at:end])
-	}
-	key := keyOf(text, at, end)
-	if w := s.words.find(&key, n); w != nil {
-		if w.n == 1 {
-			return append(dst, w.ids[0])
-		}
-		return append(dst, w.ids[:w.n]...)
-	}
-	before := len(dst)
-	dst = b.merge(s, dst, text[at:end])
-	if ids := dst[before:]; len(ids) <= maxIDs {
-		s.words.put(&key, n, ids)
-	}
-	return dst
-}
-
-func (b *bpe) merge(s *scratch, dst []int32, word []byte) []int32 {
+// spell appends the ids of a word.
+func (b *bpe) spell(s *scratch, dst []int32, word []byte) []int32 {
 	symbols := s.symbols[:0]
 	if b.byteLevel {
 		if b.whole != nil {
@@ -147,6 +154,9 @@ func (b *bpe) emit(dst, symbols []int32) []int32 {
 		}
 		switch {
 		case b.fallback != nil:
+			if b.marked && r == ' ' {
+				r = spaceRune
+			}
 			var buf [utf8.UTFMax]byte
 			for _, c := range utf8.AppendRune(buf[:0], r) {
 				dst = append(dst, b.fallback[c])

@@ -119,6 +119,11 @@ func (g *GGUF) bytePairs(name string) (Tokenizer, error) {
 		}
 		vocab[text] = id
 	}
+	for b, r := range byteChars {
+		if _, ok := vocab[string(r)]; !ok {
+			return nil, fmt.Errorf("the byte %d (%q) is missing", b, r)
+		}
+	}
 	merges := g.Merges
 	if merges == nil {
 		merges = []string{}
@@ -142,7 +147,7 @@ func (g *GGUF) bytePairs(name string) (Tokenizer, error) {
 		return nil, err
 	}
 	t, err := Parse(file, name)
-	if p, ok := t.(*BytePairs); ok && err == nil {
+	if p, ok := t.(*Pipeline); ok && err == nil {
 		p.specials = Specials{g.BOS, g.EOS, g.Unknown, g.Pad}
 	}
 	return t, err

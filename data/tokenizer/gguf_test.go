@@ -18,7 +18,7 @@ func FuzzFromGGUF(f *testing.F) {
 			g.Scores[i], g.Types[i] = -float32(i), pieceNormal
 		}
 		g.Types[len(g.Types)-1] = int32(kind)
-		alphabet := byteAlphabet()
+		alphabet := byteChars
 		if model == "gpt2" {
 			for _, r := range alphabet {
 				g.Tokens, g.Types = append(g.Tokens, string(r)), append(g.Types, pieceNormal)

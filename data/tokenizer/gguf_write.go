@@ -34,10 +34,8 @@ func toGGUF(t Tokenizer) (*GGUF, error) {
 		return g, g.fromChars(t)
 	case *SentencePiece:
 		return g, g.fromSentencePiece(t)
-	case *BytePairs:
-		return g, g.fromBytePairs(t)
-	case *Marked:
-		return g, g.fromMarked(t)
+	case *Pipeline:
+		return g, g.fromPipeline(t)
 	}
 	return nil, errors.New("it is of another kind")
 }
@@ -58,7 +56,7 @@ func (g *GGUF) add(text string, kind int) {
 
 func (g *GGUF) fromBytes() error {
 	g.Model, g.Pre, g.Merges = "gpt2", "gpt-2", []string{}
-	for _, r := range byteAlphabet() {
+	for _, r := range byteChars {
 		g.add(string(r), pieceNormal)
 	}
 	return nil
@@ -98,16 +96,41 @@ func (g *GGUF) fromSentencePiece(s *SentencePiece) error {
 	return nil
 }
 
-// config reads a tokenizer.json that has been read before.
-func config(file []byte) (*hf.Config, error) {
+// fromPipeline knows two kinds of tokenizer.json: byte-level BPE, and what is made of a SentencePiece BPE.
+func (g *GGUF) fromPipeline(p *Pipeline) error {
 	var c hf.Config
-	err := decode(file, &c)
-	return &c, err
+	if err := decode(p.file, &c); err != nil {
+		return err
+	}
+	b, ok := p.model.(*bpe)
+	if !ok {
+		return errors.New("it is of another kind")
+	}
+	for _, a := range c.AddedTokens {
+		if a.SingleWord || a.Lstrip || a.Rstrip {
+			return fmt.Errorf("its token %q looks at what stands beside it", a.Content)
+		}
+	}
+	decoders, err := flatten("decoder", c.Decoder, "decoders")
+	if err != nil {
+		return err
+	}
+	kinds := ""
+	for _, part := range decoders {
+		kinds += " " + part.kind()
+	}
+	switch {
+	case p.raw && kinds == " ByteLevel":
+		return g.fromBytePairs(p, b, &c)
+	case p.normalizer.marked && p.normalizer.prepends && len(p.normalizer.steps) == 2 && b.whole == nil && kinds == " Replace ByteFallback Fuse Strip":
+		return g.fromMarked(p, b, &c)
+	}
+	return errors.New("its steps are others than a byte-level BPE's, or than those made of a SentencePiece BPE")
 }
 
 // vocabulary takes tokens and merges of a tokenizer.json.
 func (g *GGUF) vocabulary(c *hf.Config, size int) error {
-	ids, err := readVocabulary(c.Model["vocab"])
+	ids, err := vocabularyObject(c.Model["vocab"])
 	if err != nil {
 		return err
 	}
@@ -144,24 +167,18 @@ func (g *GGUF) flags(before, after []int32) error {
 	return nil
 }
 
-func (g *GGUF) fromBytePairs(p *BytePairs) error {
-	c, err := config(p.file)
-	if err != nil {
-		return err
-	}
+func (g *GGUF) fromBytePairs(p *Pipeline, b *bpe, c *hf.Config) (err error) {
 	g.Model = "gpt2"
 	if g.Pre, err = preName(c.PreTokenizer); err != nil {
 		return err
 	}
 	switch {
-	case p.prefixSpace:
-		return errors.New("it puts a space before a text")
-	case p.form != nil && g.Pre != "qwen2":
+	case c.Normalizer != nil && (g.Pre != "qwen2" || c.Normalizer["type"] != "NFC"):
 		return errors.New("it normalizes text")
-	case g.Pre == "llama-bpe" && p.bpe.whole == nil && !p.reachesAll():
+	case g.Pre == "llama-bpe" && b.whole == nil && !p.reachesAll(b):
 		return errors.New("its merges do not reach every token, which a reader would take whole")
 	}
-	if err := g.vocabulary(c, len(p.decoded)); err != nil {
+	if err := g.vocabulary(c, len(p.tokens)); err != nil {
 		return err
 	}
 	return g.flags(p.before, p.after)
@@ -178,12 +195,18 @@ func preName(part map[string]any) (string, error) {
 		cut, _ := parts[0].(map[string]any)
 		regex, _ := cut["pattern"].(map[string]any)
 		pattern, _ = regex["Regex"].(string)
+		if cut["type"] != "Split" || cut["behavior"] != "Isolated" || cut["invert"] == true {
+			return "", errors.New("it cuts texts otherwise than at each match of a pattern")
+		}
 		part, _ = parts[1].(map[string]any)
 		if part["use_regex"] != false {
 			return "", errors.New("it cuts texts by two patterns")
 		}
 	} else if part["use_regex"] == false {
 		return "", errors.New("it does not cut texts into words")
+	}
+	if part["add_prefix_space"] != false {
+		return "", errors.New("it puts a space before a text")
 	}
 	name, ok := map[string]string{split.GPT2: "gpt-2", split.Llama3: "llama-bpe", split.Qwen2: "qwen2"}[pattern]
 	if !ok {
@@ -193,15 +216,15 @@ func preName(part map[string]any) (string, error) {
 }
 
 // reachesAll reports whether every token but the added ones is what its own bytes are merged to.
-func (p *BytePairs) reachesAll() bool {
+func (p *Pipeline) reachesAll(b *bpe) bool {
 	w := p.lent.get()
 	defer p.lent.put(w)
 	var ids []int32
-	for id, text := range p.decoded {
-		if _, added := p.tokens[int32(id)]; added || text == "" {
+	for id, text := range p.decoder.texts {
+		if _, added := p.added.flags[int32(id)]; added || text == "" {
 			continue
 		}
-		if ids = p.bpe.encode(w, ids[:0], []byte(text)); len(ids) != 1 || ids[0] != int32(id) {
+		if ids = b.ids(w, ids[:0], []byte(text), 0, len(text)); len(ids) != 1 || ids[0] != int32(id) {
 			return false
 		}
 	}
@@ -210,12 +233,8 @@ func (p *BytePairs) reachesAll() bool {
 
 // fromMarked gives a piece the rank of its first merge as its score, which is where the ranks were taken from when the file was
 // made of a SentencePiece model.
-func (g *GGUF) fromMarked(m *Marked) error {
-	c, err := config(m.file)
-	if err != nil {
-		return err
-	}
-	if err := g.vocabulary(c, len(m.decoded)); err != nil {
+func (g *GGUF) fromMarked(p *Pipeline, b *bpe, c *hf.Config) error {
+	if err := g.vocabulary(c, len(p.tokens)); err != nil {
 		return err
 	}
 	ids := make(map[string]int, len(g.Tokens))
@@ -253,10 +272,10 @@ func (g *GGUF) fromMarked(m *Marked) error {
 	if g.Unknown >= 0 {
 		g.Types[g.Unknown] = pieceUnknown
 	}
-	if m.bpe.fallback != nil {
-		for _, id := range m.bpe.fallback {
+	if b.fallback != nil {
+		for _, id := range b.fallback {
 			g.Types[id] = pieceByte
 		}
 	}
-	return g.flags(m.before, m.after)
+	return g.flags(p.before, p.after)
 }

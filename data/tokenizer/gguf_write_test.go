@@ -85,7 +85,7 @@ func TestToGGUFShared(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := marked.(*Marked); !ok {
+		if _, ok := marked.(*Pipeline); !ok {
 			t.Fatalf("%s: %T", name, marked)
 		}
 		other := throughGGUF(t, name+" as JSON", marked, ggufText)
@@ -121,7 +121,7 @@ func TestToGGUFErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unmerged.(*BytePairs).bpe.pairs = newPairTable(0)
+	unmerged.(*Pipeline).model.(*bpe).pairs = newPairTable(0)
 	for want, tok := range map[string]Tokenizer{
 		"U+2581":                chars,
 		"puts a space":          edited(`"add_prefix_space": false`, `"add_prefix_space": true`),

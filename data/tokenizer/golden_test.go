@@ -307,7 +307,7 @@ func goldenMarked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := tok.(*Marked); !ok {
+		if _, ok := tok.(*Pipeline); !ok {
 			t.Fatalf("%s is read as %T", name, tok)
 		}
 		checkGolden(t, tok, readGolden(t, name))

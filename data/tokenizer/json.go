@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"slices"
 	"unicode/utf8"
 
 	hf "github.com/sugarme/tokenizer"
@@ -74,21 +74,16 @@ func encodeConfig(c *hf.Config) ([]byte, error) {
 // the text in one piece, BPE finds each character in the vocabulary and has nothing to merge.
 func bytesJSON() ([]byte, error) {
 	byteLevel := map[string]any{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}
-	alphabet := byteAlphabet()
-	tokens := make(vocabulary, len(alphabet))
-	for i, r := range alphabet {
-		tokens[i] = string(r)
-	}
 	return write(byteLevel, byteLevel, map[string]any{
 		"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil,
-		"fuse_unk": false, "byte_fallback": false, "ignore_merges": false, "vocab": tokens, "merges": []string{},
+		"fuse_unk": false, "byte_fallback": false, "ignore_merges": false, "vocab": vocabulary(byteTexts()), "merges": []string{},
 	})
 }
 
-// byteAlphabet returns the character that stands for each byte in byte-level vocabularies: printable Latin-1 for
+// byteChars is the character that stands for each byte in byte-level vocabularies: printable Latin-1 for
 // itself, any other byte as the next character from U+0100 on. Source: bytes_to_unicode in GPT-2's encoder.py, which
 // pre_tokenizers/byte_level.rs of Hugging Face's tokenizers repeats.
-func byteAlphabet() (alphabet [256]rune) {
+var byteChars = func() (alphabet [256]rune) {
 	spare := rune(0x100)
 	for i := range alphabet {
 		r := rune(i)
@@ -100,7 +95,16 @@ func byteAlphabet() (alphabet [256]rune) {
 		spare++
 	}
 	return alphabet
-}
+}()
+
+// charBytes is the byte that a character stands for.
+var charBytes = func() map[rune]byte {
+	back := map[rune]byte{}
+	for b, r := range byteChars {
+		back[r] = byte(b)
+	}
+	return back
+}()
 
 // charsJSON is a word-level model behind a pre-tokenizer that makes a word of each character. Not a BPE without merges,
 // which drops unknown characters in silence where this one fails: its unknown token is in no vocabulary of characters.
@@ -116,13 +120,13 @@ func charsJSON(chars []rune) ([]byte, error) {
 	)
 }
 
-// Parse reads a tokenizer.json that JSON wrote, perhaps rewritten since by a Hugging Face library. name is the file's,
-// for errors. Any other tokenizer, and any step that would change ids, is an error that says what it is.
+// Parse reads a tokenizer.json. name is the file's, for errors. What the file asks for and is not supported here, be it a
+// type, a setting or a key inside a part, is an error that names it.
 func Parse(text []byte, name string) (Tokenizer, error) {
 	fail := func(format string, args ...any) (Tokenizer, error) {
 		return nil, &Error{
 			Source: name, Offset: -1, Problem: fmt.Sprintf(format, args...),
-			Fix: "use a tokenizer.json written by this program, or the tokenizer bytes or chars",
+			Fix: "docs/TOKENIZERS.md says what is supported; a .model file, bytes and chars are other ways",
 		}
 	}
 	if len(text) > maxJSON {
@@ -142,20 +146,15 @@ func Parse(text []byte, name string) (Tokenizer, error) {
 	if c.Truncation != nil || c.Padding != nil {
 		return fail("unsupported truncation or padding")
 	}
+	if c.Version != "" && c.Version != "1.0" {
+		return fail("unsupported version %.20q", c.Version)
+	}
 	var t Tokenizer
 	var err error
-	_, embedded := c.Decoder[modelKey]
-	switch {
-	case embedded:
+	if _, embedded := c.Decoder[modelKey]; embedded {
 		t, err = parseEmbedded(&c)
-	case c.Model["type"] == "BPE" && isMarked(&c):
-		t, err = parseMarked(&c, text)
-	case c.Model["type"] == "BPE":
-		t, err = parseBytes(&c, text)
-	case c.Model["type"] == "WordLevel":
-		t, err = parseChars(&c)
-	default:
-		return fail("unsupported model type %v: only byte-level BPE and WordLevel over single characters are", c.Model["type"])
+	} else {
+		t, err = parsePlain(&c, text)
 	}
 	if err != nil {
 		return fail("%v", err)
@@ -176,136 +175,47 @@ func decode(text []byte, v any) error {
 	return nil
 }
 
-// parseBytes reads a BPE over bytes: Bytes where it has no merges and cuts no words, else BytePairs.
-func parseBytes(c *hf.Config, text []byte) (Tokenizer, error) {
-	if merges, ok := c.Model["merges"].([]any); !ok {
-		return nil, errors.New("unsupported model type BPE without a list of merges")
-	} else if len(merges) > 0 || c.PreTokenizer["use_regex"] != false {
-		return parseBytePairs(c, text)
-	}
-	if err := plainParts(c); err != nil {
-		return nil, err
-	}
-	err := expect(append([]setting{
-		{"pre_tokenizer", c.PreTokenizer, "type", "ByteLevel"},
-		{"pre_tokenizer", c.PreTokenizer, "add_prefix_space", false},
-		{"pre_tokenizer", c.PreTokenizer, "use_regex", false},
-	}, byteLevelBPE(c)...)...)
+// parsePlain reads a tokenizer.json without a .model inside. What Bytes and Chars write comes back as these.
+func parsePlain(c *hf.Config, text []byte) (Tokenizer, error) {
+	p, err := parsePipeline(c, text)
 	if err != nil {
 		return nil, err
 	}
-	chars, err := parseVocabulary(c.Model["vocab"])
-	if err != nil {
-		return nil, err
+	if len(p.normalizer.steps)+len(p.added.flags)+len(p.before)+len(p.after) > 0 || p.decoder.spaced || len(p.decoder.whole) > 0 {
+		return p, nil
 	}
-	alphabet := byteAlphabet()
-	if len(chars) != len(alphabet) {
-		return nil, fmt.Errorf("a byte vocabulary of %d tokens, not 256", len(chars))
-	}
-	for i, r := range alphabet {
-		if chars[i] != r {
-			return nil, fmt.Errorf("vocab: id %d is %q, not the byte %d (%q)", i, chars[i], i, r)
+	switch m := p.model.(type) {
+	case *bpe:
+		if p.raw && len(p.cuts.steps) == 0 && m.pairs.n == 0 && len(p.decoder.each) == 1 && slices.Equal(p.tokens, byteTexts()) {
+			return Bytes{}, nil
+		}
+	case *wordLevel:
+		cuts := len(p.cuts.steps) == 1 && p.cuts.steps[0].cutter != nil && p.cuts.steps[0].cutter.Plain() != nil && p.cuts.steps[0].cutter.Plain().Pattern() == everyChar
+		if chars, ok := singleChars(p.tokens); ok && cuts && m.unknown < 0 && len(p.decoder.each) == 0 {
+			return newChars(chars), nil
 		}
 	}
-	return Bytes{}, nil
+	return p, nil
 }
 
-// byteLevelBPE are the settings that any byte-level BPE has here. Every byte is in the vocabulary, so that an unknown token
-// has no use.
-func byteLevelBPE(c *hf.Config) []setting {
-	return []setting{
-		{"decoder", c.Decoder, "type", "ByteLevel"},
-		{"model", c.Model, "dropout", nil},
-		{"model", c.Model, "continuing_subword_prefix", nil},
-		{"model", c.Model, "end_of_word_suffix", nil},
-		{"model", c.Model, "byte_fallback", false},
+// byteTexts returns the tokens of a vocabulary of bytes.
+func byteTexts() []string {
+	texts := make([]string, len(byteChars))
+	for i, r := range byteChars {
+		texts[i] = string(r)
 	}
+	return texts
 }
 
-// plainParts refuses what bytes and chars have no use for.
-func plainParts(c *hf.Config) error {
-	switch {
-	case c.Normalizer != nil:
-		return fmt.Errorf("unsupported normalizer %v", c.Normalizer["type"])
-	case c.PostProcessor != nil:
-		return fmt.Errorf("unsupported post_processor %v", c.PostProcessor["type"])
-	case len(c.AddedTokens) > 0:
-		return fmt.Errorf("unsupported added_tokens, the first is %q", c.AddedTokens[0].Content)
-	}
-	return nil
-}
-
-func parseChars(c *hf.Config) (Tokenizer, error) {
-	if err := plainParts(c); err != nil {
-		return nil, err
-	}
-	pattern, _ := c.PreTokenizer["pattern"].(map[string]any)
-	err := expect(
-		setting{"pre_tokenizer", c.PreTokenizer, "type", "Split"},
-		setting{"pre_tokenizer.pattern", pattern, "Regex", everyChar},
-		setting{"pre_tokenizer", c.PreTokenizer, "behavior", "Isolated"},
-		setting{"pre_tokenizer", c.PreTokenizer, "invert", false},
-		setting{"decoder", c.Decoder, "type", "Fuse"},
-	)
-	if err != nil {
-		return nil, err
-	}
-	// An unknown token of one character could be in the vocabulary, and would then stand for every unknown character.
-	if unknown, ok := c.Model["unk_token"].(string); !ok || utf8.RuneCountInString(unknown) == 1 {
-		return nil, fmt.Errorf("model: unsupported unk_token %v", c.Model["unk_token"])
-	}
-	chars, err := parseVocabulary(c.Model["vocab"])
-	if err != nil {
-		return nil, err
-	}
-	return newChars(chars), nil
-}
-
-// setting is a key of a part of the file and the only value it may have.
-type setting struct {
-	part  string
-	in    map[string]any
-	key   string
-	value any // nil, bool or string
-}
-
-// expect returns the first setting that is not met. A null and an absent key are the same, as they are to the library
-// that reads the file. Keys not asked for have no effect on ids.
-func expect(settings ...setting) error {
-	for _, s := range settings {
-		got := s.in[s.key]
-		if got == "" && s.value == nil || got == nil && s.value == false && s.part == "model" {
-			continue // the library writes and reads either
-		}
-		if got != s.value {
-			return fmt.Errorf("unsupported %s: %s is %v, not %v", s.part, s.key, got, s.value)
-		}
-	}
-	return nil
-}
-
-// parseVocabulary reads an object of token and id, in which each token is one character and the ids are 0 … n−1, into
-// the characters by id.
-func parseVocabulary(v any) ([]rune, error) {
-	tokens, ok := v.(map[string]any)
-	if !ok || len(tokens) == 0 {
-		return nil, errors.New("vocab is missing or empty")
-	}
+// singleChars returns the characters that tokens are, and whether each is one.
+func singleChars(tokens []string) ([]rune, bool) {
 	chars := make([]rune, len(tokens))
-	given := make([]bool, len(tokens))
-	for token, value := range tokens {
+	for id, token := range tokens {
 		r, n := utf8.DecodeRuneInString(token)
 		if n != len(token) || n == 0 {
-			return nil, fmt.Errorf("vocab: token %q is not a single character", token)
+			return nil, false
 		}
-		id, ok := value.(float64)
-		if !ok || id != math.Trunc(id) || id < 0 || id >= float64(len(tokens)) {
-			return nil, fmt.Errorf("vocab: id %v of %q is not in 0 … %d", value, token, len(tokens)-1)
-		}
-		if given[int(id)] {
-			return nil, fmt.Errorf("vocab: id %v is given twice", value)
-		}
-		chars[int(id)], given[int(id)] = r, true
+		chars[id] = r
 	}
-	return chars, nil
+	return chars, true
 }

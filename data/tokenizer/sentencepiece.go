@@ -173,7 +173,7 @@ func (s *SentencePiece) inside(text string) string {
 // leftmost of equals; here every way to cut a piece in two symbols is a merge, ranked by the piece's score.
 func (s *SentencePiece) newBPE(fallback *[256]int32) (*bpe, error) {
 	m := s.model
-	b := &bpe{vocab: int32(len(m.pieces)), fallback: fallback, unknown: s.specials.Unknown, fuse: fallback == nil}
+	b := &bpe{vocab: int32(len(m.pieces)), fallback: fallback, marked: m.escape, unknown: s.specials.Unknown, fuse: fallback == nil}
 	b.clearChars()
 	symbols := make(map[string]int32, len(m.pieces))
 	reserved := map[string]int32{}
@@ -266,7 +266,7 @@ func (s *SentencePiece) newUnigram(fallback *[256]int32) {
 		}
 	}
 	s.unigram = newUnigram(texts, scores)
-	s.unigram.single, s.unigram.unknown, s.unigram.fallback = true, s.specials.Unknown, fallback
+	s.unigram.single, s.unigram.marked, s.unigram.unknown, s.unigram.fallback = true, m.escape, s.specials.Unknown, fallback
 	s.unigram.penalty = float64(lowest - unknownPenalty)
 }
 
@@ -292,7 +292,7 @@ func (s *SentencePiece) Encode(dst []int32, text []byte) ([]int32, error) {
 	switch {
 	case s.bpe == nil:
 		w.text[1] = s.normalize(w.text[1][:0], text)
-		return s.unigram.encode(w, dst, w.text[1]), nil
+		return s.unigram.spell(w, dst, w.text[1]), nil
 	case !s.identity || s.model.escape && bytes.Contains(text, []byte(spaceMark)):
 		w.text[1] = s.normalize(w.text[1][:0], text)
 		return s.encodeFrozen(w, dst, w.text[1]), nil

@@ -147,7 +147,7 @@ func parseEmbedded(c *hf.Config) (*SentencePiece, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, after, err := parseTemplate(c.PostProcessor)
+	before, after, err := parseTemplate(c.PostProcessor, len(m.pieces))
 	s.addBOS = len(before) == 1 && before[0] == s.specials.BOS
 	s.addEOS = len(after) == 1 && after[0] == s.specials.EOS
 	return s, err

@@ -24,7 +24,10 @@ const (
 )
 
 // spaceMark is U+2581, which stands for a space in pieces.
-const spaceMark = "\u2581"
+const (
+	spaceMark = "\u2581"
+	spaceRune = '\u2581'
+)
 
 // spPiece is one entry of a SentencePiece vocabulary; its place is its id.
 type spPiece struct {

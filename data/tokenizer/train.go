@@ -16,8 +16,8 @@ const (
 	maxSpecialBytes = 1024
 )
 
-// preTokenizer returns the pattern that a name stands for, or nothing.
-func preTokenizer(name string) string {
+// trainPattern returns the pattern that a name stands for, or nothing.
+func trainPattern(name string) string {
 	switch name {
 	case "", "gpt2":
 		return split.GPT2
@@ -61,7 +61,7 @@ type Trainer struct {
 
 // NewTrainer checks the options.
 func NewTrainer(o TrainOptions) (*Trainer, error) {
-	t := &Trainer{options: o, pattern: preTokenizer(o.PreTokenizer)}
+	t := &Trainer{options: o, pattern: trainPattern(o.PreTokenizer)}
 	fault := func(fix, format string, args ...any) (*Trainer, error) {
 		return nil, &Error{Source: "training a vocabulary", Offset: -1, Problem: fmt.Sprintf(format, args...), Fix: fix}
 	}
@@ -131,4 +131,22 @@ func (t *Trainer) Train() (*Trained, error) {
 		Tokens: r.tokens, Merges: r.merges, Bytes: t.bytes, BytesPerToken: r.bytesPerToken(),
 		Words: len(t.words.counts), Forgotten: t.words.forgotten, specials: len(t.options.Special), pattern: t.pattern,
 	}, nil
+}
+
+// NewBPE trains a vocabulary on text and returns its tokenizer.
+func NewBPE(text []byte, o TrainOptions) (Tokenizer, error) {
+	t, err := NewTrainer(o)
+	if err != nil {
+		return nil, err
+	}
+	t.Add(text)
+	trained, err := t.Train()
+	if err != nil {
+		return nil, err
+	}
+	file, err := trained.JSON()
+	if err != nil {
+		return nil, err
+	}
+	return Parse(file, "the trained vocabulary")
 }

@@ -33,7 +33,7 @@ func newBPETraining(words *wordCounts, o TrainOptions) *bpeTraining {
 	}
 	var byteID [256]int32
 	for _, b := range bytesByChar() {
-		byteID[b] = r.token(string(byteAlphabet()[b]))
+		byteID[b] = r.token(string(byteChars[b]))
 	}
 	r.symbols = make([]int32, 0, words.bytes)
 	for i, w := range words.words {
@@ -56,7 +56,7 @@ func newBPETraining(words *wordCounts, o TrainOptions) *bpeTraining {
 
 // bytesByChar returns the bytes in the order of the characters that stand for them.
 func bytesByChar() []byte {
-	alphabet := byteAlphabet()
+	alphabet := byteChars
 	at := map[rune]byte{}
 	var last rune
 	for b, r := range alphabet {

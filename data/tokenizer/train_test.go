@@ -18,7 +18,7 @@ import (
 // plainBPE is the plainest trainer: it counts all pairs of all words anew before each merge.
 func plainBPE(text []byte, o TrainOptions) (tokens []string, merges [][2]string, encoded int) {
 	tokens = slices.Clone(o.Special)
-	alphabet := byteAlphabet()
+	alphabet := byteChars
 	chars := slices.Sorted(slices.Values(alphabet[:]))
 	for _, r := range chars {
 		tokens = append(tokens, string(r))

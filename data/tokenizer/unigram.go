@@ -14,6 +14,7 @@ type unigram struct {
 	penalty  float64 // score of an unknown character
 	single   bool    // sums are kept in 32 bits, as SentencePiece does, instead of 64, as Hugging Face's library does
 	fallback *[256]int32
+	marked   bool // a space stands for U+2581
 }
 
 // latticeNode is the best way to reach a place in the text.
@@ -50,9 +51,9 @@ func newUnigram(texts []string, scores []float64) *unigram {
 	return u
 }
 
-// encode appends the ids of text, which must be valid UTF-8. Unknown characters side by side become one unknown id, or
+// spell appends the ids of text, which must be valid UTF-8. Unknown characters side by side become one unknown id, or
 // their bytes. Of equal sums the first found stays: pieces are tried from the earliest start and the shortest on.
-func (u *unigram) encode(s *scratch, dst []int32, text []byte) []int32 {
+func (u *unigram) spell(s *scratch, dst []int32, text []byte) []int32 {
 	if cap(s.lattice) <= len(text) {
 		s.lattice = make([]latticeNode, len(text)+1)
 	}
@@ -76,10 +77,14 @@ func (u *unigram) encode(s *scratch, dst []int32, text []byte) []int32 {
 				hasChar = hasChar || end-at == charLen
 			}
 		}
-		if !hasChar {
-			u.offer(&best[at+charLen], u.penalty+here, at, -1)
+		if !hasChar && u.offer(&best[at+charLen], u.penalty+here, at, -1) && u.unknown < 0 {
+			s.fail(text[at : at+charLen])
+			return dst
 		}
 		at += charLen
+	}
+	if !u.single {
+		return u.fused(dst, best, text)
 	}
 	first := len(dst)
 	for end := len(text); end > 0; {
@@ -88,9 +93,7 @@ func (u *unigram) encode(s *scratch, dst []int32, text []byte) []int32 {
 		case n.id >= 0:
 			dst = append(dst, n.id)
 		case u.fallback != nil:
-			for i := end - 1; i >= int(n.start); i-- {
-				dst = append(dst, u.fallback[text[i]])
-			}
+			dst = u.bytesBackward(dst, text[n.start:end])
 		case len(dst) == first || dst[len(dst)-1] != u.unknown:
 			dst = append(dst, u.unknown)
 		}
@@ -100,12 +103,76 @@ func (u *unigram) encode(s *scratch, dst []int32, text []byte) []int32 {
 	return dst
 }
 
-func (u *unigram) offer(n *latticeNode, score float64, start int, id int32) {
+// fused appends the ids on the best way through the lattice as Hugging Face's library does: unknown characters side by side,
+// and the unknown piece's own text, are one text, which may be a piece after all, else its bytes, else the unknown id.
+func (u *unigram) fused(dst []int32, best []latticeNode, text []byte) []int32 {
+	first := len(dst)
+	unknown := func(n *latticeNode) bool { return n.id < 0 || n.id == u.unknown }
+	for end := len(text); end > 0; {
+		n := &best[end]
+		start := int(n.start)
+		if !unknown(n) {
+			dst, end = append(dst, n.id), start
+			continue
+		}
+		for start > 0 && unknown(&best[start]) {
+			start = int(best[start].start)
+		}
+		piece := text[start:end]
+		end = start
+		switch id := u.find(piece); {
+		case id >= 0:
+			dst = append(dst, id)
+		case u.fallback != nil:
+			dst = u.bytesBackward(dst, piece)
+		default:
+			dst = append(dst, u.unknown)
+		}
+	}
+	slices.Reverse(dst[first:])
+	return dst
+}
+
+// bytesBackward appends the ids of a text's bytes, the last first.
+func (u *unigram) bytesBackward(dst []int32, text []byte) []int32 {
+	for _, b := range slices.Backward(text) {
+		if b == ' ' && u.marked {
+			for _, m := range []byte{spaceMark[2], spaceMark[1], spaceMark[0]} {
+				dst = append(dst, u.fallback[m])
+			}
+			continue
+		}
+		dst = append(dst, u.fallback[b])
+	}
+	return dst
+}
+
+// find returns the piece with a text, or -1.
+func (u *unigram) find(text []byte) int32 {
+	node := int32(0)
+	for _, b := range text {
+		rank, next := u.nodes.find(node, int32(b))
+		if rank == noRank {
+			return -1
+		}
+		node = next
+	}
+	return u.piece[node]
+}
+
+// ids appends the ids of the piece text[at:end].
+func (u *unigram) ids(s *scratch, dst []int32, text []byte, at, end int) []int32 {
+	return s.word(u, dst, text, at, end)
+}
+
+// offer takes a way to a place if it is the best so far.
+func (u *unigram) offer(n *latticeNode, score float64, start int, id int32) bool {
 	if n.start >= 0 && !(score > n.score) {
-		return
+		return false
 	}
 	if u.single {
 		score = float64(float32(score))
 	}
 	*n = latticeNode{score, int32(start), id}
+	return true
 }

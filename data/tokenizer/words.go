@@ -90,13 +90,59 @@ func (w *words) put(k *wordKey, n int, ids []int32) {
 	copy(s.ids[:], ids)
 }
 
+// speller makes the ids of a word that is not remembered.
+type speller interface {
+	spell(s *scratch, dst []int32, word []byte) []int32
+}
+
+// word appends the ids of the word text[at:end], which may be any.
+func (s *scratch) word(m speller, dst []int32, text []byte, at, end int) []int32 {
+	n := end - at
+	if n > maxCached {
+		return m.spell(s, dst, text[at:end])
+	}
+	key := keyOf(text, at, end)
+	if w := s.words.find(&key, n); w != nil {
+		if w.n == 1 {
+			return append(dst, w.ids[0])
+		}
+		return append(dst, w.ids[:w.n]...)
+	}
+	before := len(dst)
+	dst = m.spell(s, dst, text[at:end])
+	if ids := dst[before:]; len(ids) <= maxIDs && s.fault == "" {
+		s.words.put(&key, n, ids)
+	}
+	return dst
+}
+
 // scratch is what one call of Encode needs beside the vocabulary.
 type scratch struct {
 	words   *words
 	merger  merger
 	symbols []int32
 	text    [2][]byte // buffers of the steps before the model
+	normal  [2][]byte // of the normalizer's steps, by turns
+	pieces  [][]byte  // of the pre-tokenizer's steps
+	kept    []byte
 	lattice []latticeNode
+	fault   string // the first piece that has no id, for the error of this call
+}
+
+// fail notes a piece that has no id.
+func (s *scratch) fail(piece []byte) {
+	if s.fault == "" {
+		s.fault = shortPiece(piece)
+	}
+}
+
+// size is the largest of the buffers.
+func (s *scratch) size() int {
+	n := max(4*cap(s.symbols), 16*cap(s.lattice), cap(s.text[0]), cap(s.text[1]), cap(s.normal[0]), cap(s.normal[1]), cap(s.kept))
+	for _, p := range s.pieces {
+		n = max(n, cap(p))
+	}
+	return n
 }
 
 // scratches lends scratch memory to calls, so that remembered words outlive a call and calls may run side by side.
@@ -120,8 +166,8 @@ func (p *scratches) get() *scratch {
 }
 
 func (p *scratches) put(s *scratch) {
-	const maxKept = 1 << 20 // a giant text's buffers are not held for ever
-	if cap(s.symbols) > maxKept || cap(s.lattice) > maxKept || cap(s.text[0]) > 16*maxKept || cap(s.text[1]) > 16*maxKept {
+	const maxKept = 16 << 20 // a giant text's buffers are not held for ever
+	if s.fault = ""; s.size() > maxKept {
 		*s = scratch{words: s.words}
 	}
 	p.mu.Lock()

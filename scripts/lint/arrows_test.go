@@ -59,6 +59,7 @@ func doors() map[string]string {
 		"github.com/guptarohit/asciigraph":   "cmd/mmfree/internal/ui",
 		"golang.org/x/term":                  "cmd/mmfree/internal/ui",
 		"golang.org/x/text":                  "data/tokenizer", // Unicode normalization
+		"github.com/rivo/uniseg":             "data/tokenizer", // graphemes, by which tokenizer.json's Precompiled replaces
 	}
 }
 

@@ -19,11 +19,11 @@ func (e *expression) next(text []byte) (int, bool) {
 		}
 		start, end := from+at[0], from+at[1]
 		switch {
-		case start == end: // an empty match cuts nothing: go on behind the next character
-			_, n := classAt(text, start)
-			from = start + max(n, 1)
-		case start > 0:
+		case start > 0: // an empty match cuts, too
 			return start, false
+		case end == 0: // here the text was cut before, or begins
+			_, n := classAt(text, 0)
+			from = max(n, 1)
 		default:
 			return end, true
 		}

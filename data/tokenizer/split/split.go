@@ -31,6 +31,7 @@ func spellings(pattern string) string {
 // Splitter cuts text by one pattern. It is immutable, hence safe for concurrent use.
 type Splitter struct {
 	pattern string
+	empty   bool // the pattern matches the empty text
 	next    func(text []byte) (n int, match bool)
 }
 
@@ -50,7 +51,7 @@ func New(pattern string) (*Splitter, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pattern %q: %w", pattern, err)
 		}
-		s.next = (&expression{re}).next
+		s.next, s.empty = (&expression{re}).next, re.MatchString("")
 	}
 	return s, nil
 }
@@ -59,7 +60,7 @@ func New(pattern string) (*Splitter, error) {
 func (s *Splitter) Pattern() string { return s.pattern }
 
 // Next returns the length of the first piece of text and whether the pattern matched it; else it is the stretch before
-// the next match. It is 0 only for empty text. The text's end counts as such, so a text must not be cut before it is
+// the next match, which may be an empty one. It is 0 only for empty text. The text's end counts as such, so a text must not be cut before it is
 // split. A byte that is not part of valid UTF-8 counts as a character that is neither letter, number nor space.
 func (s *Splitter) Next(text []byte) (n int, match bool) {
 	if len(text) == 0 {

@@ -68,7 +68,7 @@ func TestKnownTexts(t *testing.T) {
 		{GPT2, "a\xff\xfeb \xc3", "a|\xff\xfe|b| \xc3"},
 		{GPT2, "", ""},
 		{`\d+`, "a12b", "a|12|b"},
-		{`\d*`, "ab12", "ab|12"},
+		{`\d*`, "ab12", "a|b|12"},
 	} {
 		s, err := New(tc.pattern)
 		if err != nil {

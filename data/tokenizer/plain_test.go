@@ -13,7 +13,7 @@ import (
 
 // plainEncode merges one pair at a time: the one of lowest rank, the leftmost of equals.
 func plainEncode(t *Trained, word string) (tokens []string) {
-	alphabet := byteAlphabet()
+	alphabet := byteChars
 	for _, b := range []byte(word) {
 		tokens = append(tokens, string(alphabet[b]))
 	}
