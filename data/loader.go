@@ -27,22 +27,60 @@ func (e *Error) Unwrap() error { return ErrData }
 // Hint says what to do.
 func (e *Error) Hint() string { return e.Fix }
 
-// Batch is B rows of T ids and the label of each: Labels[i] is the id that follows IDs[i] in the text, or
-// IgnoreLabel. Both slices are [B·T], row after row.
+// Batch is B rows of T ids and the label of each: Labels[i] is the id that follows IDs[i] in its document, or IgnoreLabel
+// where none does. Starts[i] tells whether a document starts at IDs[i]: what is before it must not reach it. All are [B·T],
+// row after row.
 type Batch struct {
 	B, T   int
 	IDs    []int32
 	Labels []int32
+	Starts []bool
 }
 
 // NewBatch returns a batch of b rows of t ids, for Next to fill.
 func NewBatch(b, t int) *Batch {
-	return &Batch{B: b, T: t, IDs: make([]int32, b*t), Labels: make([]int32, b*t)}
+	return &Batch{B: b, T: t, IDs: make([]int32, b*t), Labels: make([]int32, b*t), Starts: make([]bool, b*t)}
+}
+
+// Row returns a batch of one row, which shares the memory of b.
+func (b *Batch) Row(i int) Batch {
+	from, to := i*b.T, (i+1)*b.T
+	return Batch{B: 1, T: b.T, IDs: b.IDs[from:to:to], Labels: b.Labels[from:to:to], Starts: b.Starts[from:to:to]}
+}
+
+// Counted returns how many positions have a label.
+func (b *Batch) Counted() (n int) {
+	for _, l := range b.Labels {
+		if l != IgnoreLabel {
+			n++
+		}
+	}
+	return n
+}
+
+// fill takes row i from s, from id at on, with the labels of its first n positions; the rest is padding.
+func (b *Batch) fill(i int, s Source, at, n int) {
+	r := b.Row(i)
+	if n > 0 {
+		s.Read(r.IDs[:n], at)
+		copy(r.Labels, r.IDs[1:n])
+		s.Read(r.Labels[n-1:n], at+n)
+		s.Starts(r.Starts[:n], at+1)
+		for k, start := range r.Starts[:n] {
+			if start {
+				r.Labels[k] = IgnoreLabel
+			}
+		}
+		s.Starts(r.Starts[:n], at)
+	}
+	for k := n; k < r.T; k++ {
+		r.IDs[k], r.Labels[k], r.Starts[k] = 0, IgnoreLabel, false // every vocabulary has id 0
+	}
 }
 
 // check reports whether the batch can be filled with rows of t ids.
 func (b *Batch) check(t int) error {
-	if b.B < 1 || b.T != t || len(b.IDs) != b.B*b.T || len(b.Labels) != b.B*b.T {
+	if b.B < 1 || b.T != t || len(b.IDs) != b.B*b.T || len(b.Labels) != b.B*b.T || len(b.Starts) != b.B*b.T {
 		return &Error{
 			Problem: fmt.Sprintf("a batch of %d rows of %d ids (%d ids, %d labels in memory) cannot hold rows of %d ids",
 				b.B, b.T, len(b.IDs), len(b.Labels), t),
@@ -53,7 +91,8 @@ func (b *Batch) check(t int) error {
 }
 
 // Position is a place in the endless sequence of training windows: the next window to be drawn is number Index of
-// epoch Epoch, both from 0. Together with the seed it determines every later batch; a checkpoint stores it.
+// epoch Epoch, both from 0. Together with the seed it determines every later batch; a checkpoint stores it. It counts the
+// windows of all ranks, and is the same for each of them.
 type Position struct {
 	Epoch uint64 `json:"epoch"`
 	Index uint64 `json:"index"`
@@ -63,22 +102,25 @@ type Position struct {
 type Options struct {
 	SeqLen      int     // T, ids in a row
 	ValFraction float64 // part of the ids held out at the end, in [0, 1); 0 = none
-	ValIDs      int     // how many that are, where whoever made the ids knows; 0 = by ValFraction
 	Seed        uint64  // of the order of windows
+	Rank, World int     // of World loaders that share the windows, this is number Rank; a World of 0 is 1
 }
 
 // Loader deals the training windows of a corpus in shuffled order, for ever.
 //
 // A window is T+1 consecutive ids: T inputs, and the same shifted by one as labels, so neighbouring windows share
-// one id and no prediction is lost between them. In each epoch the windows start at a phase drawn for the epoch
+// one id and no prediction is lost between them; a window may hold several documents, or parts of them. In each epoch the windows start at a phase drawn for the epoch
 // (fewer than T ids at the front, and fewer than T at the back, sit out), so that the cuts move from epoch to epoch,
 // and every window comes exactly once. Batches take windows one after the other and run on into the next epoch.
 //
-// A Loader is not for concurrent use; its memory is the ids it was given, which it does not copy.
+// Of World loaders, each draws windows in the same order and keeps every World-th.
+//
+// A Loader is not for concurrent use; the ids stay where they are.
 type Loader struct {
-	train, val []int32
-	seqLen     int
-	seed       uint64
+	train, val  Source
+	seqLen      int
+	seed        uint64
+	rank, world int
 
 	pos     Position
 	phase   int         // start of the first window of epoch pos.Epoch
@@ -87,49 +129,55 @@ type Loader struct {
 }
 
 // New cuts ids, the tokens of a whole corpus in order, into a training part and, behind it, a validation part of
-// ⌊len(ids)·ValFraction⌋ ids. Neither may be too short for its use: training needs T+1 ids, validation two.
-func New(ids []int32, o Options) (*Loader, error) {
-	if o.SeqLen < 1 {
-		return nil, &Error{
-			Problem: fmt.Sprintf("a sequence length of %d", o.SeqLen),
-			Fix:     "set data.seq_len to 1 or more",
-		}
-	}
+// ⌊Len·ValFraction⌋ ids. Neither may be too short for its use: training needs T+1 ids, validation two.
+func New(ids Source, o Options) (*Loader, error) {
 	if !(o.ValFraction >= 0 && o.ValFraction < 1) { // written so that NaN fails too
 		return nil, &Error{
 			Problem: fmt.Sprintf("a validation fraction of %v", o.ValFraction),
 			Fix:     "set data.val_fraction to at least 0 and less than 1",
 		}
 	}
-	held := int(float64(len(ids)) * o.ValFraction)
-	if o.ValIDs > 0 {
-		held = min(o.ValIDs, len(ids))
-	}
-	train, val := ids[:len(ids)-held], ids[len(ids)-held:]
-	if len(train) < o.SeqLen+1 {
-		return nil, &Error{
-			Problem: fmt.Sprintf("the corpus has %d tokens, of which %d are for training; rows of %d need at least %d",
-				len(ids), len(train), o.SeqLen, o.SeqLen+1),
-			Fix: "give more text, or lower data.seq_len or data.val_fraction",
-		}
-	}
-	if o.ValFraction > 0 && held < 2 {
+	n := ids.Len()
+	held := int(float64(n) * o.ValFraction)
+	if o.ValFraction > 0 && held < 2 && n-held > o.SeqLen {
 		return nil, &Error{
 			Problem: fmt.Sprintf("the corpus has %d tokens, and a fraction of %v leaves %d for validation; 2 are needed",
-				len(ids), o.ValFraction, held),
+				n, o.ValFraction, held),
 			Fix: "give more text, or raise data.val_fraction, or set it to 0 to train without validation",
 		}
 	}
-	l := &Loader{train: train, val: val, seqLen: o.SeqLen, seed: o.Seed}
+	return NewSplit(&section{ids, 0, n - held}, &section{ids, n - held, n}, o)
+}
+
+// NewSplit makes a loader of ids to train on and ids that are held out, of which there may be none. Training needs T+1.
+func NewSplit(train, val Source, o Options) (*Loader, error) {
+	if o.SeqLen < 1 {
+		return nil, &Error{
+			Problem: fmt.Sprintf("a sequence length of %d", o.SeqLen),
+			Fix:     "set data.seq_len to 1 or more",
+		}
+	}
+	o.World = max(1, o.World)
+	if o.Rank < 0 || o.Rank >= o.World {
+		return nil, &Error{Problem: fmt.Sprintf("rank %d of %d", o.Rank, o.World), Fix: "count ranks from 0"}
+	}
+	if n := train.Len(); n < o.SeqLen+1 {
+		return nil, &Error{
+			Problem: fmt.Sprintf("the corpus has %d tokens, of which %d are for training; rows of %d need at least %d",
+				n+val.Len(), n, o.SeqLen, o.SeqLen+1),
+			Fix: "give more text, or lower data.seq_len or data.val_fraction",
+		}
+	}
+	l := &Loader{train: train, val: val, seqLen: o.SeqLen, seed: o.Seed, rank: o.Rank, world: o.World}
 	l.enter(0)
 	return l, nil
 }
 
-// Train returns the training ids. They are the caller's slice from New: read only.
-func (l *Loader) Train() []int32 { return l.train }
+// Train returns the training ids.
+func (l *Loader) Train() Source { return l.train }
 
-// Val returns the validation ids, behind the training ids in the same slice: read only.
-func (l *Loader) Val() []int32 { return l.val }
+// Val returns the validation ids.
+func (l *Loader) Val() Source { return l.val }
 
 // Windows returns how many windows the present epoch has. It may differ by one from epoch to epoch, as the phase does.
 func (l *Loader) Windows() uint64 { return l.windows }
@@ -162,10 +210,13 @@ func (l *Loader) Next(b *Batch) error {
 		return err
 	}
 	for row := range b.B {
-		start := l.nextStart()
-		at := row * b.T
-		copy(b.IDs[at:at+b.T], l.train[start:])
-		copy(b.Labels[at:at+b.T], l.train[start+1:])
+		start := 0
+		for rank := range l.world {
+			if at := l.nextStart(); rank == l.rank {
+				start = at
+			}
+		}
+		b.fill(row, l.train, start, b.T)
 	}
 	return nil
 }
@@ -184,9 +235,9 @@ func (l *Loader) nextStart() int {
 func (l *Loader) enter(epoch uint64) {
 	g := generator{state: mix(l.seed) ^ mix(^epoch)}
 	// At most T−1 ids are left out at the front, and never so many that no window remains.
-	phases := min(l.seqLen, len(l.train)-l.seqLen)
+	phases := min(l.seqLen, l.train.Len()-l.seqLen)
 	l.phase = int(g.next() % uint64(phases)) // the bias of % is below 2⁻³⁰ for any real T
-	l.windows = uint64((len(l.train) - 1 - l.phase) / l.seqLen)
+	l.windows = uint64((l.train.Len() - 1 - l.phase) / l.seqLen)
 	l.order = newPermutation(l.windows, &g)
 	l.pos = Position{Epoch: epoch}
 }

@@ -63,7 +63,7 @@ type Config struct {
 
 // DataConfig says which text is read and how it is cut into batches.
 type DataConfig struct {
-	Corpus      []string `yaml:"corpus" help:"text files; a path or a list; none = the built-in text"`
+	Corpus      []string `yaml:"corpus" help:"files and folders of text, JSONL or Parquet, or one folder of shards (mmfree prepare); a path or a list; none = the built-in text"`
 	Tokenizer   string   `yaml:"tokenizer" help:"bytes, chars, bpe (learned from the training part of the text), model (that of finetune.from), or the path of a tokenizer.json or .model file"`
 	VocabSize   int      `yaml:"vocab_size" help:"bpe: tokens of its vocabulary, the 256 bytes among them; 0 otherwise"`
 	SeqLen      int      `yaml:"seq_len" help:"tokens in a sequence, T"`

@@ -389,7 +389,7 @@ func TestYAMLComments(t *testing.T) {
 		"mmfree train config.yaml",
 		"\ntrain: # how long",
 		"\n  lr: 0.004                        # largest learning rate\n",
-		"\n  corpus: []                       # text files",
+		"\n  corpus: []                       # files and folders of text",
 		"\n  pad_token_id: null               # token whose",
 		"\n  prompt: \"The \"                   # text",
 	} {

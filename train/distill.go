@@ -222,8 +222,12 @@ func (x *teacher) teach(b *data.Batch, first uint64) (*autograd.Targets, error) 
 				continue
 			}
 		}
-		if err := x.ask(ids, at, r); err != nil {
-			return nil, err
+		for from, to := 0, 0; from < x.T; from = to { // document by document, as the student reads them
+			for to = from + 1; to < x.T && !b.Starts[at+to]; to++ {
+			}
+			if err := x.ask(ids[from:to], at+from, r.part(from, to, K)); err != nil {
+				return nil, err
+			}
 		}
 		if x.cache != nil {
 			if err := x.cache.append(first+uint64(row), ids, r); err != nil {
@@ -234,10 +238,15 @@ func (x *teacher) teach(b *data.Batch, first uint64) (*autograd.Targets, error) 
 	return &x.targets, nil
 }
 
-// ask runs the teacher over one sequence, whose tokens are those from at of the batch.
+// part is the record of the tokens from from to to.
+func (r record) part(from, to, K int) record {
+	return record{ids: r.ids[from*K : to*K], logP: r.logP[from*K : to*K], logRest: r.logRest[from:to]}
+}
+
+// ask runs the teacher over one document, whose tokens are those from at of the batch.
 func (x *teacher) ask(ids []int32, at int, r record) error {
 	x.state.Reset()
-	call := infer.Call{IDs: ids, Logits: x.logits, Which: infer.All}
+	call := infer.Call{IDs: ids, Logits: x.logits[:len(ids)*x.V], Which: infer.All}
 	if len(x.streams) > 0 || x.attention != nil {
 		d := x.model.Config.HiddenSize
 		call.Tap = func(name string, t0, n int, rows []float32) {

@@ -192,7 +192,7 @@ func TestDistilRefuses(t *testing.T) {
 // TestLikeliest compares the heap with a sort.
 func TestLikeliest(t *testing.T) {
 	r := taught(t)
-	x, err := prepare(r)
+	x, err := newRun(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"mmfree/checkpoints"
-	"mmfree/data/corpus"
+	"mmfree/data"
 	"mmfree/ternary/spec"
 	"mmfree/train/convert"
 )
@@ -216,14 +216,14 @@ const calibrationTokens = 2048
 // convert fills in the weights that the run starts from.
 func (t *run) convert() error {
 	T := t.Config.Data.SeqLen
-	ids := t.text.loader.Train()
-	B := min(len(ids)/T, (calibrationTokens+T-1)/T)
-	return convert.Weights(t.weights, t.base.Weights, convert.Text{IDs: ids[:B*T], B: B}, t.Config.Train.Seed, t.Machine.Set, t.Machine.Pool)
+	train := t.text.loader.Train()
+	B := min(train.Len()/T, (calibrationTokens+T-1)/T)
+	return convert.Weights(t.weights, t.base.Weights, convert.Text{IDs: data.Read(train, B*T), B: B}, t.Config.Train.Seed, t.Machine.Set, t.Machine.Pool)
 }
 
 // measureStart evaluates the weights that the run starts from.
 func (t *run) measureStart() (err error) {
-	if len(t.text.loader.Val()) > 0 {
+	if t.text.loader.Val().Len() > 0 {
 		loss := 0.0
 		if loss, _, err = t.evaluate(t.text.loader, t.Config.Train.EvalTokens); err != nil {
 			return err
@@ -246,7 +246,7 @@ func (t *run) measureStart() (err error) {
 
 // replayLoss returns the loss on the held-out part of the replayed text, or nil where there is none.
 func (t *run) replayLoss() (*float64, error) {
-	if t.text.replay == nil || len(t.text.replay.Val()) == 0 {
+	if t.text.replay == nil || t.text.replay.Val().Len() == 0 {
 		return nil, nil
 	}
 	loss, _, err := t.evaluate(t.text.replay, t.Config.Train.EvalTokens)
@@ -276,19 +276,19 @@ func known(x *float64) float64 {
 }
 
 // loadReplay reads finetune.replay with the run's tokenizer.
-func (t *text) loadReplay(c *Config) error {
+func (t *text) loadReplay(c *Config, threads int) error {
 	if len(c.FineTune.Replay) == 0 || c.FineTune.ReplayShare == 0 {
 		return nil
 	}
-	read, err := corpus.Load(c.FineTune.Replay)
+	source, err := openSource(c.FineTune.Replay)
 	if err != nil {
 		return err
 	}
-	t.replaySHA256, t.replayShare = read.SHA256, c.FineTune.ReplayShare
-	ids, err := t.tokenizer.Encode(nil, read.Text)
-	if err != nil {
+	t.sources = append(t.sources, source)
+	t.replaySHA256, t.replayShare = source.sha256, c.FineTune.ReplayShare
+	if err := source.encode(t.tokenizer, threads); err != nil {
 		return err
 	}
-	t.replay, err = newLoader(c, ids, 0)
+	t.replay, err = source.loader(c)
 	return err
 }

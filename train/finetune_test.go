@@ -128,7 +128,7 @@ func TestReplayShare(t *testing.T) {
 	r := tuned(t, base, "finetune.replay="+base.Config.Data.Corpus[0], "finetune.replay_share=0.25", "data.batch_size=1", "train.steps=40")
 	r.Bare = true
 	mustStart(t, r)
-	run, err := prepare(r)
+	run, err := newRun(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,8 +139,8 @@ func TestReplayShare(t *testing.T) {
 	}
 	drawn := func(epoch, index, windows uint64) uint64 { return epoch*windows + index } // windows: about as many in each epoch
 	p, q := run.text.loader.Position(), run.text.replay.Position()
-	if run.text.rows != 40 || q.Epoch != 0 || q.Index != 10 || drawn(p.Epoch, p.Index, run.text.loader.Windows()) < 28 {
-		t.Errorf("%d sequences: at %+v of the text, %+v of the replayed one", run.text.rows, p, q)
+	if run.text.at.rows != 40 || q.Epoch != 0 || q.Index != 10 || drawn(p.Epoch, p.Index, run.text.loader.Windows()) < 28 {
+		t.Errorf("%d sequences: at %+v of the text, %+v of the replayed one", run.text.at.rows, p, q)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 func (t *run) finish(ctx context.Context, r *Result) error {
 	start := time.Now()
 	defer func() { r.SecondsAfterwards = time.Since(start).Seconds() }()
-	if len(t.text.loader.Val()) > 0 {
+	if t.text.loader.Val().Len() > 0 {
 		var err error
 		if r.ValLoss, r.ValBitsPerByte, err = t.evaluate(t.text.loader, 0); err != nil {
 			return err
@@ -65,7 +65,7 @@ func (t *run) finish(ctx context.Context, r *Result) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ids := t.text.heldOut()
+	ids := t.text.heldOut(verify.Tokens(t.Config.Model.VocabSize))
 	r.Verify, err = verify.Run(ctx, verify.Request{
 		Session: t.session, Packed: file.Model(), Set: t.Machine.Set, Pool: t.Machine.Pool,
 		IDs: repeat(ids, verify.Tokens(t.Config.Model.VocabSize)), SeqLen: t.Config.Data.SeqLen,
@@ -109,7 +109,7 @@ func (t *run) sample(p *pack.Model) (string, error) {
 	}
 	prompt, err := t.text.tokenizer.Encode(nil, []byte(c.Prompt))
 	if err != nil || len(prompt) == 0 {
-		prompt = t.text.heldOut()[:1]
+		prompt = t.text.heldOut(1)
 	}
 	V := t.text.tokenizer.VocabSize() // the model's may be larger; ids behind the tokenizer's mean nothing
 	m := infer.New(p, t.Machine.Set, t.Machine.Pool, infer.DefaultChunk)

@@ -25,7 +25,7 @@ func (t *run) do(ctx context.Context) (*Result, error) {
 	if t.Hooks.Start != nil {
 		t.Hooks.Start(Plan{
 			Dir: t.Dir, Corpus: t.text.name, Config: c, Parameters: all, Ternary: ternary,
-			TrainTokens: len(t.text.loader.Train()), ValTokens: len(t.text.loader.Val()), FirstStep: t.state.Step + 1,
+			TrainTokens: t.text.loader.Train().Len(), ValTokens: t.text.loader.Val().Len(), FirstStep: t.state.Step + 1,
 		})
 	}
 	result := &Result{
@@ -58,8 +58,8 @@ func (t *run) do(ctx context.Context) (*Result, error) {
 func (t *run) steps(ctx context.Context) error {
 	c := t.Config.Train
 	schedule := NewSchedule(c)
-	batch := data.NewBatch(t.Config.Data.BatchSize, t.Config.Data.SeqLen)
-	tokens := int64(batch.B * batch.T * c.Accumulate)
+	t.text.start(&t.Config)
+	tokens := int64(t.Config.Data.BatchSize * t.Config.Data.SeqLen * c.Accumulate)
 	clock := stopwatch{since: time.Now()}
 	for ctx.Err() == nil {
 		t.noteSaved(false)
@@ -77,7 +77,7 @@ func (t *run) steps(ctx context.Context) error {
 		if look {
 			t.health.before(t)
 		}
-		loss, norm, err := t.step(batch, lr)
+		loss, norm, err := t.step(lr)
 		if err != nil {
 			return err
 		}
@@ -123,24 +123,29 @@ func (t *run) share() float64 {
 
 // step makes one optimiser step from as many micro-batches as the configuration asks for, and returns the mean loss in
 // nats a token and the gradient's norm. A step whose loss or norm is not finite changes nothing and is counted.
-func (t *run) step(batch *data.Batch, lr float64) (loss, norm float64, err error) {
-	n := t.Config.Train.Accumulate
-	count := float64(batch.B * batch.T * n)
+func (t *run) step(lr float64) (loss, norm float64, err error) {
+	first := t.text.at.rows
+	batches, err := t.text.next()
+	if err != nil {
+		return 0, 0, err
+	}
+	labels := 0
+	for _, batch := range batches {
+		labels += batch.Counted()
+	}
+	count := float64(labels)
 	t.session.ZeroGrads()
 	t.taught = 0
-	for micro := range n {
-		if err := t.text.next(batch); err != nil {
-			return 0, 0, err
-		}
+	for micro, batch := range batches {
 		if t.teacher != nil {
-			targets, err := t.teacher.teach(batch, t.text.rows-uint64(batch.B))
+			targets, err := t.teacher.teach(batch, first+uint64(micro*batch.B))
 			if err != nil {
 				return 0, 0, fmt.Errorf("step %d: %w", t.state.Step, err)
 			}
 			t.session.Teach(targets)
 		}
 		t.session.Draw(t.Config.Train.Seed ^ (uint64(t.state.Step)*maxBatch+uint64(micro))*0x9e3779b97f4a7c15)
-		sum, err := t.session.Backward(batch.IDs, batch.Labels, batch.B, 1/count)
+		sum, err := t.session.BackwardDocuments(batch.IDs, batch.Labels, batch.Starts, batch.B, 1/count)
 		if err != nil {
 			return 0, 0, fmt.Errorf("step %d: %w", t.state.Step, err)
 		}
@@ -169,7 +174,7 @@ func (t *run) step(batch *data.Batch, lr float64) (loss, norm float64, err error
 func (t *run) after(line *metrics.Line, clock *stopwatch) error {
 	c, step := t.Config.Train, t.state.Step
 	due := func(every int) bool { return every > 0 && step%int64(every) == 0 }
-	if due(c.EvalEvery) && len(t.text.loader.Val()) > 0 {
+	if due(c.EvalEvery) && t.text.loader.Val().Len() > 0 {
 		var err error
 		if line.ValLoss, line.ValBitsPerByte, err = t.evaluate(t.text.loader, c.EvalTokens); err != nil {
 			return err
@@ -209,22 +214,21 @@ func (t *run) evaluate(l *data.Loader, limit int) (loss, bitsPerByte float64, er
 		return 0, 0, err
 	}
 	var sum float64
-	count := 0
-	for b := walk.Next(); b != nil && (limit <= 0 || count < limit); b = walk.Next() {
-		nats, err := t.session.Evaluate(b.IDs, b.Labels, b.B)
+	predicted := make([]int32, 0, limit)
+	for b := walk.Next(); b != nil && (limit <= 0 || len(predicted) < limit); b = walk.Next() {
+		nats, err := t.session.EvaluateDocuments(b.IDs, b.Labels, b.Starts, b.B)
 		if err != nil {
 			return 0, 0, err
 		}
 		sum += nats
 		for _, l := range b.Labels {
 			if l != data.IgnoreLabel {
-				count++
+				predicted = append(predicted, l)
 			}
 		}
 	}
-	// Every held-out token but the first is predicted once, in order.
-	bytes, err := t.text.bytesOf(l.Val()[1 : 1+count])
-	return sum / float64(count), sum / math.Ln2 / float64(bytes), err
+	bytes, err := t.text.bytesOf(predicted)
+	return sum / float64(len(predicted)), sum / math.Ln2 / float64(bytes), err
 }
 
 // stopwatch measures training time without what is done between steps.

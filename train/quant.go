@@ -137,7 +137,7 @@ func (t *run) arrived() bool {
 
 // roundedLoss returns the loss on the held-out text of the weights of now rounded to the nearest codes.
 func (t *run) roundedLoss(limit int) (*float64, error) {
-	if len(t.text.loader.Val()) == 0 {
+	if t.text.loader.Val().Len() == 0 {
 		return nil, nil
 	}
 	if !t.settled {

@@ -171,7 +171,7 @@ type run struct {
 // Start trains, and when all steps are done exports, verifies and samples. A cancelled ctx saves and returns a Result with
 // Interrupted set and no error.
 func Start(ctx context.Context, r Request) (*Result, error) {
-	t, err := prepare(r)
+	t, err := newRun(r)
 	if err != nil {
 		return nil, errors.Join(err, t.close())
 	}
@@ -182,9 +182,9 @@ func Start(ctx context.Context, r Request) (*Result, error) {
 	return result, errors.Join(err, t.close())
 }
 
-// prepare checks the request and makes all that lives in memory; nothing is written yet. The run is to be closed after an
+// newRun checks the request and makes all that lives in memory; nothing is written yet. The run is to be closed after an
 // error, too.
-func prepare(r Request) (t *run, err error) {
+func newRun(r Request) (t *run, err error) {
 	t = &run{Request: r, saved: -1}
 	if t.FS == nil {
 		t.FS = durable.OS{}
@@ -247,6 +247,9 @@ func (t *run) close() error {
 	}
 	if t.teacher != nil {
 		errs = append(errs, t.teacher.close())
+	}
+	if t.text != nil {
+		errs = append(errs, t.text.close())
 	}
 	if t.session != nil {
 		errs = append(errs, t.session.Close())
@@ -385,15 +388,13 @@ func (t *run) restore() error {
 	case s.Seed != t.Config.Train.Seed:
 		return bad(fmt.Sprintf("the run has seed %d, the configuration says %d", s.Seed, t.Config.Train.Seed), "keep train.seed, or start a new run")
 	}
-	if err := t.text.loader.Seek(s.Position); err != nil {
+	at := place{position: s.Position, rows: uint64(s.Tokens) / uint64(t.Config.Data.SeqLen)}
+	if s.ReplayPosition != nil {
+		at.replay = *s.ReplayPosition
+	}
+	if err := t.text.seek(at); err != nil {
 		return err
 	}
-	if t.text.replay != nil && s.ReplayPosition != nil {
-		if err := t.text.replay.Seek(*s.ReplayPosition); err != nil {
-			return err
-		}
-	}
-	t.text.rows = uint64(s.Tokens) / uint64(t.Config.Data.SeqLen)
 	t.state, t.saved, t.optimizer.Steps = s, s.Step, s.OptimizerSteps
 	t.session.WeightsChanged()
 	return nil

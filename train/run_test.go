@@ -200,7 +200,7 @@ func TestResume(t *testing.T) {
 // TestDivergence: steps without a finite loss change nothing, are counted, and end the run when there are too many.
 func TestDivergence(t *testing.T) {
 	r := tiny(t, "train.steps=80")
-	x, err := prepare(r)
+	x, err := newRun(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,9 +126,9 @@ func (t *run) findLowest() {
 
 // parts describes a checkpoint of the present step with these values.
 func (t *run) parts(weights, m, v *spec.Weights) (p checkpoints.Parts, err error) {
-	t.state.Position, t.state.OptimizerSteps = t.text.loader.Position(), t.optimizer.Steps
+	t.state.Position, t.state.OptimizerSteps = t.text.at.position, t.optimizer.Steps
 	if t.text.replay != nil {
-		p := t.text.replay.Position()
+		p := t.text.at.replay
 		t.state.ReplayPosition = &p
 	}
 	text, err := json.MarshalIndent(t.state, "", "  ")

@@ -33,7 +33,7 @@ func (g *gate) Create(path string) (durable.File, error) {
 // stepsOnly trains without what comes behind the last step.
 func stepsOnly(t *testing.T, r Request) error {
 	t.Helper()
-	x, err := prepare(r)
+	x, err := newRun(r)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,9 @@
 package train
 
 import (
-	"unicode/utf8"
+	"errors"
 
 	"mmfree/data"
-	"mmfree/data/corpus"
 	"mmfree/data/tokenizer"
 )
 
@@ -18,99 +17,144 @@ type text struct {
 	replay       *data.Loader // of finetune.replay; nil: none
 	replayShare  float64
 	replaySHA256 string
-	rows         uint64 // sequences dealt so far
+
+	sources []*source
+	at      place // of the next step's sequences
+	ahead   *data.Prefetcher[*dealt]
+}
+
+// place is where a run stands in its text.
+type place struct {
+	position, replay data.Position
+	rows             uint64 // sequences dealt so far
+}
+
+// dealt is the batches of one step, and where the run stands behind them.
+type dealt struct {
+	batches []*data.Batch
+	behind  place
 }
 
 // loadText reads the corpus of a configuration (none named: the built-in one) and fills in the vocabulary's size where
 // the configuration leaves it open. base, where it is not nil, is the model whose tokenizer data.tokenizer may ask for.
 // threads changes no bit.
 func loadText(c *Config, base *Model, threads int) (*text, error) {
-	var t text
-	var err error
-	var read *corpus.Corpus
-	if len(c.Data.Corpus) == 0 {
-		read, t.name, err = corpus.Builtin(corpus.GoRoot())
-	} else {
-		read, err = corpus.Load(c.Data.Corpus)
-		t.name = c.Data.Corpus[0]
-	}
+	s, err := openSource(c.Data.Corpus)
 	if err != nil {
 		return nil, err
 	}
-	t.sha256 = read.SHA256
-	learn, held := read.Text, []byte(nil)
-	if c.Data.Tokenizer == TokenizerBPE {
-		learn, held = cutText(read.Text, c.Data.ValFraction)
-		t.tokenizer, err = tokenizer.NewBPE(learn, tokenizer.TrainOptions{VocabSize: c.Data.VocabSize, MinFrequency: 2, Threads: threads})
-	} else if c.Data.Tokenizer == TokenizerModel {
-		if base.TokenizerJSON() == nil {
-			return nil, &ConfigError{Key: "data.tokenizer", Problem: base.Path + " has no tokenizer", Fix: "name one: --set data.tokenizer=PATH"}
-		}
-		t.tokenizer, err = base.Tokenizer()
-	} else if isTokenizerPath(c.Data.Tokenizer) {
-		t.tokenizer, err = LoadTokenizer(c.Data.Tokenizer)
-	} else {
-		t.tokenizer, err = tokenizer.New(c.Data.Tokenizer, read.Text)
+	t := &text{name: s.name, sha256: s.sha256, sources: []*source{s}}
+	if err := t.encode(c, base, threads); err != nil {
+		return nil, errors.Join(err, t.close())
 	}
-	if err != nil {
-		return nil, err
+	return t, nil
+}
+
+func (t *text) encode(c *Config, base *Model, threads int) (err error) {
+	s := t.sources[0]
+	if t.tokenizer, err = s.tokenizer(c, base, threads); err != nil {
+		return err
 	}
 	switch V := t.tokenizer.VocabSize(); {
 	case c.Model.VocabSize == 0:
 		c.Model.VocabSize = V
 	case c.Model.VocabSize < V:
-		return nil, &ConfigError{
+		return &ConfigError{
 			Key: "model.vocab_size", Problem: "is smaller than the tokenizer's vocabulary",
 			Fix: "leave it out: it then becomes what the tokenizer has",
 		}
 	}
-	ids, err := t.tokenizer.Encode(make([]int32, 0, len(read.Text)), learn)
+	if err = s.encode(t.tokenizer, threads); err != nil {
+		return err
+	}
+	if t.loader, err = s.loader(c); err != nil {
+		return err
+	}
+	return t.loadReplay(c, threads)
+}
+
+// close ends what is under way and releases files.
+func (t *text) close() error {
+	if t.ahead != nil {
+		t.ahead.Close()
+		t.ahead = nil
+	}
+	var errs []error
+	for _, s := range t.sources {
+		errs = append(errs, s.close())
+	}
+	t.sources = nil
+	return errors.Join(errs...)
+}
+
+// seek makes p the place of the next step's sequences. Not behind start.
+func (t *text) seek(p place) error {
+	if err := t.loader.Seek(p.position); err != nil {
+		return err
+	}
+	if t.replay != nil {
+		if err := t.replay.Seek(p.replay); err != nil {
+			return err
+		}
+	}
+	t.at = p
+	return nil
+}
+
+// start begins to deal batches, a step ahead of next.
+func (t *text) start(c *Config) {
+	const ahead = 2 // steps in memory: one in use, one waiting
+	var values []*dealt
+	for range ahead {
+		d := &dealt{}
+		for range c.Train.Accumulate {
+			d.batches = append(d.batches, data.NewBatch(c.Data.BatchSize, c.Data.SeqLen))
+		}
+		values = append(values, d)
+	}
+	at := t.at
+	t.ahead = data.NewPrefetcher(values, func(d *dealt) error {
+		for _, b := range d.batches {
+			if err := t.deal(b, at.rows); err != nil {
+				return err
+			}
+			at.rows += uint64(b.B)
+		}
+		at.position = t.loader.Position()
+		if t.replay != nil {
+			at.replay = t.replay.Position()
+		}
+		d.behind = at
+		return nil
+	})
+}
+
+// next returns the batches of the next step, which hold until the following call.
+func (t *text) next() ([]*data.Batch, error) {
+	d, err := t.ahead.Next()
 	if err != nil {
 		return nil, err
 	}
-	before := len(ids)
-	if ids, err = t.tokenizer.Encode(ids, held); err != nil {
-		return nil, err
-	}
-	if t.loader, err = newLoader(c, ids, len(ids)-before); err != nil {
-		return nil, err
-	}
-	return &t, t.loadReplay(c)
+	t.at = d.behind
+	return d.batches, nil
 }
 
-// newLoader deals ids as the configuration says; held is the number of those that are held out, 0 for val_fraction of them.
-func newLoader(c *Config, ids []int32, held int) (*data.Loader, error) {
-	return data.New(ids, data.Options{SeqLen: c.Data.SeqLen, ValFraction: c.Data.ValFraction, ValIDs: held, Seed: c.Train.Seed})
-}
-
-// next fills b. Of the run's sequences, counted from 0, number k is replayed where ⌊(k+1)·share⌋ is above ⌊k·share⌋.
-func (t *text) next(b *data.Batch) error {
+// deal fills b, whose first sequence is number first of the run. Number k is replayed where ⌊(k+1)·share⌋ is above ⌊k·share⌋.
+func (t *text) deal(b *data.Batch, first uint64) error {
 	if t.replay == nil {
-		t.rows += uint64(b.B)
 		return t.loader.Next(b)
 	}
 	for row := range b.B {
-		from := t.loader
-		if uint64(float64(t.rows+1)*t.replayShare) > uint64(float64(t.rows)*t.replayShare) {
+		from, k := t.loader, first+uint64(row)
+		if uint64(float64(k+1)*t.replayShare) > uint64(float64(k)*t.replayShare) {
 			from = t.replay
 		}
-		t.rows++
-		at := row * b.T
-		if err := from.Next(&data.Batch{B: 1, T: b.T, IDs: b.IDs[at : at+b.T], Labels: b.Labels[at : at+b.T]}); err != nil {
+		r := b.Row(row)
+		if err := from.Next(&r); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// cutText cuts the validation part off a text's end, in bytes, so that every vocabulary has the same one, and not within
-// a character.
-func cutText(text []byte, fraction float64) (learn, held []byte) {
-	at := len(text) - int(float64(len(text))*fraction)
-	for back := 0; back < utf8.UTFMax && at > 0 && at < len(text) && !utf8.RuneStart(text[at]); back++ {
-		at--
-	}
-	return text[:at], text[at:]
 }
 
 // bytesOf returns the length of the text that ids stand for.
@@ -119,17 +163,20 @@ func (t *text) bytesOf(ids []int32) (int, error) {
 	return len(raw), err
 }
 
-// bytesPerToken returns the mean over the held-out text, or over the training text where nothing is held out.
+// bytesPerToken returns the mean over the held-out text, or over the training text where nothing is held out; of long ones
+// over their beginning.
 func (t *text) bytesPerToken() (float64, error) {
-	ids := t.heldOut()
+	const enough = 1 << 22
+	ids := t.heldOut(enough)
 	n, err := t.bytesOf(ids)
 	return float64(n) / float64(len(ids)), err
 }
 
-// heldOut returns the validation ids, or the training ids where there are none.
-func (t *text) heldOut() []int32 {
-	if v := t.loader.Val(); len(v) > 0 {
-		return v
+// heldOut returns the first ids, at most n, of the validation text, or of the training text where there is none.
+func (t *text) heldOut(n int) []int32 {
+	s := t.loader.Val()
+	if s.Len() == 0 {
+		s = t.loader.Train()
 	}
-	return t.loader.Train()
+	return data.Read(s, min(n, s.Len()))
 }

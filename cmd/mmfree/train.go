@@ -36,7 +36,7 @@ const groupRun, groupText = "Run", "Text and model"
 // runFlags are the flags of every verb that trains.
 func runFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "corpus", TakesFile: true, Usage: "train on these text `FILE`s and folders", DefaultText: "the built-in text", Category: groupText},
+		&cli.StringSliceFlag{Name: "corpus", TakesFile: true, Usage: "train on these `FILE`s and folders, or on one folder of shards", DefaultText: "the built-in text", Category: groupText},
 		&cli.StringSliceFlag{Name: "set", Usage: "set one configuration key, as `KEY=VALUE`", Category: groupText},
 		&cli.StringFlag{Name: "out", Usage: "run folder `DIR`", DefaultText: "the next free runs/NAME-N", Category: groupRun},
 		&cli.StringFlag{Name: "resume", Usage: "go on with the run in `DIR`", Category: groupRun},

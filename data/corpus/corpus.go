@@ -54,7 +54,24 @@ func (e *Error) Hint() string { return e.Fix }
 type Corpus struct {
 	Text    []byte
 	Sources []Source // in the order of Text
-	SHA256  string   // of Text, in lower-case hex: two corpora of one sum train the same model
+	// Documents are where they lie in Text, in order: files, and the records of JSONL and Parquet files without the newline
+	// that decoding puts behind them.
+	Documents []Span
+	SHA256    string // of Text, in lower-case hex: two corpora of one sum train the same model
+}
+
+// Span is the bytes From to To of a text.
+type Span struct{ From, To int64 }
+
+// Between returns the texts of the documents, or the parts of them, that lie between two places of the text.
+func (c *Corpus) Between(from, to int64) [][]byte {
+	var texts [][]byte
+	for _, d := range c.Documents {
+		if a, b := max(from, d.From), min(to, d.To); a < b {
+			texts = append(texts, c.Text[a:b])
+		}
+	}
+	return texts
 }
 
 // Load reads paths in the order given; a path given twice counts twice. A file is taken whatever its name; a folder
@@ -101,6 +118,7 @@ func read(sources []Source, limit int64) (*Corpus, error) {
 		if err := readFile(s.Path, c.Text[s.Start:s.Start+s.Bytes]); err != nil {
 			return nil, err
 		}
+		c.Documents = append(c.Documents, Span{s.Start, s.Start + s.Bytes})
 	}
 	sum := sha256.Sum256(c.Text)
 	c.SHA256 = hex.EncodeToString(sum[:])

@@ -12,10 +12,10 @@ import (
 // checkLoadable refuses what a text held whole cannot honour.
 func checkLoadable(s *Source) error {
 	if s.Path == Stdin {
-		return &Error{Path: Stdin, Problem: "standard input cannot be read again when a run is resumed", Fix: "save it to a file and name that"}
+		return &Error{Path: Stdin, Problem: "standard input cannot be read again when a run is resumed", Fix: "save it to a file and name that, or make shards of it with mmfree prepare"}
 	}
 	if s.Weight != 1 {
-		return &Error{Path: s.Path, Problem: fmt.Sprintf("a weight of %g, and this text is read whole", s.Weight), Fix: "leave the weight out; a path named twice counts twice"}
+		return &Error{Path: s.Path, Problem: fmt.Sprintf("a weight of %g, and this text is read whole", s.Weight), Fix: "leave the weight out (a path named twice counts twice), or make shards of the mixture with mmfree prepare"}
 	}
 	return nil
 }
@@ -55,6 +55,7 @@ func decode(sources []Source, limit int64) (*Corpus, error) {
 			if err := readFile(s.Path, c.Text[s.Start:]); err != nil {
 				return nil, err
 			}
+			c.Documents = append(c.Documents, Span{s.Start, s.Start + s.Bytes})
 			continue
 		}
 		if err := c.decodeFile(*s, o, limit); err != nil {
@@ -84,7 +85,11 @@ func (c *Corpus) decodeFile(s Source, o Options, limit int64) (err error) {
 		if int64(len(d.Text)) >= limit-int64(len(c.Text)) {
 			return tooLarge(s.Path, limit)
 		}
+		if d.First {
+			c.Documents = append(c.Documents, Span{From: int64(len(c.Text))})
+		}
 		c.Text = append(c.Text, d.Text...)
+		c.Documents[len(c.Documents)-1].To = int64(len(c.Text))
 		if n := len(c.Text); records && d.Last && n > 0 && c.Text[n-1] != '\n' {
 			c.Text = append(c.Text, '\n')
 		}

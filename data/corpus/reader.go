@@ -71,6 +71,25 @@ func Open(paths []string, o Options, stdin io.Reader) (*Reader, error) {
 	return &Reader{paths: paths, sources: sources, options: o, report: newReport(&o), stdin: stdin}, nil
 }
 
+// OfTexts returns a Reader of documents in memory, whose every byte it keeps; empty ones are left out. name is for errors.
+func OfTexts(name string, texts [][]byte) *Reader {
+	o := DefaultOptions()
+	o.InvalidUTF8, o.BOM = Keep, Keep
+	return &Reader{paths: []string{name}, sources: []Source{{Path: name, Weight: 1}}, options: o, report: newReport(&o), format: &memoryRecords{texts}}
+}
+
+// memoryRecords is the records of OfTexts.
+type memoryRecords struct{ rest [][]byte }
+
+func (t *memoryRecords) next() (record, error) {
+	if len(t.rest) == 0 {
+		return record{}, io.EOF
+	}
+	text := t.rest[0]
+	t.rest = t.rest[1:]
+	return record{text: text, first: true, last: true}, nil
+}
+
 // Sources returns the files, in the order in which they are read.
 func (r *Reader) Sources() []Source { return r.sources }
 
@@ -182,7 +201,10 @@ func (r *Reader) open() error {
 
 // finish closes a file that has come to its end and moves on.
 func (r *Reader) finish() error {
-	err := r.file.Close()
+	var err error
+	if r.file != nil {
+		err = r.file.Close()
+	}
 	r.file, r.format = nil, nil
 	if r.pass++; r.pass >= passes(r.source().Weight) {
 		r.next, r.pass = r.next+1, 0
