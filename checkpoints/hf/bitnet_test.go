@@ -338,3 +338,33 @@ func TestNotFinite(t *testing.T) {
 func bytesTensor(name string, shape []int, b []byte) safetensors.Tensor {
 	return safetensors.Tensor{Name: name, DType: "U8", Shape: shape, Data: func(w io.Writer) error { _, err := w.Write(b); return err }}
 }
+
+// TestOneBit reads a folder of the independent reproduction: another class, and two norms under other names.
+func TestOneBit(t *testing.T) {
+	w := bitnet(t)
+	w.Config.HiddenAct = spec.ActSilu
+	dir := filepath.Join(t.TempDir(), "m")
+	must(t, os.Mkdir(dir, 0o755))
+	var tensors []safetensors.Tensor
+	for i, x := range w.Tensors {
+		name := strings.ReplaceAll(strings.ReplaceAll(x.Name, "attn_sub_norm", "inner_attn_ln"), "ffn_sub_norm", "ffn_layernorm")
+		tensors = append(tensors, safetensors.Float32Tensor(name, x.Shape, w.At(i), dtype.F32))
+	}
+	put(t, dir, hf.ModelName, tensors)
+	const config = `{"architectures":["BitnetForCausalLM"],"model_type":"llama","vocab_size":11,"hidden_size":12,"intermediate_size":14,
+		"num_hidden_layers":2,"num_attention_heads":3,"tie_word_embeddings":true,"rms_norm_eps":1e-5,"weight_bits":1,"input_bits":8}`
+	must(t, os.WriteFile(filepath.Join(dir, hf.ConfigName), []byte(config), 0o644))
+	got, info, err := hf.Load(dir)
+	must(t, err)
+	c := got.Config
+	if c.Arch != spec.ArchBitNet || c.NormPlacement != spec.NormSubLN || c.HiddenAct != spec.ActSilu || c.RopeTheta != 10000 || len(info.Warnings) > 0 {
+		t.Errorf("%+v, warnings %q", c, info.Warnings)
+	}
+	if fmt.Sprint(bits(got.Flat())) != fmt.Sprint(bits(w.Flat())) {
+		t.Error("other values")
+	}
+	must(t, os.WriteFile(filepath.Join(dir, hf.ConfigName), []byte(strings.Replace(config, `"input_bits":8`, `"input_bits":4`, 1)), 0o644))
+	if _, _, err := hf.Load(dir); err == nil || !strings.Contains(err.Error(), "input_bits: is 4") {
+		t.Errorf("activations of 4 bits: %v", err)
+	}
+}

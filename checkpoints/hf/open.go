@@ -49,7 +49,9 @@ func parseConfig(path string, text []byte) (c spec.Config, dialect string, err e
 		dialect = kind.ModelType.(string)
 		c, err = llama2c.ParseConfig(text)
 	default:
-		err = json.Unmarshal(text, &c)
+		if text, err = translate(text); err == nil {
+			err = json.Unmarshal(text, &c)
+		}
 	}
 	if err != nil {
 		return c, "", fmt.Errorf("%s: %w", path, err)
@@ -143,6 +145,9 @@ func (s *source) tensors(m *stored.Model) error {
 	var missing, wrong []string
 	for _, t := range spec.Tensors(m.Config) {
 		raw, ok := s.find(t.Name)
+		if !ok {
+			raw, ok = s.find(oneBitName(t.Name))
+		}
 		switch {
 		case !ok:
 			missing = append(missing, t.Name)
