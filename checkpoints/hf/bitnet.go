@@ -51,6 +51,9 @@ type quantization struct {
 	Method      string `json:"quant_method"`
 	LinearClass string `json:"linear_class"`
 	UseRMSNorm  bool   `json:"use_rms_norm"`
+
+	// Ours, and the same as LinearClass says: who writes both means it, whatever the scales' sizes are.
+	Convention Convention `json:"weight_scale_convention"`
 }
 
 func quantizationOf(c *spec.Config) (q quantization, err error) {
@@ -85,7 +88,7 @@ func convention(q quantization, scales []float64) (c Convention, because, doubt 
 	stated := map[string]Convention{classTimes: Multiply, classOver: Divide}[q.LinearClass]
 	implausible := map[Convention]float64{Multiply: middle, Divide: 1 / middle}
 	switch {
-	case stated != "" && implausible[stated] > clearlyOver:
+	case stated != "" && implausible[stated] > clearlyOver && q.Convention != stated:
 		c = map[Convention]Convention{Multiply: Divide, Divide: Multiply}[stated]
 		return c, "by their size: " + numbers, fmt.Sprintf(
 			"config.json says linear_class %s (%s), but %s, and weights of such a size are no model's: read as %s", q.LinearClass, stated.text(), numbers, c.text())
@@ -234,5 +237,5 @@ func statement(c Convention) json.RawMessage {
 	if c == Divide {
 		class = classOver
 	}
-	return json.RawMessage(fmt.Sprintf(`{"quant_method":"bitnet","linear_class":%q,"quantization_mode":"offline"}`, class))
+	return json.RawMessage(fmt.Sprintf(`{"quant_method":"bitnet","linear_class":%q,"quantization_mode":"offline","weight_scale_convention":%q}`, class, c))
 }

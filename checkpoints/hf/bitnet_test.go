@@ -110,6 +110,8 @@ func TestConventions(t *testing.T) {
 		{"class not stated, small", `{"quant_method":"bitnet"}`, "code * weight_scale", "", times},
 		{"class not stated, large", `{"quant_method":"bitnet"}`, "code / weight_scale", "", over},
 		{"falsely times", saysTimes, "code / weight_scale (by their size", "config.json says linear_class autobitlinear", over},
+		{"stated twice, and right whatever the sizes", `{"linear_class":"bitlinear","weight_scale_convention":"divide"}`, "code / weight_scale (stated by", "", over},
+		{"stated twice, and not the same", `{"linear_class":"bitlinear","weight_scale_convention":"multiply"}`, "code * weight_scale (by their size", "config.json says linear_class bitlinear", times},
 		{"falsely over", saysOver, "code * weight_scale (by their size", "config.json says linear_class bitlinear", times},
 	} {
 		m, err := hf.Open(packedFolder(t, w, c.says, c.scale, nil))
@@ -366,5 +368,33 @@ func TestOneBit(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, hf.ConfigName), []byte(strings.Replace(config, `"input_bits":8`, `"input_bits":4`, 1)), 0o644))
 	if _, _, err := hf.Load(dir); err == nil || !strings.Contains(err.Error(), "input_bits: is 4") {
 		t.Errorf("activations of 4 bits: %v", err)
+	}
+}
+
+// TestOddScales: what is written here is read as it was meant, be all scales as large as no model's.
+func TestOddScales(t *testing.T) {
+	w := bitnet(t)
+	for i := range w.Tensors {
+		if w.Tensors[i].Kind == spec.Ternary {
+			for j := range w.At(i) {
+				w.At(i)[j] = float32(j%3-1) * 0x1p20
+			}
+		}
+	}
+	want, err := pack.Build(w)
+	must(t, err)
+	for _, conv := range []hf.Convention{hf.Multiply, hf.Divide} {
+		dir := filepath.Join(t.TempDir(), "out")
+		_, err := hf.Write(durable.OS{}, dir, stored.Of(w), hf.Options{Packed: conv})
+		must(t, err)
+		m, err := hf.Open(dir)
+		must(t, err)
+		got, err := m.Packed()
+		must(t, err)
+		samePacked(t, string(conv), want, got)
+		if len(m.Warnings) > 0 {
+			t.Errorf("warnings %q", m.Warnings)
+		}
+		must(t, m.Close())
 	}
 }
