@@ -49,6 +49,8 @@ func attentionConfigs() map[string]spec.Config {
 	alone.NumAttentionHeads, alone.NumKeyValueHeads, alone.HeadDim, alone.TieWordEmbeddings = 3, 3, 18, true
 	bitnet := llama
 	bitnet.Arch = spec.ArchBitNet
+	trits := bitnet
+	trits.TernaryAttention = true
 	squared := bitnet
 	squared.HiddenAct, squared.TieWordEmbeddings, squared.NumKeyValueHeads = spec.ActReLU2, true, 1
 	head := bitnet
@@ -56,7 +58,8 @@ func attentionConfigs() map[string]spec.Config {
 	inner := head
 	inner.NormPlacement, inner.TieWordEmbeddings, inner.ActivationRounding = spec.NormBitLinear, false, spec.HalfAway
 	return map[string]spec.Config{
-		"llama": llama, "llama tied": alone, "bitnet": bitnet, "bitnet relu2": squared, "bitnet head": head, "bitnet inner": inner,
+		"bitnet, ternary attention": trits,
+		"llama":                     llama, "llama tied": alone, "bitnet": bitnet, "bitnet relu2": squared, "bitnet head": head, "bitnet inner": inner,
 	}
 }
 
@@ -240,7 +243,8 @@ func TestBitsArePinned(t *testing.T) {
 		"base": 0x914fb98170ebf953, "wide": 0x5fcb2e9f416c98f3, "narrow": 0x991a16f4cfd91033,
 		"fused": 0xeda9b429bcfe1c97, "tied": 0x89c50077fc144719, "dense": 0xdc50e785e8dfcbcb,
 		"llama": 0x8fca095d4a8aa224, "llama tied": 0x03d347ae72584417, "bitnet": 0x35ddf6fa00882313,
-		"bitnet relu2": 0x891c0aed132cc0d3, "bitnet head": 0x02a546fd2ce39ac8, "bitnet inner": 0x84a43455eba377c1,
+		"bitnet, ternary attention": 0xcc330c8f0f0f9a19,
+		"bitnet relu2":              0x891c0aed132cc0d3, "bitnet head": 0x02a546fd2ce39ac8, "bitnet inner": 0x84a43455eba377c1,
 	}
 	for name, c := range configs() {
 		p := random(t, c, 9)

@@ -16,6 +16,9 @@ type Attention struct {
 	Heads, KeyHeads int
 	Width           int // c, channels of a head
 	Positions       int // most tokens of a document
+	// Trits makes trits of every query and key, rotated, each times its own mean absolute value. Their gradients pass straight
+	// through.
+	Trits bool
 
 	rope  *rope
 	scale float32 // 1/√c
@@ -161,6 +164,7 @@ func (j *attentionJob) run(seq, head, t0, t1, position, slot int) {
 		from := ((seq*j.T+t0+i)*m.KeyHeads + head) * c
 		key, value := j.s.Block(seq, head, slot+i, 1)
 		m.rope.turn(key, buf.Fan.Out[1][from:][:c], position+i, 1)
+		m.round(key)
 		copy(value, buf.Fan.Out[2][from:][:c])
 	}
 	group := m.Heads / m.KeyHeads
@@ -171,6 +175,7 @@ func (j *attentionJob) run(seq, head, t0, t1, position, slot int) {
 		clear(acc)
 		for i := range n {
 			m.rope.turn(q[i*c:][:c], buf.Fan.Out[0][((seq*j.T+t0+i)*m.Heads+h)*c:][:c], position+i, m.scale)
+			m.round(q[i*c:][:c])
 			top[i], sum[i] = kernel.NoKey(), 0
 		}
 		for k0 := 0; k0 < position+n; k0 += kernel.KeyBlock {
@@ -185,6 +190,28 @@ func (j *attentionJob) run(seq, head, t0, t1, position, slot int) {
 			for x, v := range acc[i*c:][:c] {
 				out[x] = v * inv
 			}
+		}
+	}
+}
+
+// round makes trits of a query or a key [c], where they are wanted: round(x/m) within ±1, times m, the mean of |x|.
+func (m *Attention) round(x []float32) {
+	if !m.Trits {
+		return
+	}
+	var sum float32
+	for _, v := range x {
+		sum += f32.Abs(v)
+	}
+	mean := sum / float32(len(x))
+	for i, v := range x {
+		switch half := mean / 2; {
+		case v > half:
+			x[i] = mean
+		case v < -half:
+			x[i] = -mean
+		default:
+			x[i] = 0
 		}
 	}
 }

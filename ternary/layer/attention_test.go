@@ -177,3 +177,24 @@ func equal(t *testing.T, what string, got, want []float32) {
 		}
 	}
 }
+
+// Trits of a query or key: its mean absolute value where it is beyond half of that, else zero; nothing where none are wanted.
+func TestAttentionTrits(t *testing.T) {
+	x := []float32{3, -1, 0.4, -0.2, 0, 1.4} // mean 1
+	m := Attention{}
+	m.round(x)
+	if x[0] != 3 || x[2] != 0.4 {
+		t.Errorf("rounded unasked: %v", x)
+	}
+	m.Trits = true
+	m.round(x)
+	for i, want := range []float32{1, -1, 0, 0, 0, 1} {
+		if x[i] != want {
+			t.Errorf("%v", x)
+		}
+	}
+	zero := make([]float32, 4)
+	if m.round(zero); zero[0] != 0 || zero[3] != 0 {
+		t.Errorf("zeros became %v", zero)
+	}
+}

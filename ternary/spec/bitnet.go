@@ -28,6 +28,7 @@ func bitNet() *architecture {
 			return append(c.attentionFields(),
 				jsonField{key: "norm_placement", at: &c.NormPlacement},
 				jsonField{key: "lm_head", at: &c.LMHead},
+				jsonField{key: "ternary_attention", at: &c.TernaryAttention},
 				jsonField{key: "bitlinear_eps", at: &c.BitLinearEps},
 				jsonField{key: "activation_rounding", at: &c.ActivationRounding})
 		},

@@ -49,6 +49,7 @@ type Config struct {
 	RopeTheta             float64 `yaml:"rope_theta" help:"transformer, bitnet: base of the rotary positions"`
 	HiddenAct             string  `yaml:"hidden_act" help:"bitnet: silu or relu2; transformer: silu"`
 	NormPlacement         string  `yaml:"norm_placement" help:"bitnet: subln (block norms and a norm before o_proj and down_proj) or bitlinear (a norm in every projection)"`
+	TernaryAttention      bool    `yaml:"ternary_attention" help:"bitnet: queries and keys as trits, each by its own mean, so that the map of attention is ternary too: the paper's model that does not learn"`
 	LMHead                string  `yaml:"lm_head" help:"bitnet: dense (full precision) or bitlinear head"`
 
 	RMSNormEps        float64 `yaml:"rms_norm_eps" help:"epsilon of block, gate, sub and final norms"`

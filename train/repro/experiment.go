@@ -123,7 +123,7 @@ type Experiment struct {
 
 // Experiments returns all of them in the order of their numbers.
 func Experiments() []Experiment {
-	return []Experiment{quality(), scaling(), learningRates(), schedules(), mixers(), fusedSteps(), inferenceCosts(), constantCost(), postTraining(), integerKernels(), conversion()}
+	return []Experiment{quality(), scaling(), ternaryMap(), learningRates(), schedules(), mixers(), fusedSteps(), inferenceCosts(), constantCost(), postTraining(), integerKernels(), conversion()}
 }
 
 // Find returns the experiments of these names, in the order of their numbers; all where none is named.

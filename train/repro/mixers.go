@@ -39,7 +39,7 @@ func removals() []removal {
 
 func runMixers(ctx context.Context, l *lab, t *Table) error {
 	s := of(l.budget, sizesOf(Test)[0], sizes()[0], sizes()[1])
-	tokens, seeds := of(l.budget, 4*stepTokens, 500_000, 4_000_000), of(l.budget, 1, 2, 3)
+	tokens, seeds := of(l.budget, 4*stepTokens, 400_000, 4_000_000), of(l.budget, 1, 2, 3)
 	a := armNamed(ternaryMLGRU)
 	w, err := l.tuned(ctx, a, s)
 	if err != nil {

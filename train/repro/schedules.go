@@ -38,7 +38,7 @@ func plans() []plan {
 
 func runSchedules(ctx context.Context, l *lab, t *Table) error {
 	s := of(l.budget, sizesOf(Test)[0], sizes()[0], sizes()[1])
-	tokens, seeds := of(l.budget, 20*stepTokens, 500_000, 4_000_000), of(l.budget, 1, 1, 3)
+	tokens, seeds := of(l.budget, 20*stepTokens, 300_000, 4_000_000), of(l.budget, 1, 1, 3)
 	chart := metrics.Chart{Title: "R5: MLGRU, ternary, " + s.name, X: "tokens", Y: "held-out loss, nats a token"}
 	ends, late := map[string]sample{}, map[string]float64{}
 	for _, name := range []string{ternaryMLGRU, floatMLGRU} {
