@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -185,6 +186,40 @@ func TestPackedDocuments(t *testing.T) {
 		if shared < 8 {
 			t.Errorf("%s: only %d documents shared a row with the next", arch, shared)
 		}
+	}
+}
+
+// A shard that is cut short while a run reads it is an error that names it, also in the goroutine that reads ahead.
+func TestShardCutShort(t *testing.T) {
+	texts, tokenizerJSON := library(t)
+	dir := filepath.Join(t.TempDir(), "shards")
+	tok, err := LoadTokenizer(tokenizerJSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := filepath.Join(t.TempDir(), "long.txt") // of many pages
+	if err := os.WriteFile(long, []byte(strings.Repeat("Query of light, and of the shade behind it. ", 20_000)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := corpus.Open(append(texts, long), corpus.DefaultOptions(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if _, err := prepare.ToFolder(t.Context(), durable.OS{}, dir, false, reader, tok, prepare.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	r := tiny(t, "train.steps=400", "train.eval_every=0", "train.save_every=0")
+	r.Config.Data.Corpus, r.Bare = []string{dir}, true
+	r.Hooks.Step = func(p Progress) {
+		if p.Step == 1 {
+			if err := os.Truncate(filepath.Join(dir, "train-00000.bin"), 64); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if _, err := Start(t.Context(), r); !errors.Is(err, durable.ErrGone) || !strings.Contains(err.Error(), "train-00000.bin") {
+		t.Errorf("got %v, want the shard to be gone", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 
+	"mmfree/checkpoints/durable"
 	"mmfree/data"
 	"mmfree/data/tokenizer"
 )
@@ -114,11 +115,17 @@ func (t *text) start(c *Config) {
 	}
 	at := t.at
 	t.ahead = data.NewPrefetcher(values, func(d *dealt) error {
-		for _, b := range d.batches {
-			if err := t.deal(b, at.rows); err != nil {
-				return err
+		err := durable.Guard(func() error { // shards are mapped files
+			for _, b := range d.batches {
+				if err := t.deal(b, at.rows); err != nil {
+					return err
+				}
+				at.rows += uint64(b.B)
 			}
-			at.rows += uint64(b.B)
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		at.position = t.loader.Position()
 		if t.replay != nil {
