@@ -13,6 +13,7 @@ import (
 
 	"mmfree/checkpoints/hf"
 	"mmfree/cmd/mmfree/internal/ui"
+	"mmfree/ternary/spec"
 	"mmfree/train"
 )
 
@@ -164,10 +165,15 @@ func printExported(c *cli.Context, r *train.Exported, did string) error {
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, r)
 	}
+	kind := "ternary weight"
+	if r.Arch == spec.ArchTransformer {
+		kind = "weight"
+	}
+	size := fmt.Sprintf("%s, %.3f bits a %s", ui.Bytes(r.Bytes), r.BitsPerWeight, kind)
 	rows := [][]string{
 		{did, fmt.Sprintf("%s, %s", r.Path, r.Format)},
 		{"model", fmt.Sprintf("%s, %s parameters in %d tensors", r.Arch, ui.Count(float64(r.Parameters)), r.Tensors)},
-		{"size", fmt.Sprintf("%s, %.3f bits a ternary weight", ui.Bytes(r.Bytes), r.BitsPerWeight)},
+		{"size", size},
 	}
 	if r.ScaleConvention != nil {
 		rows = append(rows, []string{"scale", *r.ScaleConvention})
