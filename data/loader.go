@@ -109,9 +109,10 @@ type Options struct {
 // Loader deals the training windows of a corpus in shuffled order, for ever.
 //
 // A window is T+1 consecutive ids: T inputs, and the same shifted by one as labels, so neighbouring windows share
-// one id and no prediction is lost between them; a window may hold several documents, or parts of them. In each epoch the windows start at a phase drawn for the epoch
-// (fewer than T ids at the front, and fewer than T at the back, sit out), so that the cuts move from epoch to epoch,
-// and every window comes exactly once. Batches take windows one after the other and run on into the next epoch.
+// one id and no prediction is lost between them; a window may hold several documents, or parts of them. In each epoch
+// the windows start at a phase drawn for the epoch (fewer than T ids at the front, and fewer than T at the back, sit
+// out), so that the cuts move from epoch to epoch, and every window comes exactly once. Batches take windows one after
+// the other and run on into the next epoch.
 //
 // Of World loaders, each draws windows in the same order and keeps every World-th.
 //
