@@ -132,6 +132,20 @@ func TestRanks(t *testing.T) {
 	}
 }
 
+// A validation part that whoever made the ids has cut is held to what New's own is.
+func TestSplitErrors(t *testing.T) {
+	for _, tc := range []struct {
+		held     int
+		fraction float64
+		ok       bool
+	}{{0, 0, true}, {0, 0.1, false}, {1, 0, false}, {1, 0.1, false}, {2, 0, true}, {2, 0.1, true}} {
+		_, err := NewSplit(counting(9), counting(tc.held), Options{SeqLen: 4, ValFraction: tc.fraction})
+		if (err == nil) != tc.ok || err != nil && !errors.Is(err, ErrData) {
+			t.Errorf("%d ids held out, fraction %v: %v", tc.held, tc.fraction, err)
+		}
+	}
+}
+
 func TestPrefetcher(t *testing.T) {
 	filled := 0
 	p := NewPrefetcher([]*int{new(int), new(int), new(int)}, func(v *int) error {

@@ -140,17 +140,11 @@ func New(ids Source, o Options) (*Loader, error) {
 	}
 	n := ids.Len()
 	held := int(float64(n) * o.ValFraction)
-	if o.ValFraction > 0 && held < 2 && n-held > o.SeqLen {
-		return nil, &Error{
-			Problem: fmt.Sprintf("the corpus has %d tokens, and a fraction of %v leaves %d for validation; 2 are needed",
-				n, o.ValFraction, held),
-			Fix: "give more text, or raise data.val_fraction, or set it to 0 to train without validation",
-		}
-	}
 	return NewSplit(&section{ids, 0, n - held}, &section{ids, n - held, n}, o)
 }
 
-// NewSplit makes a loader of ids to train on and ids that are held out, of which there may be none. Training needs T+1.
+// NewSplit makes a loader of ids to train on and ids that are held out, as New cuts them. Where ValFraction is 0 none need be
+// held out.
 func NewSplit(train, val Source, o Options) (*Loader, error) {
 	if o.SeqLen < 1 {
 		return nil, &Error{
@@ -167,6 +161,13 @@ func NewSplit(train, val Source, o Options) (*Loader, error) {
 			Problem: fmt.Sprintf("the corpus has %d tokens, of which %d are for training; rows of %d need at least %d",
 				n+val.Len(), n, o.SeqLen, o.SeqLen+1),
 			Fix: "give more text, or lower data.seq_len or data.val_fraction",
+		}
+	}
+	if held := val.Len(); held == 1 || held == 0 && o.ValFraction > 0 {
+		return nil, &Error{
+			Problem: fmt.Sprintf("the corpus has %d tokens, and a fraction of %v leaves %d for validation; 2 are needed",
+				train.Len()+held, o.ValFraction, held),
+			Fix: "give more text, or raise data.val_fraction, or set it to 0 to train without validation",
 		}
 	}
 	l := &Loader{train: train, val: val, seqLen: o.SeqLen, seed: o.Seed, rank: o.Rank, world: o.World}
