@@ -105,10 +105,11 @@ func (r *Run) build(dir string, step int, p Parts) error {
 	var summing sync.WaitGroup
 	for i, f := range files {
 		summing.Go(func() {
-			sum, counted := sha256.New(), &counter{}
+			sum := sha256.New()
+			counted := &durable.Counter{W: sum}
 			// What fails here fails in the writing too, which says so.
-			_ = f.write(io.MultiWriter(sum, counted))
-			sums[i] = ManifestFile{Bytes: counted.n, SHA256: hex.EncodeToString(sum.Sum(nil))}
+			_ = f.write(counted)
+			sums[i] = ManifestFile{Bytes: counted.N, SHA256: hex.EncodeToString(sum.Sum(nil))}
 		})
 	}
 	for _, f := range files {
@@ -134,10 +135,6 @@ func (r *Run) build(dir string, step int, p Parts) error {
 func (r *Run) put(path, text string) error {
 	return durable.WriteFile(r.fs, path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
 }
-
-type counter struct{ n int64 }
-
-func (c *counter) Write(p []byte) (int, error) { c.n += int64(len(p)); return len(p), nil }
 
 // Checkpoint is one whole checkpoint of a run.
 type Checkpoint struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/format"
 )
 
@@ -42,25 +43,25 @@ func Write(w io.Writer, keys []Key, tensors []Output) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	c := &counter{w: w}
+	c := &durable.Counter{W: w}
 	if _, err := c.Write(head); err != nil {
 		return 0, err
 	}
 	for i := range tensors {
 		t := &tensors[i]
 		want, _ := t.size()
-		start := c.n
+		start := c.N
 		if err := t.Data(c); err != nil {
 			return 0, err
 		}
-		if c.n-start != want {
-			return 0, unwritable(t.Name, fmt.Sprintf("%d bytes were written where %d belong", c.n-start, want))
+		if c.N-start != want {
+			return 0, unwritable(t.Name, fmt.Sprintf("%d bytes were written where %d belong", c.N-start, want))
 		}
 		if _, err := c.Write(make([]byte, pad(want, defaultAlignment)-want)); err != nil {
 			return 0, err
 		}
 	}
-	return c.n, nil
+	return c.N, nil
 }
 
 // appendHead returns all that stands before the data, padded.
@@ -100,16 +101,4 @@ func appendHead(keys []Key, tensors []Output) ([]byte, error) {
 
 func unwritable(tensor, problem string) error {
 	return &format.Error{Tensor: tensor, Offset: -1, Problem: problem, Fix: "such a model cannot be stored as GGUF"}
-}
-
-// counter counts the bytes that pass.
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
 }

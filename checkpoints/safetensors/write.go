@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"mmfree/checkpoints/dtype"
+	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/format"
 )
 
@@ -49,12 +50,12 @@ func Write(w io.Writer, tensors []Tensor, metadata map[string]string, align int)
 	}
 	for i := range tensors {
 		t := &tensors[i]
-		c := &counter{w: w}
+		c := &durable.Counter{W: w}
 		if err := t.Data(c); err != nil {
 			return 0, err
 		}
-		if c.n != t.Bytes() {
-			return 0, &format.Error{Tensor: t.Name, Offset: -1, Problem: fmt.Sprintf("%d bytes were written for shape %v of %s", c.n, t.Shape, t.DType), Fix: "report this: it is a fault of the program"}
+		if c.N != t.Bytes() {
+			return 0, &format.Error{Tensor: t.Name, Offset: -1, Problem: fmt.Sprintf("%d bytes were written for shape %v of %s", c.N, t.Shape, t.DType), Fix: "report this: it is a fault of the program"}
 		}
 	}
 	return total, nil
@@ -145,17 +146,6 @@ func appendString(b []byte, s string) []byte {
 		}
 	}
 	return append(b, '"')
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }
 
 // chunkValues is how many values are converted at a time, so that no second copy of a tensor is held.

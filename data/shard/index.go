@@ -56,12 +56,12 @@ type File struct {
 // WriteFile writes a part as a shard, whole or not at all, and returns its entry in the index.
 func WriteFile(fsys durable.FS, dir, name string, p *Part) (File, error) {
 	sum := sha256.New()
-	counted := &countingWriter{w: sum}
+	counted := &durable.Counter{W: sum}
 	err := durable.WriteFile(fsys, filepath.Join(dir, name), func(w io.Writer) error {
 		return p.encode(io.MultiWriter(w, counted))
 	})
 	return File{
-		Name: name, Bytes: counted.n, Tokens: int64(p.Len()), Documents: int64(p.Documents()), SHA256: hex.EncodeToString(sum.Sum(nil)),
+		Name: name, Bytes: counted.N, Tokens: int64(p.Len()), Documents: int64(p.Documents()), SHA256: hex.EncodeToString(sum.Sum(nil)),
 	}, err
 }
 
@@ -81,17 +81,6 @@ func WriteIndex(fsys durable.FS, dir string, x Index) error {
 // IsName tells whether a file of that name may be a shard.
 func IsName(name string) bool {
 	return regexp.MustCompile(`^(train|val)-[0-9]{5,7}\.bin$`).MatchString(name)
-}
-
-type countingWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *countingWriter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }
 
 // ParseIndex reads index.json. path is for errors.
