@@ -80,21 +80,18 @@ func (r *Run) build(dir string, step int, p Parts) error {
 	for i, t := range p.Optimizer {
 		optimizer[i] = safetensors.Float32Tensor(t.Name, t.Shape, t.Values, dtype.F32)
 	}
-	data := func(b []byte) func(io.Writer) error {
-		return func(w io.Writer) error { _, err := w.Write(b); return err }
-	}
 	files := []struct {
 		name  string
 		write func(io.Writer) error
 	}{
-		{hf.ConfigName, data(config)},
+		{hf.ConfigName, durable.Bytes(config)},
 		{hf.ModelName, func(w io.Writer) error { return hf.WriteModel(w, p.Weights) }},
 		{optimizerName, func(w io.Writer) error {
 			_, err := safetensors.Write(w, optimizer, nil, 0)
 			return err
 		}},
-		{stateName, data(state)},
-		{tokenizerName, data(p.Tokenizer)},
+		{stateName, durable.Bytes(state)},
+		{tokenizerName, durable.Bytes(p.Tokenizer)},
 	}
 	if p.Tokenizer == nil {
 		files = files[:len(files)-1]
@@ -129,11 +126,11 @@ func (r *Run) build(dir string, step int, p Parts) error {
 	if err != nil {
 		return err
 	}
-	return durable.AddFile(r.fs, filepath.Join(dir, manifestName), data(append(text, '\n')))
+	return durable.AddFile(r.fs, filepath.Join(dir, manifestName), durable.Bytes(append(text, '\n')))
 }
 
 func (r *Run) put(path, text string) error {
-	return durable.WriteFile(r.fs, path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	return durable.WriteFile(r.fs, path, durable.Bytes([]byte(text)))
 }
 
 // Checkpoint is one whole checkpoint of a run.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"math"
 	"path/filepath"
@@ -116,7 +115,7 @@ func openTeacherCache(fsys durable.FS, path string, id cacheIdentity) (*teacherC
 		if err != nil {
 			return nil, err
 		}
-		if err := durable.WriteFile(fsys, path, func(w io.Writer) error { _, err := w.Write(head); return err }); err != nil {
+		if err := durable.WriteFile(fsys, path, durable.Bytes(head)); err != nil {
 			return nil, err
 		}
 		c.data, c.unload, err = fsys.Map(path)
@@ -141,7 +140,7 @@ func openTeacherCache(fsys durable.FS, path string, id cacheIdentity) (*teacherC
 	c.have = uint64((len(c.data) - begin) / c.size())
 	c.next = c.have
 	if whole := begin + int(c.have)*c.size(); whole < len(c.data) {
-		err := durable.WriteFile(fsys, path, func(w io.Writer) error { _, err := w.Write(c.data[:whole]); return err })
+		err := durable.WriteFile(fsys, path, durable.Bytes(c.data[:whole]))
 		if err != nil {
 			return fail(err)
 		}

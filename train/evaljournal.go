@@ -69,10 +69,7 @@ func openJournal(path string, title any, add func(line []byte) error) (*journal,
 	if len(whole) == 0 {
 		whole = head
 	}
-	err = durable.WriteFile(durable.OS{}, path, func(w io.Writer) error {
-		_, err := w.Write(whole)
-		return err
-	})
+	err = durable.WriteFile(durable.OS{}, path, durable.Bytes(whole))
 	if err != nil {
 		return nil, err
 	}

@@ -228,7 +228,7 @@ func (m *Model) exportHF(r *ExportRequest, progress func(done, all int64) error)
 	case m.Info != nil:
 		o.Types, o.Side = m.Info.Types, m.Info.Side
 	case m.tokenizerJSON != nil:
-		o.Side = map[string][]byte{"tokenizer.json": m.tokenizerJSON}
+		o.Side = map[string][]byte{tokenizerJSON: m.tokenizerJSON}
 	}
 	return hf.Write(durable.OS{}, r.Out, m.content(), o)
 }

@@ -68,7 +68,7 @@ func OpenToConvert(path string) (*Model, error) {
 	}
 	m.Config, m.Warnings, m.scales = s.Config, s.Warnings, s.Scales
 	m.Info = &hf.Info{Types: s.Types(), Side: s.Side, Bytes: s.Bytes(), Warnings: s.Warnings}
-	m.tokenizerJSON = s.Side["tokenizer.json"]
+	m.tokenizerJSON = s.Side[tokenizerJSON]
 	if kind == checkpoints.KindRun {
 		err = m.openExport(filepath.Base(m.Source))
 	}
@@ -188,7 +188,7 @@ func (m *Model) UseTokenizer(path string) error {
 	if m.tokenizerJSON, err = t.JSON(); err != nil || m.Info == nil {
 		return err
 	}
-	side := map[string][]byte{"tokenizer.json": m.tokenizerJSON}
+	side := map[string][]byte{tokenizerJSON: m.tokenizerJSON}
 	for name, b := range m.Info.Side { // what belongs to the model, not to its former tokenizer
 		if name == "generation_config.json" || name == chatTemplate {
 			side[name] = b

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -290,10 +289,7 @@ func (t *run) open() (err error) {
 			return err
 		}
 	}
-	err = durable.WriteFile(t.FS, filepath.Join(t.Dir, ConfigFile), func(w io.Writer) error {
-		_, err := w.Write(t.Config.YAML())
-		return err
-	})
+	err = durable.WriteFile(t.FS, filepath.Join(t.Dir, ConfigFile), durable.Bytes(t.Config.YAML()))
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,11 @@ func WriteFile(fsys FS, path string, write func(io.Writer) error) error {
 	return syncParent(fsys, path)
 }
 
+// Bytes is the write of WriteFile and AddFile for a content that is in memory.
+func Bytes(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := w.Write(b); return err }
+}
+
 // AddFile writes a file of a folder that WriteDir or ReplaceDir is building: its bytes are durable when it returns, its name
 // when the folder is.
 func AddFile(fsys FS, path string, write func(io.Writer) error) error {

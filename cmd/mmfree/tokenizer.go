@@ -91,10 +91,7 @@ func tokenizerTrainAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	err = durable.WriteFile(durable.OS{}, out, func(w io.Writer) error {
-		_, err := w.Write(file)
-		return err
-	})
+	err = durable.WriteFile(durable.OS{}, out, durable.Bytes(file))
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -236,10 +235,7 @@ func (f *folder) writeJSON(name string, v any) error {
 }
 
 func (f *folder) write(name string, text []byte) error {
-	return durable.WriteFile(f.fsys, filepath.Join(f.dir, name), func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return durable.WriteFile(f.fsys, filepath.Join(f.dir, name), durable.Bytes(text))
 }
 
 // finish writes the index, which makes the folder whole.

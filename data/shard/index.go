@@ -72,10 +72,7 @@ func WriteIndex(fsys durable.FS, dir string, x Index) error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(fsys, filepath.Join(dir, IndexFile), func(w io.Writer) error {
-		_, err := w.Write(append(text, '\n'))
-		return err
-	})
+	return durable.WriteFile(fsys, filepath.Join(dir, IndexFile), durable.Bytes(append(text, '\n')))
 }
 
 // IsName tells whether a file of that name may be a shard.

@@ -7,10 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"mmfree/autograd"
@@ -109,9 +109,8 @@ func (l *lab) train(ctx context.Context, j job) (*outcome, error) {
 	name := fmt.Sprintf("%s-%s-lr%g-seed%d-%s", j.size.name, what, j.lr, c.Train.Seed, hex.EncodeToString(sum[:4]))
 	o := &outcome{
 		Name: name, Arm: j.arm.name, Size: j.size.name, Variant: j.variant, Seed: c.Train.Seed, LR: Number(j.lr), Kept: j.keep,
-		Start: none(), StartRounded: none(), dir: filepath.Join(l.dir, runsFolder, name),
+		Start: none(), StartRounded: none(), dir: l.folder(name),
 	}
-	l.table.Runs = appendNew(l.table.Runs, filepath.ToSlash(filepath.Join(runsFolder, name)))
 	found, err := o.read(j.keep)
 	if err != nil || found {
 		return o, err
@@ -208,11 +207,18 @@ func (l *lab) seeds(ctx context.Context, j job, n int) (runs []*outcome, losses 
 	return runs, losses, nil
 }
 
+// folder returns where a run or a measurement of the experiment in progress lies, and names it in the experiment's table.
+func (l *lab) folder(name string) string {
+	if in := filepath.ToSlash(filepath.Join(runsFolder, name)); !slices.Contains(l.table.Runs, in) {
+		l.table.Runs = append(l.table.Runs, in)
+	}
+	return filepath.Join(l.dir, runsFolder, name)
+}
+
 // measure returns the figures that f measures, or those that it measured before: they lie in the folder under the name.
 func measure[T any](l *lab, name string, f func() (T, error)) (v T, err error) {
-	dir := filepath.Join(l.dir, runsFolder, name)
+	dir := l.folder(name)
 	path := filepath.Join(dir, runFile)
-	l.table.Runs = appendNew(l.table.Runs, filepath.ToSlash(filepath.Join(runsFolder, name)))
 	text, err := os.ReadFile(path)
 	if err == nil {
 		if err := json.Unmarshal(text, &v); err != nil {
@@ -246,19 +252,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(durable.OS{}, path, func(w io.Writer) error {
-		_, err := w.Write(append(text, '\n'))
-		return err
-	})
-}
-
-func appendNew(list []string, s string) []string {
-	for _, have := range list {
-		if have == s {
-			return list
-		}
-	}
-	return append(list, s)
+	return durable.WriteFile(durable.OS{}, path, durable.Bytes(append(text, '\n')))
 }
 
 // bench returns the setting of a measurement of about so many seconds.
