@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ func plainMerge(t *pairTable, word []int32) []int32 {
 	}
 }
 
-// Both ways to merge give what the plain one gives, for any table in which an id stands for one text.
+// Every way to merge gives what the plain one gives, for any table in which an id stands for one text.
 func TestMerge(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		texts := []string{"a", "b", "c"}
@@ -56,21 +57,55 @@ func TestMerge(t *testing.T) {
 			if got := m.byHeap(table, slices.Clone(word)); !slices.Equal(got, want) {
 				t.Fatalf("%v: the heap gives %v, want %v", word, got, want)
 			}
+			window, overlap := rapid.IntRange(1, 30).Draw(t, "window"), rapid.IntRange(1, 8).Draw(t, "overlap")
+			if got := m.byWindows(table, slices.Clone(word), window, overlap); !slices.Equal(got, want) {
+				t.Fatalf("%v: windows of %d+%d give %v, want %v", word, overlap, window, got, want)
+			}
 		}
 	})
 }
 
-// A giant word costs in proportion to its length: each symbol enters the heap a bounded number of times.
+// A giant word costs in proportion to its length, also where tokens are longer than any window, by doubling or symbol by
+// symbol: each symbol enters the heap a bounded number of times.
 func TestGiantWord(t *testing.T) {
-	table := newPairTable(20)
+	double, grow := newPairTable(20), newPairTable(50_000)
 	for i := range int32(20) {
-		table.put(i, i, uint32(i), i+1)
+		double.put(i, i, uint32(i), i+1)
 	}
-	for _, n := range []int{1000, 10_000, 100_000, 1_000_000} {
-		var m merger
-		m.merge(table, make([]int32, n))
-		if m.moved > 4*n {
-			t.Errorf("%d symbols: %d entries of the heap", n, m.moved)
+	for i := range int32(50_000) {
+		grow.put(i, 0, uint32(50_000-i), i+1)
+	}
+	for name, table := range map[string]*pairTable{"double": double, "grow": grow} {
+		for _, n := range []int{1000, 10_000, 100_000, 1_000_000} {
+			var m merger
+			m.merge(table, make([]int32, n))
+			if m.moved > 8*n {
+				t.Errorf("%s, %d symbols: %d entries of the heap", name, n, m.moved)
+			}
+		}
+	}
+}
+
+// With GPT-2's vocabulary, too, windows give the heap's tokens, and join without falling back on it.
+func TestWindows(t *testing.T) {
+	tok, err := Parse(shared(t, "tokenizers/gpt2/tokenizer.json"), "gpt2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := tok.(*Pipeline).model.(*bpe)
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, letters := range []string{"a", "ab", " ", "-=", "ACGT", "abcdefghijklmnopqrstuvwxyz", "中国"} {
+		word := make([]int32, 100_000)
+		for i := range word {
+			word[i] = b.byteSym[letters[rng.IntN(len(letters))]]
+		}
+		var heap, windows merger
+		want := heap.byHeap(b.pairs, slices.Clone(word))
+		if got := windows.merge(b.pairs, word); !slices.Equal(got, want) {
+			t.Errorf("letters %q: windows differ from the heap", letters)
+		}
+		if 4*windows.moved > 5*heap.moved {
+			t.Errorf("letters %q: %d entries of the heap, where the whole word takes %d", letters, windows.moved, heap.moved)
 		}
 	}
 }
