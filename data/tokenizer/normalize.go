@@ -175,16 +175,6 @@ func parseReplacement(p *part) (*split.Splitter, string, error) {
 	return s, content, nil
 }
 
-// unicodeForm is a step to a Unicode normalization form. Bytes that are not part of valid UTF-8 stay.
-func unicodeForm(f norm.Form) func(buf, text []byte) ([]byte, bool) {
-	return func(buf, text []byte) ([]byte, bool) {
-		if f.QuickSpan(text) == len(text) {
-			return nil, false
-		}
-		return f.Append(buf, text...), true
-	}
-}
-
 // lowercase writes each character in its small form, by Unicode's full mapping without regard to the text round it.
 func lowercase(buf, text []byte) ([]byte, bool) {
 	changed := false
