@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-const goodManifest = `{"format":"mmfree-checkpoint","version":1,"step":3,"files":{"config.json":{"bytes":1,"sha256":"00"},
+const goodManifest = `{"format":"mmfree-checkpoint","version":2,"step":3,"files":{"config.json":{"bytes":1,"xxh64":"00"},
 "model.safetensors":{},"optimizer.safetensors":{},"state.json":{}}}`
 
 func TestParseManifest(t *testing.T) {
@@ -14,7 +14,9 @@ func TestParseManifest(t *testing.T) {
 		{"good", goodManifest, ""},
 		{"empty", "", "not a manifest"},
 		{"other", "{}", "not the manifest"},
-		{"newer", strings.Replace(goodManifest, `"version":1`, `"version":2`, 1), "version 2"},
+		{"older", strings.NewReplacer(`"version":2`, `"version":1`, "xxh64", "sha256").Replace(goodManifest), ""},
+		{"newer", strings.Replace(goodManifest, `"version":2`, `"version":3`, 1), "version 3"},
+		{"no version", strings.Replace(goodManifest, `"version":2`, `"version":0`, 1), "version 0"},
 		{"step", strings.Replace(goodManifest, `"step":3`, `"step":-3`, 1), "step -3"},
 		{"outside", strings.Replace(goodManifest, `"config.json"`, `"../config.json"`, 1), "not a file of this folder"},
 		{"not listed", strings.Replace(goodManifest, `"state.json"`, `"x"`, 1), "does not list state.json"},

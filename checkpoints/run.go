@@ -1,7 +1,6 @@
 package checkpoints
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -13,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/cespare/xxhash/v2"
 
 	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/durable"
@@ -97,16 +98,16 @@ func (r *Run) build(dir string, step int, p Parts) error {
 		files = files[:len(files)-1]
 	}
 	// Checksums are of what is meant to be written, so that they also catch a disk that lies, and are computed beside the
-	// writing: they may take longer than a fast disk.
+	// writing.
 	sums := make([]ManifestFile, len(files))
 	var summing sync.WaitGroup
 	for i, f := range files {
 		summing.Go(func() {
-			sum := sha256.New()
+			sum := xxhash.New()
 			counted := &durable.Counter{W: sum}
 			// What fails here fails in the writing too, which says so.
 			_ = f.write(counted)
-			sums[i] = ManifestFile{Bytes: counted.N, SHA256: hex.EncodeToString(sum.Sum(nil))}
+			sums[i] = ManifestFile{Bytes: counted.N, XXH64: hex.EncodeToString(sum.Sum(nil))}
 		})
 	}
 	for _, f := range files {

@@ -2,6 +2,7 @@ package checkpoints_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -147,6 +148,37 @@ func TestSaveIsDeterministic(t *testing.T) {
 		if err := errors.Join(err1, err2); err != nil || !bytes.Equal(x, y) {
 			t.Errorf("%s differs (%v)", name, err)
 		}
+	}
+}
+
+// Checkpoints of manifests of version 1, with SHA-256, are compared as before.
+func TestManifestVersion1(t *testing.T) {
+	_, dir := savedRun(t, 1)
+	folder := stepDir(dir, 1)
+	path := filepath.Join(folder, "manifest.json")
+	var m checkpoints.Manifest
+	text, err := os.ReadFile(path)
+	must(t, err)
+	must(t, json.Unmarshal(text, &m))
+	m.Version = 1
+	for name, f := range m.Files {
+		data, err := os.ReadFile(filepath.Join(folder, name))
+		must(t, err)
+		m.Files[name] = checkpoints.ManifestFile{Bytes: f.Bytes, SHA256: fmt.Sprintf("%x", sha256.Sum256(data))}
+	}
+	text, err = json.Marshal(m)
+	must(t, err)
+	must(t, os.WriteFile(path, text, 0o644))
+	if _, err := checkpoints.Verify(folder); err != nil {
+		t.Error(err)
+	}
+	state := filepath.Join(folder, "state.json")
+	data, err := os.ReadFile(state)
+	must(t, err)
+	data[0] ^= 1
+	must(t, os.WriteFile(state, data, 0o644))
+	if _, err := checkpoints.Verify(folder); err == nil || !strings.Contains(err.Error(), "state.json") {
+		t.Errorf("a flipped bit: %v", err)
 	}
 }
 

@@ -49,6 +49,7 @@ func doors() map[string]string {
 		"go4.org/unsafe/assume-no-moving-gc": "autograd",    // gorgonia does not start without it
 		"golang.org/x/sys/cpu":               "ternary",     // detection of instruction sets
 		"golang.org/x/sys/unix":              "checkpoints", // files used in place, by mmap
+		"github.com/cespare/xxhash":          "checkpoints", // a checksum that is faster than disks
 		"github.com/sugarme/tokenizer":       "data/tokenizer",
 		"github.com/parquet-go/parquet-go":   "data/corpus",
 		"github.com/klauspost/compress":      "data/corpus", // zstd
