@@ -2,7 +2,7 @@
 // newest whole one again, keeping the ones that matter, and recognising what a path holds.
 //
 //	RUN/checkpoints/step-N/            config.json model.safetensors optimizer.safetensors state.json tokenizer.json
-//	                                   manifest.json: size and SHA-256 of each of them, written last
+//	                                   manifest.json: size and checksum of each of them, written last
 //	RUN/checkpoints/latest             "step-N": the newest whole checkpoint
 //	RUN/checkpoints/best               "step-N LOSS": the one with the lowest validation loss
 //
