@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mmfree/data/corpus"
 	"mmfree/train"
 	"mmfree/train/recipes"
 	"mmfree/train/verify"
@@ -134,6 +135,9 @@ func trainRequest(c *cli.Context, name string, begin func(*train.Config) error) 
 func absolute(c *train.Config) (err error) {
 	for _, list := range [][]string{c.Data.Corpus, c.FineTune.Replay} {
 		for i := range list {
+			if list[i] == corpus.Stdin {
+				continue // no path; what reads it says what to do
+			}
 			if list[i], err = filepath.Abs(list[i]); err != nil {
 				return err
 			}
