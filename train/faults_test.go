@@ -147,7 +147,8 @@ func TestFaultPoints(t *testing.T) {
 		runs++
 		export := runs%3 == 1
 		newest, rot := 0, false
-		rotten := false // metrics.jsonl, which has no checksums
+		rotten := false // metrics.jsonl, which has no checksums, itself or while it was written under a temporary name
+		var hits []string
 		for done := false; !done; {
 			lives++
 			fsys := &faults.FS{Reads: true, Seed: rng.Uint64() | 1}
@@ -174,7 +175,8 @@ func TestFaultPoints(t *testing.T) {
 				what, _, _ := strings.Cut(fsys.Hit, " ")
 				calls[what]++
 				rot = rot || fsys.Mode == faults.Rot
-				rotten = rotten || fsys.Mode == faults.Rot && strings.HasSuffix(fsys.Hit, MetricsFile)
+				rotten = rotten || fsys.Mode == faults.Rot && strings.Contains(fsys.Hit, MetricsFile)
+				hits = append(hits, fmt.Sprintf("%s: %s", fsys.Mode, fsys.Hit))
 				if done {
 					survived++
 				}
@@ -186,7 +188,7 @@ func TestFaultPoints(t *testing.T) {
 			}
 			newest = check(t, ref, r, newest, confirmed, rot, fail)
 		}
-		finished(t, ref, r, rotten, export)
+		finished(t, ref, r, rotten, export, hits)
 	}
 	t.Logf("%d faults in %d lives of %d runs, %d of them survived to the end; by mode %v, by call %v: 0 checkpoints lost, 0 bits different",
 		struck, lives, runs, survived, perMode, calls)
@@ -247,10 +249,10 @@ func check(t *testing.T, ref *reference, r Request, before int, confirmed []int,
 }
 
 // finished compares a run at its end with the undisturbed one.
-func finished(t *testing.T, ref *reference, r Request, rotten, export bool) {
+func finished(t *testing.T, ref *reference, r Request, rotten, export bool, hits []string) {
 	t.Helper()
 	if got := losses(t, r); !rotten && !slices.Equal(got, ref.metrics) {
-		t.Fatalf("metrics\n%v, want\n%v", got, ref.metrics)
+		t.Fatalf("metrics after the faults %q\n%v, want\n%v", hits, got, ref.metrics)
 	}
 	if !export {
 		return
