@@ -156,18 +156,37 @@ func TestSignalStopsGenerate(t *testing.T) {
 // too. The run that is resumed after each must end with the bits of one that was never killed.
 func TestKilledRuns(t *testing.T) {
 	const steps = 60
-	kills, limit := 20, time.Minute // a machine under load gets fewer in
+	kills := 20
 	if testing.Short() {
 		kills = 5
 	}
-	dir := tinyFolder(t)
-	rng := rand.New(rand.NewPCG(7, 7))
-	flags := func(out string) []string {
+	killedRuns(t, tinyFolder(t), kills, steps, func(out string) []string {
 		return []string{
 			"train", "tiny.yaml", "--corpus", "text.txt", "--out", out, "--threads", "1",
 			"--set", fmt.Sprintf("train.steps=%d", steps), "train.save_every=2", "sample.tokens=0",
 		}
-	}
+	})
+}
+
+// TestKilledConversions does the same to a transformer that becomes a BitNet by degrees, with the transformer as teacher.
+func TestKilledConversions(t *testing.T) {
+	const steps = 40
+	dir := tinyFolder(t)
+	mustRun(t, dir, "train", "tiny.yaml", "--corpus", "text.txt", "--out", "parent", "--set", "model.arch=transformer", "sample.tokens=0")
+	killedRuns(t, dir, 6, steps, func(out string) []string {
+		return []string{
+			"finetune", "--from", "parent", "tiny.yaml", "--to", "bitnet", "--corpus", "text.txt", "--out", out, "--threads", "1",
+			"--set", fmt.Sprintf("train.steps=%d", steps), "train.save_every=2", "sample.tokens=0", "quant.schedule=linear", "distill.teacher=parent",
+		}
+	})
+}
+
+// killedRuns kills runs of dir, made by the command line flags(NAME), until kills processes have died, and compares each
+// with the run control.
+func killedRuns(t *testing.T, dir string, kills, steps int, flags func(out string) []string) {
+	t.Helper()
+	const limit = time.Minute // a machine under load gets fewer in
+	rng := rand.New(rand.NewPCG(7, 7))
 	start := time.Now()
 	mustRun(t, dir, flags("control")...)
 	whole := time.Since(start)
