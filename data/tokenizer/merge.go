@@ -88,7 +88,7 @@ type merger struct {
 	piece []int32  // symbols of a window
 }
 
-// merged is a merged word, or the beginning of one: its tokens, and the symbol of the word that each starts with.
+// merged is a merged stretch of a word: its tokens, the symbol of the word that each starts with, and behind them its end.
 type merged struct{ ids, starts []int32 }
 
 // merge replaces, as long as there is one, the neighbours with the lowest rank, the leftmost of equals, by their product.
@@ -109,73 +109,57 @@ func (m *merger) merge(t *pairTable, word []int32) []int32 {
 //
 // It rests on this: tokens are what merging gives for their text if and only if each two neighbours are what merging gives
 // for the text of the two. Forwards, because merges inside the two never looked further than the two: restricted to them, the
-// merge that was chosen, lowest and leftmost of all, is lowest and leftmost. Backwards, take the first merge across an end of a token: up to it
-// all that happened in the two tokens beside that end is what happens to the two alone, so they alone would have merged across it.
-// Hence where two stretches that were merged apart share a token, the first may be followed up to it and the second from there on.
+// merge that was chosen, lowest and leftmost of all, is lowest and leftmost. Backwards, take the first merge across an end of
+// a token: up to it all that happened in the two tokens beside that end is what happens to the two alone, so they alone would
+// have merged across it. Hence where two stretches that were merged apart share a token, the first may be followed up to it
+// and the second from there on.
 func (m *merger) byWindows(t *pairTable, word []int32, window, overlap int) []int32 {
 	a := &m.giant
-	a.ids, a.starts = a.ids[:0], a.starts[:0]
+	a.ids, a.starts = a.ids[:0], append(a.starts[:0], 0)
 	back := overlap
 	for end := 0; end < len(word); {
-		next := min(end+window, len(word))
-		for !m.extend(t, a, word, end, next, back, window) {
+		end = min(end+window, len(word))
+		for !m.extend(t, a, word[:end], back, window) {
 			// Tokens here are very long, or depend on what is far away. What was needed once is kept, so that retries do not add up.
 			if back *= 2; back > window {
 				return m.byHeap(t, word)
 			}
 		}
-		end = next
 	}
 	return word[:copy(word, a.ids)]
 }
 
-// extend continues a, the merged symbols of word before end, up to next. It merges again from the token that lies back symbols
-// before end, if that starts no more than limit before that, and tells whether a token there is one of a's.
-func (m *merger) extend(t *pairTable, a *merged, word []int32, end, next, back, limit int) bool {
-	i := len(a.starts)
-	for i > 0 && (i == len(a.starts) || int(a.starts[i]) > end-back) {
+// extend continues a, the beginning of word, to its end. It merges again from the token that lies back symbols before a's
+// end, if that starts no more than limit before that, and tells whether a token there is one of a's.
+func (m *merger) extend(t *pairTable, a *merged, word []int32, back, limit int) bool {
+	i := len(a.ids)
+	end := int(a.starts[i])
+	for i > 0 && int(a.starts[i]) > end-back {
 		i--
 	}
-	from := 0
-	if i < len(a.starts) {
-		from = int(a.starts[i])
-	}
+	from := int(a.starts[i])
 	if end-from > back+limit {
 		return false
 	}
-	m.piece = append(m.piece[:0], word[from:next]...)
+	m.piece = append(m.piece[:0], word[from:]...)
 	b := merged{ids: m.byHeap(t, m.piece)}
-	b.starts = m.prev[:len(b.ids)]
+	b.starts = m.prev[:len(b.ids)+1]
 	for j := range b.starts {
 		b.starts[j] += int32(from)
 	}
 	j := 0
-	if from > 0 {
-		for ; ; i++ {
-			if i == len(a.starts) {
-				return false
-			}
-			for j < len(b.starts) && b.starts[j] < a.starts[i] {
-				j++
-			}
-			if j == len(b.starts) {
-				return false
-			}
-			if b.starts[j] == a.starts[i] && after(b.starts, j, next) == after(a.starts, i, end) {
-				break
-			}
+	for from > 0 && (a.starts[i] != b.starts[j] || a.starts[i+1] != b.starts[j+1]) {
+		if a.starts[i] <= b.starts[j] {
+			i++
+		} else {
+			j++
+		}
+		if i == len(a.ids) || j == len(b.ids) {
+			return false
 		}
 	}
 	a.ids, a.starts = append(a.ids[:i], b.ids[j:]...), append(a.starts[:i], b.starts[j:]...)
 	return true
-}
-
-// after is where token i ends: where the next one starts, or at the end of what was merged.
-func after(starts []int32, i, end int) int {
-	if i+1 < len(starts) {
-		return int(starts[i+1])
-	}
-	return end
 }
 
 func (m *merger) scan(t *pairTable, word []int32) []int32 {
@@ -208,11 +192,12 @@ func (m *merger) scan(t *pairTable, word []int32) []int32 {
 }
 
 // byHeap keeps candidates in a heap and symbols in a linked list. An entry whose symbols have changed since is passed
-// over: the rank of the pair that stands there now tells. Behind it m.prev holds the position at which each token starts.
+// over: the rank of the pair that stands there now tells. Behind it m.prev holds the position at
+// which each token starts, and the word's end.
 func (m *merger) byHeap(t *pairTable, word []int32) []int32 {
 	const gone = math.MinInt32
 	n := len(word)
-	m.prev, m.next, m.heap = resize(m.prev, n), resize(m.next, n), m.heap[:0]
+	m.prev, m.next, m.heap = resize(m.prev, n+1), resize(m.next, n), m.heap[:0]
 	for i := range word {
 		m.prev[i], m.next[i] = int32(i-1), int32(i+1)
 	}
@@ -258,6 +243,7 @@ func (m *merger) byHeap(t *pairTable, word []int32) []int32 {
 		m.prev[len(out)] = i
 		out = append(out, word[i])
 	}
+	m.prev[len(out)] = int32(n)
 	return out
 }
 
