@@ -3,24 +3,28 @@ package train
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"mmfree/checkpoints/durable"
-	"mmfree/ternary/pack"
 )
 
 // journal is a file in which an evaluation keeps what it has scored, a JSON object a line, so that it can go on after a
-// kill: first what the evaluation is, then its outcomes in order. A last line that was cut short counts for nothing.
+// kill: first what the evaluation is, then its outcomes in order, each with its checksum. A last line that was cut short
+// counts for nothing.
 type journal struct {
 	path string
-	file *os.File
+	head []byte // the first line
+}
+
+// journalEntry is every other line.
+type journalEntry struct {
+	CRC32C  uint32          `json:"crc32c"` // of Outcome
+	Outcome json.RawMessage `json:"outcome"`
 }
 
 // journalMark is how a journal begins.
@@ -30,11 +34,8 @@ const journalMark = `{"mmfree_evaluation":`
 const maxJournal = 1 << 30
 
 // openJournal opens or begins the journal of the evaluation that title describes, and passes each outcome that it holds to
-// add, in order. No path is no journal.
-func openJournal(path string, title any, add func(line []byte) error) (*journal, error) {
-	if path == "" {
-		return nil, nil
-	}
+// add, in order.
+func openJournal(path string, title any, add func(outcome []byte) error) (*journal, error) {
 	head, err := json.Marshal(title)
 	if err != nil {
 		return nil, err
@@ -62,19 +63,25 @@ func openJournal(path string, title any, add func(line []byte) error) (*journal,
 	n := 1
 	for line := range bytes.Lines(whole[min(len(head), len(whole)):]) {
 		n++
-		if err := add(line); err != nil {
+		var e journalEntry
+		err := json.Unmarshal(line, &e)
+		if err == nil && crc(e.Outcome) != e.CRC32C {
+			err = errors.New("is damaged: it has another checksum")
+		}
+		if err == nil {
+			err = add(e.Outcome)
+		}
+		if err != nil {
 			return nil, bad(fmt.Sprintf("line %d: %v", n, err))
 		}
 	}
 	if len(whole) == 0 {
 		whole = head
 	}
-	err = durable.WriteFile(durable.OS{}, path, durable.Bytes(whole))
-	if err != nil {
+	if err := durable.CleanTempsOf(durable.OS{}, path); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-	return &journal{path, f}, err
+	return &journal{path, head}, durable.WriteFile(durable.OS{}, path, durable.Bytes(whole))
 }
 
 func readJournal(path string) ([]byte, error) {
@@ -91,55 +98,58 @@ func (j *journal) append(v any) error {
 	if j == nil {
 		return nil
 	}
-	line, err := json.Marshal(v)
+	line, err := entry(v)
 	if err != nil {
 		return err
 	}
-	if _, err := j.file.Write(append(line, '\n')); err != nil {
+	f, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0)
+	if err == nil {
+		_, err = f.Write(line)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
 		return &durable.WriteError{Path: j.path, Op: "write", Err: err}
 	}
 	return nil
 }
 
-// close ends the journal; one of a finished evaluation is removed.
-func (j *journal) close(finished bool) error {
+// replace keeps an outcome in the place of all before, which it holds: with a model's state in each, they would outgrow any
+// bound.
+func (j *journal) replace(v any) error {
 	if j == nil {
 		return nil
 	}
-	err := j.file.Close()
-	if finished && err == nil {
-		err = os.Remove(j.path)
+	line, err := entry(v)
+	if err != nil {
+		return err
 	}
-	return err
+	return durable.WriteFile(durable.OS{}, j.path, durable.Bytes(append(slices.Clip(j.head), line...)))
+}
+
+func entry(v any) ([]byte, error) {
+	outcome, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	line, err := json.Marshal(journalEntry{crc(outcome), outcome})
+	return append(line, '\n'), err
+}
+
+// finish removes the journal.
+func (j *journal) finish() error {
+	if j == nil {
+		return nil
+	}
+	return os.Remove(j.path)
 }
 
 // journalTitle is what an evaluation depends on.
 type journalTitle struct {
-	Version int     `json:"mmfree_evaluation"`
-	What    string  `json:"what"` // the task's name, or ppl
-	Limit   int     `json:"limit"`
-	Data    string  `json:"data_sha256"`
-	Model   string  `json:"model_sha256"`
-	Setting Setting `json:"setting"`
-}
-
-// fingerprint is a hash of all values of a packed model and of its configuration.
-func fingerprint(p *pack.Model) (string, error) {
-	h := sha256.New()
-	config, err := json.Marshal(p.Config)
-	if err != nil {
-		return "", err
-	}
-	h.Write(config)
-	for _, t := range p.Tensors {
-		if m := p.Matrix(t.Name); m != nil {
-			err = errors.Join(binary.Write(h, binary.LittleEndian, m.Scale), binary.Write(h, binary.LittleEndian, m.Words))
-		} else {
-			err = binary.Write(h, binary.LittleEndian, p.Dense(t.Name))
-		}
-		if err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	Version   int     `json:"mmfree_evaluation"`
+	What      string  `json:"what"` // the task's name, or ppl
+	Limit     int     `json:"limit"`
+	Data      string  `json:"data_sha256"`
+	Model     string  `json:"model_sha256"`
+	Tokenizer string  `json:"tokenizer_sha256"`
+	Setting   Setting `json:"setting"`
 }

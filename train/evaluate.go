@@ -135,29 +135,29 @@ func (m *Model) EvalText(ctx context.Context, path string, detokenise, streaming
 	if streaming {
 		result.Mode = "streaming"
 	}
-	if streaming && r.Resume != "" {
-		return nil, &InputError{Source: "--resume", Problem: "windows are kept, the state of --streaming is not", Fix: "leave one of them out"}
-	}
 	var from eval.Partial
 	what := "ppl"
 	if detokenise {
 		what += ", detokenised"
 	}
-	kept, err := m.journal(&r, what, 0, text.Text, result.Setting, func(line []byte) error { return json.Unmarshal(line, &from) })
+	kept, err := m.journal(&r, &c, what, 0, text.Text, result.Setting, func(outcome []byte) error { return json.Unmarshal(outcome, &from) })
 	if err != nil {
 		return nil, err
 	}
 	begun, done := time.Now(), 0
-	result.TextFigures, err = eval.Text(ctx, c, s, tasks.Page(string(text.Text), detokenise), streaming, from, func(p eval.Partial, tokens, all int) error {
-		done += tokens
+	result.TextFigures, err = eval.Text(ctx, c, s, tasks.Page(string(text.Text), detokenise), streaming, from, func(p eval.Partial, all int) error {
+		done = p.Tokens - from.Tokens
 		if r.At != nil {
-			r.At(done, all, float64(done)/time.Since(begun).Seconds())
+			r.At(p.Tokens, all, float64(done)/time.Since(begun).Seconds())
 		}
-		return kept.append(p)
+		return kept.replace(p)
 	})
 	result.Seconds = time.Since(begun).Seconds()
 	result.TokensPerSecond = float64(done) / result.Seconds
-	return result, errors.Join(err, kept.close(err == nil))
+	if err != nil {
+		return nil, err
+	}
+	return result, kept.finish()
 }
 
 // EvalTask scores a task on a JSONL file, its first limit items or all. samples, where not empty, is a file that
@@ -189,9 +189,9 @@ func (m *Model) EvalTask(ctx context.Context, name, path, samples string, limit 
 		result.Mode = "rolling"
 	}
 	var before []eval.Entry
-	kept, err := m.journal(&r, name, limit, sum.Sum(nil), result.Setting, func(line []byte) error {
+	kept, err := m.journal(&r, &c, name, limit, sum.Sum(nil), result.Setting, func(outcome []byte) error {
 		var e eval.Entry
-		if err := json.Unmarshal(line, &e); err != nil {
+		if err := json.Unmarshal(outcome, &e); err != nil {
 			return err
 		}
 		if n := len(before); n >= len(items) || len(e.Scores) != len(items[n].Requests) {
@@ -212,20 +212,23 @@ func (m *Model) EvalTask(ctx context.Context, name, path, samples string, limit 
 		return kept.append(e)
 	}}
 	scored, figures, err := run.Do(ctx)
-	if err := errors.Join(err, kept.close(err == nil)); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	result.Figures = figures
 	result.Seconds = time.Since(begun).Seconds()
 	result.TokensPerSecond = float64(tokens) / result.Seconds
-	if samples == "" {
-		return result, nil
+	if samples != "" {
+		err = durable.WriteFile(durable.OS{}, samples, func(w io.Writer) error { return writeSamples(w, task, scored) })
 	}
-	return result, durable.WriteFile(durable.OS{}, samples, func(w io.Writer) error { return writeSamples(w, task, scored) })
+	if err != nil {
+		return nil, err // the journal stays: only the writing is to be done again
+	}
+	return result, kept.finish()
 }
 
-// journal opens the request's journal; data is hashed into its title beside the model.
-func (m *Model) journal(r *EvalRequest, what string, limit int, data []byte, s Setting, add func(line []byte) error) (*journal, error) {
+// journal opens the request's journal; data is hashed into its title beside the model and the tokenizer.
+func (m *Model) journal(r *EvalRequest, c *eval.Coder, what string, limit int, data []byte, s Setting, add func(outcome []byte) error) (*journal, error) {
 	if r.Resume == "" {
 		return nil, nil
 	}
@@ -233,11 +236,12 @@ func (m *Model) journal(r *EvalRequest, what string, limit int, data []byte, s S
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(data)
-	title := journalTitle{Version: 1, What: what, Limit: limit, Data: hex.EncodeToString(sum[:]), Setting: s}
-	if title.Model, err = fingerprint(p); err != nil {
+	file, err := c.Tokenizer.JSON()
+	if err != nil {
 		return nil, err
 	}
+	sum := func(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
+	title := journalTitle{Version: 2, What: what, Limit: limit, Data: sum(data), Model: digest(p), Tokenizer: sum(file), Setting: s}
 	return openJournal(r.Resume, title, add)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/urfave/cli/v2"
@@ -43,7 +45,7 @@ func TestScripts(t *testing.T) {
 			return slices.ContainsFunc(kernel.Available(), func(s *kernel.Set) bool { return s.Name == isa }), nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "fails": fails, "json": jsonHas, "whole": whole, "flip": flip, "cut": cut, "examples": examples,
+			"exits": exits, "fails": fails, "json": jsonHas, "whole": whole, "flip": flip, "cut": cut, "lines": lines, "examples": examples,
 		},
 	})
 }
@@ -190,6 +192,21 @@ func change(ts *testscript.TestScript, args []string, how func(b []byte, n int) 
 	b, err := os.ReadFile(path)
 	ts.Check(err)
 	ts.Check(os.WriteFile(path, how(b, n), 0o644))
+}
+
+// lines waits until FILE has N lines, which a command in the background writes.
+func lines(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: lines FILE N")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if text, err := os.ReadFile(ts.MkAbs(args[0])); err == nil && bytes.Count(text, []byte("\n")) >= n {
+			return
+		}
+	}
+	ts.Fatalf("%s has no %d lines", args[0], n)
 }
 
 // examples runs the example of every verb's help as a shell would, in the order of help, and demands success.

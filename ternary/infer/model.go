@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -82,6 +83,38 @@ func (s *State) Copy(from *State) {
 			p.Copy(from.Parts[i])
 		}
 	}
+}
+
+// AppendBinary appends the values that a recurrent model's state holds, float32, little endian, part by part. A state with keys
+// and values is an error of class ErrInput: it grows with the text.
+func (s *State) AppendBinary(b []byte) ([]byte, error) {
+	for _, p := range s.Parts {
+		values, ok := p.(layer.Recurrent)
+		if !ok && p != nil {
+			return nil, fmt.Errorf("%w: the state is not only a recurrence's", ErrInput)
+		}
+		b, _ = binary.Append(b, binary.LittleEndian, []float32(values)) // fails for types without a size alone
+	}
+	return b, nil
+}
+
+// UnmarshalBinary makes s the state of the same model and batch that AppendBinary wrote. On an error, of class ErrInput, s
+// stays as it was.
+func (s *State) UnmarshalBinary(b []byte) error {
+	now, err := s.AppendBinary(nil)
+	if err != nil {
+		return err
+	}
+	if len(b) != len(now) {
+		return fmt.Errorf("%w: a state of %d bytes, the model's has %d", ErrInput, len(b), len(now))
+	}
+	for _, p := range s.Parts {
+		if p != nil {
+			n, _ := binary.Decode(b, binary.LittleEndian, []float32(p.(layer.Recurrent)))
+			b = b[n:]
+		}
+	}
+	return nil
 }
 
 // Which says for which tokens a Forward call writes logits.

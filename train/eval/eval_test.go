@@ -2,6 +2,7 @@ package eval
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -32,11 +33,15 @@ func (b bigram) Score(shared []int32, sequences []Sequence) ([]Score, error) {
 	return scores, nil
 }
 
-func (b bigram) Stream(ids, targets []int32) (sum float64, err error) {
-	for t := range ids {
-		sum += math.Log(b.p(ids[t], targets[t]))
+// Stream carries the last target on, which the next id must be.
+func (b bigram) Stream(before []byte, ids, targets []int32) (s Score, behind []byte, err error) {
+	if before != nil && string(before) != string(ids[0]) {
+		return s, nil, fmt.Errorf("goes on with %q behind %q", ids[0], before)
 	}
-	return sum, nil
+	for t := range ids {
+		s.LogLikelihood += math.Log(b.p(ids[t], targets[t]))
+	}
+	return s, []byte(string(targets[len(targets)-1])), nil
 }
 
 func sequence(n int) []int32 {
@@ -79,7 +84,8 @@ func TestWindowsCount(t *testing.T) {
 		}
 		want := 0.0
 		if n > 0 {
-			want, _ = model.Stream(append([]int32{'P'}, ids[:n-1]...), ids)
+			s, _, _ := model.Stream(nil, append([]int32{'P'}, ids[:n-1]...), ids)
+			want = s.LogLikelihood
 		}
 		if scored != n || math.Abs(sum-want) > 1e-12 {
 			t.Errorf("%d tokens: %d scored, %v, want %v", n, scored, sum, want)
@@ -403,27 +409,50 @@ func TestBootstrap(t *testing.T) {
 	}
 }
 
-// A page or a task that goes on from where it was comes to the same figures, without scoring again what was scored.
+// A page that goes on from where it was, in windows or with the state carried through, comes to the same bits, without scoring
+// again what was scored.
 func TestGoOn(t *testing.T) {
-	model := bigram{func(a, b int32) float64 { return 1 / float64(2+(a*7+b*3)%11) }}
+	set, err := kernel.Choose()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := par.New(2)
+	defer pool.Close()
+	p := NewPacked(tinyModel(t, spec.ArchMatMulFree, 16, 2, 256), set, pool)
 	coder := Coder{Tokenizer: tokenizer.Bytes{}, BOS: BOSNone, Prefix: '\n', MaxLength: 900}
-	page := tasks.Page(strings.Repeat("The river is wide. ", 500), false)
-	var parts []Partial
-	whole, err := Text(t.Context(), coder, model, page, false, Partial{}, func(p Partial, _, _ int) error {
-		parts = append(parts, p)
-		return nil
-	})
-	if err != nil || len(parts) < 3 {
-		t.Fatalf("%d parts, %v", len(parts), err)
-	}
-	for _, p := range parts {
-		told := 0
-		got, err := Text(t.Context(), coder, model, page, false, p, func(Partial, int, int) error { told++; return nil })
-		if err != nil || got != whole || told > len(parts)-1 {
-			t.Errorf("from %+v: %+v in %d parts, want %+v (%v)", p, got, told, whole, err)
+	page := tasks.Page(strings.Repeat("The river is wide. ", 900), false)
+	for _, streaming := range []bool{false, true} {
+		var parts []Partial
+		whole, err := Text(t.Context(), coder, p, page, streaming, Partial{}, func(p Partial, _ int) error {
+			parts = append(parts, p)
+			return nil
+		})
+		if err != nil || len(parts) < 3 {
+			t.Fatalf("%d parts, %v", len(parts), err)
 		}
-	}
-	if _, err := Text(t.Context(), coder, model, page, false, Partial{Windows: 1000}, nil); err == nil {
-		t.Error("more windows than there are: no error")
+		for i, from := range parts {
+			told := 0
+			got, err := Text(t.Context(), coder, p, page, streaming, from, func(Partial, int) error { told++; return nil })
+			if err != nil || got != whole || told != len(parts)-1-i {
+				t.Errorf("from %d tokens: %+v in %d parts, want %+v (%v)", from.Tokens, got, told, whole, err)
+			}
+		}
+		wrong := map[string]func(p *Partial){
+			"more windows than there are": func(p *Partial) { p.Windows = 1000 },
+			"less than none":              func(p *Partial) { p.Windows = -1 },
+			"other tokens":                func(p *Partial) { p.Tokens++ },
+		}
+		if streaming {
+			wrong["no state"] = func(p *Partial) { p.State = nil }
+			wrong["a short state"] = func(p *Partial) { p.State = p.State[1:] }
+			wrong["a state before the text"] = func(p *Partial) { p.Windows, p.Tokens = 0, 0 }
+		}
+		for name, spoil := range wrong {
+			from := parts[1]
+			spoil(&from)
+			if _, err := Text(t.Context(), coder, p, page, streaming, from, nil); err == nil {
+				t.Errorf("streaming %v, %s: no error", streaming, name)
+			}
+		}
 	}
 }

@@ -15,7 +15,6 @@ type Packed struct {
 	set    *kernel.Set
 	V      int
 	logits []float32
-	stream *infer.State
 	ids    []int32
 }
 
@@ -105,22 +104,26 @@ func (p *Packed) run(state *infer.State, sequences []Sequence, rows [][]int, sco
 }
 
 // Stream is described at Scorer.
-func (p *Packed) Stream(ids, targets []int32) (float64, error) {
-	if ids == nil || p.stream == nil {
-		p.stream = p.model.NewState(1)
+func (p *Packed) Stream(before []byte, ids, targets []int32) (sum Score, behind []byte, err error) {
+	state := p.model.NewState(1)
+	if before != nil {
+		if err := state.UnmarshalBinary(before); err != nil {
+			return sum, nil, err
+		}
 	}
-	var sum Score
+	sum.Greedy = true
 	for t0 := 0; t0 < len(ids); t0 += infer.DefaultChunk {
 		n := min(infer.DefaultChunk, len(ids)-t0)
 		logits := p.room(infer.All, n)
-		if err := p.model.Forward(p.stream, infer.Call{IDs: ids[t0 : t0+n], Which: infer.All, Logits: logits}); err != nil {
-			return 0, err
+		if err := p.model.Forward(state, infer.Call{IDs: ids[t0 : t0+n], Which: infer.All, Logits: logits}); err != nil {
+			return sum, nil, err
 		}
 		for t := range n {
 			sum.add(p.set, logits[t*p.V:][:p.V], targets[t0+t])
 		}
 	}
-	return sum.LogLikelihood, nil
+	behind, err = state.AppendBinary(nil)
+	return sum, behind, err
 }
 
 func (p *Packed) room(which infer.Which, tokens int) []float32 {

@@ -19,52 +19,25 @@ type TextFigures struct {
 	BitsPerByte    float64 `json:"bits_per_byte"`
 }
 
-// streamStep is how many tokens run between two looks at the context.
+// streamStep is how many tokens run between two looks at the context, and what is summed before it is added to the text's sum.
 const streamStep = 4096
 
 // Text scores one text. Rolling, it runs in windows that know nothing of one another, as the harness does. Streaming, the
 // model carries its state over the whole text: better, not comparable with the harness's figures, and for recurrent
-// models only. from is how far a rolling run came that was stopped. at is told how far it is, of tokens scored since it was
-// told last, and how many there are.
-func Text(ctx context.Context, c Coder, s Scorer, page tasks.Item, streaming bool, from Partial, at func(p Partial, tokens, all int) error) (TextFigures, error) {
-	told := func(p Partial, tokens, all int) error {
+// models only. from is how far a run came that was stopped. at is told how far it is, and how many tokens there are.
+func Text(ctx context.Context, c Coder, s Scorer, page tasks.Item, streaming bool, from Partial, at func(p Partial, all int) error) (TextFigures, error) {
+	score, n, err := c.page(s, page.Requests[0].Continuation, streaming, from, func(p Partial, all int) error {
 		if at != nil {
-			if err := at(p, tokens, all); err != nil {
+			if err := at(p, all); err != nil {
 				return err
 			}
 		}
 		return ctx.Err()
+	})
+	if err != nil {
+		return TextFigures{}, err
 	}
-	var sum float64
-	n := 0
-	if streaming {
-		ids, err := c.encode(page.Requests[0].Continuation)
-		if err != nil {
-			return TextFigures{}, err
-		}
-		n = len(ids)
-		if _, err := s.Stream(nil, nil); err != nil {
-			return TextFigures{}, err
-		}
-		input := append([]int32{c.Prefix}, ids...)
-		for t := 0; t < n; t += streamStep {
-			end := min(t+streamStep, n)
-			part, err := s.Stream(input[t:end], ids[t:end])
-			if err != nil {
-				return TextFigures{}, err
-			}
-			sum += part
-			if err := told(Partial{}, end-t, n); err != nil {
-				return TextFigures{}, err
-			}
-		}
-	} else {
-		score, tokens, err := c.page(s, page.Requests[0].Continuation, from, told)
-		if err != nil {
-			return TextFigures{}, err
-		}
-		sum, n = score.LogLikelihood, tokens
-	}
+	sum := score.LogLikelihood
 	p := TextFigures{Tokens: n, Words: page.Words, Bytes: page.Bytes, NLLPerToken: -sum / float64(n), Perplexity: math.Exp(-sum / float64(n))}
 	p.WordPerplexity, p.BytePerplexity, p.BitsPerByte = perText(sum, page.Words, page.Bytes)
 	return p, nil

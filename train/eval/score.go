@@ -34,9 +34,9 @@ type Scorer interface {
 	// Score runs shared once and each sequence as if it stood alone behind shared. Order and company of sequences change
 	// no bit of a score.
 	Score(shared []int32, sequences []Sequence) ([]Score, error)
-	// Stream scores targets behind ids, one of each, and keeps what the model carries from the call before; a nil ids
-	// starts anew.
-	Stream(ids, targets []int32) (float64, error)
+	// Stream scores targets behind ids, one of each. before is what the model carries from the text so far, nil at its
+	// beginning; behind is what it carries on. Calls change no bit of it, wherever it was kept in between.
+	Stream(before []byte, ids, targets []int32) (s Score, behind []byte, err error)
 }
 
 // common cuts the ids that all sequences begin with off their fronts, as far as none is scored there.

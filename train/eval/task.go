@@ -58,7 +58,7 @@ func (r *Run) Do(ctx context.Context) ([]Scored, Figures, error) {
 // item scores one item.
 func (r *Run) item(ctx context.Context, item *tasks.Item) (e Entry, err error) {
 	if r.Task.Kind == tasks.Rolling {
-		p, n, err := r.Coder.page(r.Scorer, item.Requests[0].Continuation, Partial{}, func(Partial, int, int) error { return ctx.Err() })
+		p, n, err := r.Coder.page(r.Scorer, item.Requests[0].Continuation, false, Partial{}, func(Partial, int) error { return ctx.Err() })
 		return Entry{Scores: []Score{p.Score}, Read: n, Scored: n}, err
 	}
 	var sequences []Sequence
@@ -77,15 +77,18 @@ func (r *Run) item(ctx context.Context, item *tasks.Item) (e Entry, err error) {
 	return e, err
 }
 
-// Partial is how far a page has been scored: its first windows, and the sum over them.
+// Partial is how far a page has been scored: its first windows, the tokens and the sum over them, and, streaming, what the
+// model carries from them.
 type Partial struct {
 	Windows int `json:"windows"`
+	Tokens  int `json:"tokens"`
 	Score
+	State []byte `json:"state,omitempty"`
 }
 
-// page scores a whole text in windows that run side by side, those of from excepted. at is told how far it is, how many
-// tokens were scored since, and how many there are.
-func (c *Coder) page(s Scorer, text string, from Partial, at func(p Partial, tokens, all int) error) (Partial, int, error) {
+// page scores a whole text, the windows of from excepted: windows that run side by side or, streaming, stretches of the text
+// one behind the other. at is told how far it is, and how many tokens there are.
+func (c *Coder) page(s Scorer, text string, streaming bool, from Partial, at func(p Partial, all int) error) (Partial, int, error) {
 	ids, err := c.encode(text)
 	if err != nil {
 		return from, 0, err
@@ -94,24 +97,36 @@ func (c *Coder) page(s Scorer, text string, from Partial, at func(p Partial, tok
 	if total.Windows == 0 {
 		total.Greedy = true
 	}
-	windows := Windows(ids, c.Prefix, c.MaxLength)
-	if total.Windows > len(windows) {
-		return from, 0, &Error{"the windows that were scored before", "are more than the text has", "score it from the beginning"}
+	long, together := c.MaxLength, max(1, maxTogether/c.MaxLength)
+	score := func(w []Sequence) ([]Score, error) { return s.Score(nil, w) }
+	if streaming {
+		long, together = streamStep, 1
+		score = func(w []Sequence) ([]Score, error) {
+			score, behind, err := s.Stream(total.State, w[0].IDs[w[0].From:], w[0].Targets) // what a last window reads again was read
+			total.State = behind
+			return []Score{score}, err
+		}
+	}
+	windows := Windows(ids, c.Prefix, long)
+	switch fix := "score it from the beginning"; {
+	case total.Windows < 0 || total.Windows > len(windows) || total.Tokens != min(total.Windows*long, len(ids)):
+		return from, 0, &Error{"what was scored before", fmt.Sprintf("is %d windows and %d tokens of %d and %d", total.Windows, total.Tokens, len(windows), len(ids)), fix}
+	case streaming && (total.Windows == 0) != (total.State == nil):
+		return from, 0, &Error{"what was scored before", "is not with the state behind it", fix}
 	}
 	for windows = windows[total.Windows:]; len(windows) > 0; {
-		n := min(len(windows), max(1, maxTogether/c.MaxLength))
-		scores, err := s.Score(nil, windows[:n])
+		n := min(len(windows), together)
+		scores, err := score(windows[:n])
 		if err != nil {
 			return total, len(ids), err
 		}
-		done := 0
 		for i, score := range scores {
 			total.LogLikelihood += score.LogLikelihood
 			total.Greedy = total.Greedy && score.Greedy
-			done += len(windows[i].Targets)
+			total.Tokens += len(windows[i].Targets)
 		}
 		windows, total.Windows = windows[n:], total.Windows+n
-		if err := at(total, done, len(ids)); err != nil {
+		if err := at(total, len(ids)); err != nil {
 			return total, len(ids), err
 		}
 	}
