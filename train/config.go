@@ -21,6 +21,7 @@ const (
 	scheduleLinear   = "linear"
 	scheduleWSD      = "wsd"
 	schedulePaper    = "paper"
+	scheduleTwoStage = "two-stage"
 )
 
 // Words of train.weight_gradient.
@@ -77,11 +78,12 @@ type TrainConfig struct {
 	Steps          int     `yaml:"steps" help:"optimiser steps; excludes minutes"`
 	Minutes        float64 `yaml:"minutes" help:"wall-clock budget that the schedule follows; excludes steps; such a run need not repeat bit for bit"`
 	LR             float64 `yaml:"lr" help:"largest learning rate"`
-	Schedule       string  `yaml:"schedule" help:"constant, cosine, linear, wsd (stable, then decay) or paper (cosine, halved midway)"`
+	Schedule       string  `yaml:"schedule" help:"constant, cosine, linear, wsd (stable, then decay), paper (cosine, halved midway) or two-stage (a line to two thirds midway, a steeper one from there)"`
 	WarmupSteps    int     `yaml:"warmup_steps" help:"steps over which the rate rises linearly from 0; 0 = none"`
 	MinLRRatio     float64 `yaml:"min_lr_ratio" help:"rate at the end as a share of lr"`
 	DecayFraction  float64 `yaml:"decay_fraction" help:"wsd: share of the run, at its end, that decays"`
 	WeightDecay    float64 `yaml:"weight_decay" help:"decoupled weight decay of matrices; 0 = none"`
+	DecayUntil     float64 `yaml:"weight_decay_until" help:"share of the run from which on there is no weight decay; 1 = to the end"`
 	Dropout        float64 `yaml:"dropout" help:"share of the values that each half of a block adds to the residual stream which training zeroes; against overfitting"`
 	Clip           float64 `yaml:"clip" help:"largest norm of the whole gradient; 0 = no clipping"`
 	Beta1          float64 `yaml:"beta1" help:"AdamW: decay of the gradient's mean"`
@@ -121,7 +123,7 @@ func Default() Config {
 		Train: TrainConfig{
 			// Betas and clipping are those of the sister papers from the same training code; the paper names none. Ternary
 			// models want rates an order above a float model's: the sign of a code flips only when its shadow crosses 0.5 m.
-			Steps: 1000, LR: 4e-3, Schedule: schedulePaper, WarmupSteps: 50, DecayFraction: 0.2, WeightDecay: 0.01,
+			Steps: 1000, LR: 4e-3, Schedule: schedulePaper, WarmupSteps: 50, DecayFraction: 0.2, WeightDecay: 0.01, DecayUntil: 1,
 			Clip: 1, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Accumulate: 1, Fused: true, WeightGradient: gradientInt16, LogEvery: 10, HealthEvery: 50, EvalEvery: 200,
 			EvalTokens: 32768, SaveEvery: 200, KeepLast: 2, Seed: 1,
 		},
@@ -275,14 +277,15 @@ func (v *validator) train(t *TrainConfig) {
 	v.between("train.minutes", t.Minutes, 0, maxMinutes)
 	v.above0("train.lr", t.LR, 10)
 	switch t.Schedule {
-	case scheduleConstant, scheduleCosine, scheduleLinear, scheduleWSD, schedulePaper:
+	case scheduleConstant, scheduleCosine, scheduleLinear, scheduleWSD, schedulePaper, scheduleTwoStage:
 	default:
-		v.bad("train.schedule", "choose constant, cosine, linear, wsd or paper", "%q is not known", t.Schedule)
+		v.bad("train.schedule", "choose constant, cosine, linear, wsd, paper or two-stage", "%q is not known", t.Schedule)
 	}
 	v.whole("train.warmup_steps", t.WarmupSteps, 0, maxSteps)
 	v.between("train.min_lr_ratio", t.MinLRRatio, 0, 1)
 	v.above0("train.decay_fraction", t.DecayFraction, 1)
 	v.between("train.weight_decay", t.WeightDecay, 0, 10)
+	v.between("train.weight_decay_until", t.DecayUntil, 0, 1)
 	v.between("train.dropout", t.Dropout, 0, 0.9)
 	v.between("train.clip", t.Clip, 0, 1e6)
 	// A beta of 1 never forgets, and its bias correction divides by zero.

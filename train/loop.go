@@ -69,6 +69,7 @@ func (t *run) steps(ctx context.Context) error {
 		}
 		t.state.Step++
 		lr := schedule.LRAt(share, int(t.state.Step)) * t.Config.Quant.rewarm(c.Steps, int(t.state.Step))
+		t.optimizer.WeightDecay = schedule.WeightDecay(share)
 		if err := t.blend(share); err != nil {
 			return err
 		}

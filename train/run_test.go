@@ -197,6 +197,38 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestDecayUntil: weight decay that ends midway is the run's own up to there and none from there on, in every bit, also where
+// the run was stopped in between.
+func TestDecayUntil(t *testing.T) {
+	run := func(changes ...string) (m [2]string) {
+		r := tiny(t, append([]string{"train.schedule=two-stage", "train.save_every=6", "train.keep_last=9", "train.eval_every=0"}, changes...)...)
+		r.Bare = true
+		for _, stop := range []int64{5, 7, 0} {
+			ctx, cancel := context.WithCancel(t.Context())
+			r.Hooks.Step = func(p Progress) {
+				if p.Step == stop {
+					cancel()
+				}
+			}
+			_, err := Start(ctx, r)
+			cancel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Resume = true
+		}
+		return [2]string{model(t, r, "step-6"), model(t, r, "step-12")}
+	}
+	always, never := run("train.weight_decay=0.5"), run("train.weight_decay=0")
+	until := func(share string) [2]string { return run("train.weight_decay=0.5", "train.weight_decay_until="+share) }
+	if half := until("0.5"); half[0] != always[0] || half[1] == always[1] || half[1] == never[1] {
+		t.Errorf("decay to the middle: as always there %v, at the end %v; as never at the end %v", half[0] == always[0], half[1] == always[1], half[1] == never[1])
+	}
+	if until("1") != always || until("0") != never || always[0] == never[0] {
+		t.Error("decay to the end or to the beginning is not decay always or never")
+	}
+}
+
 // TestDivergence: steps without a finite loss change nothing, are counted, and end the run when there are too many.
 func TestDivergence(t *testing.T) {
 	r := tiny(t, "train.steps=80")

@@ -14,6 +14,7 @@ func TestScheduleExact(t *testing.T) {
 		c.Schedule, c.WarmupSteps, c.MinLRRatio = kind, warmup, ratio
 		return c
 	}
+	third := 1.0 / 3
 	half := func(p float64) float64 { return 0.5 * (1 + math.Cos(math.Pi*p)) }
 	tests := []struct {
 		name string
@@ -28,6 +29,9 @@ func TestScheduleExact(t *testing.T) {
 		{"cosine after warm-up", with("cosine", 8, 0.5), map[int]float64{4: 0.5, 8: 1, 9: 1, 13: 0.5 + 0.5*half(0.5)}},
 		{"wsd", with("wsd", 2, 0), map[int]float64{1: 0.5, 2: 1, 12: 1, 13: 1, 14: 0.75, 15: 0.5, 16: 0.25}},
 		{"paper", with("paper", 0, 0), map[int]float64{1: 1, 8: half(7.0 / 16), 9: half(0.5) / 2, 16: half(15.0/16) / 2}},
+		{"two stages", with("two-stage", 0, 0), map[int]float64{1: 1, 5: 1 - third/2, 8: 1 - third*7/8, 9: 2 * third, 13: third, 16: 2 * third / 8}},
+		{"two stages after warm-up", with("two-stage", 4, 0.25), map[int]float64{1: 0.25, 4: 1, 5: 1, 7: 0.25 + 0.75*(1-third/2), 9: 0.25 + 0.75*2*third, 13: 0.25 + 0.75*third}},
+		{"all but the end warm-up", with("two-stage", 12, 0), map[int]float64{3: 0.25, 8: 8.0 / 12, 13: third}},
 		{"all warm-up", with("cosine", 32, 0), map[int]float64{1: 1.0 / 32, 16: 0.5}},
 	}
 	for _, tt := range tests {
@@ -63,6 +67,17 @@ func TestPaperHalvesMidway(t *testing.T) {
 	}
 }
 
+// Weight decay ends with a share of the run, and by default never.
+func TestWeightDecayEnds(t *testing.T) {
+	for _, tt := range []struct{ until, progress, want float64 }{
+		{1, 0, 0.1}, {1, 1, 0.1}, {1, 2, 0.1}, {0.5, 0.4999, 0.1}, {0.5, 0.5, 0}, {0.5, 1, 0}, {0, 0, 0},
+	} {
+		if got := NewSchedule(TrainConfig{Steps: 10, WeightDecay: 0.1, DecayUntil: tt.until}).WeightDecay(tt.progress); got != tt.want {
+			t.Errorf("until %v: %v at %v, want %v", tt.until, got, tt.progress, tt.want)
+		}
+	}
+}
+
 // Under a time budget the rate follows the elapsed share and the warm-up the steps; shares outside 0 to 1 are the ends.
 func TestScheduleByTime(t *testing.T) {
 	s := NewSchedule(TrainConfig{Minutes: 5, LR: 1, Schedule: scheduleLinear, WarmupSteps: 4, MinLRRatio: 0.5, DecayFraction: 1})
@@ -91,7 +106,7 @@ func TestScheduleByTime(t *testing.T) {
 
 // Whatever the numbers, a rate is finite and lies between 0 and the peak.
 func TestScheduleBounds(t *testing.T) {
-	for _, kind := range []string{scheduleConstant, scheduleCosine, scheduleLinear, scheduleWSD, schedulePaper} {
+	for _, kind := range []string{scheduleConstant, scheduleCosine, scheduleLinear, scheduleWSD, schedulePaper, scheduleTwoStage} {
 		for _, steps := range []int{1, 2, 3, 100} {
 			for _, warmup := range []int{0, 1, 2, 99, 100, 500} {
 				s := NewSchedule(TrainConfig{Steps: steps, LR: 0.01, Schedule: kind, WarmupSteps: warmup, DecayFraction: 0.3})
