@@ -10,23 +10,32 @@ import (
 // ggufBlock is the number of values read at a time: a whole number of blocks of every type.
 const ggufBlock = 1 << 16
 
-// gguf lists a GGUF file.
+// gguf lists a GGUF file, or the parts of a model in several.
 func (in *Inspection) gguf(contents bool) error {
 	f, err := gguf.Open(in.Source)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	r, err := openReader(in.Source, f.DataStart())
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	in.Bytes = r.size
+	in.Bytes = f.Size()
+	readers := map[string]*blockReader{}
+	defer func() {
+		for _, r := range readers {
+			r.Close()
+		}
+	}()
 	if _, err := f.Model(); err != nil { // else it would be listed as one
 		in.Warnings = append(in.Warnings, "this program cannot run it: "+problem(err))
 	}
 	for _, info := range f.Tensors() {
+		path, dataStart := f.Place(info.Name)
+		r := readers[path]
+		if r == nil {
+			if r, err = openReader(path, dataStart); err != nil {
+				return err
+			}
+			readers[path] = r
+		}
 		t := TensorInfo{Name: info.Name, Shape: info.Shape, DType: dtype.Type(info.Type.String()), Bytes: info.Bytes}
 		if contents && info.Type.Decodes() {
 			if err := r.quantised(&t, info); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/format"
+	"mmfree/checkpoints/gguf"
 	"mmfree/checkpoints/hf"
 	"mmfree/checkpoints/llama2c"
 	"mmfree/checkpoints/packed"
@@ -27,7 +28,7 @@ const (
 	KindHF          Kind = "hf"          // a folder as transformers writes it
 	KindHFBitNet    Kind = "hf-bitnet"   // such a folder with its ternary tensors packed; KindOf tells it
 	KindPacked      Kind = "packed"      // a packed file
-	KindGGUF        Kind = "gguf"        // a file of the llama.cpp family
+	KindGGUF        Kind = "gguf"        // a file of the llama.cpp family, or a folder of a model's parts
 	KindLlama2C     Kind = "llama2.c"    // a .bin file of llama2.c or bitllama2.c
 	KindPyTorch     Kind = "pytorch"     // an archive of torch.save: tensors without a configuration
 	KindSafetensors Kind = "safetensors" // any other safetensors file: tensors without a configuration
@@ -71,6 +72,8 @@ func recogniseFolder(path string) (Kind, error) {
 		return KindHF, nil
 	case has(latestName):
 		return "", &Error{Path: path, Problem: "is the folder of a run's checkpoints", Fix: "name the run folder above it, or one step-N inside it"}
+	case gguf.HasModel(path):
+		return KindGGUF, nil
 	}
 	run := &Run{fs: durable.OS{}, dir: filepath.Join(path, checkpointsName)}
 	steps, err := run.listSteps()
@@ -79,7 +82,7 @@ func recogniseFolder(path string) (Kind, error) {
 	}
 	return "", &Error{
 		Path:    path,
-		Problem: "is no model: there is no config.yaml or checkpoints/latest (run), manifest.json with model.safetensors (checkpoint), or config.json with model.safetensors or its index (Hugging Face)",
+		Problem: "is no model: there is no config.yaml or checkpoints/latest (run), manifest.json with model.safetensors (checkpoint), config.json with model.safetensors or its index (Hugging Face), or .gguf file",
 		Fix:     "name a run folder, a checkpoint, a Hugging Face folder or a packed file",
 	}
 }

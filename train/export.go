@@ -38,7 +38,7 @@ type ExportRequest struct {
 	Out      string
 	Replace  bool                  // what exists at Out is replaced only with it
 	DType    string                // but for packed: store every full-precision tensor so, rounded; empty: as it was, or F32
-	MaxShard int64                 // hf, hf-bitnet: bytes of a file at most, but for a larger tensor; 0: one file
+	MaxShard int64                 // but for packed: bytes of tensors that a file holds at most, but for a larger tensor; 0: one file. gguf: Out is then a folder
 	Scales   hf.Convention         // hf-bitnet: what weight_scale is; empty: multiply
 	Ternary  string                // gguf: the type of ternary tensors; empty: the one that the architecture's other readers know
 	Progress func(done, all int64) // bytes; nil: no one listens
@@ -196,11 +196,26 @@ func noFolder(out, format string) error {
 	return nil
 }
 
+// noFile refuses a file as the place of a folder.
+func noFile(out, model string) error {
+	if info, err := os.Stat(out); err == nil && !info.IsDir() {
+		return &InputError{Source: out, Problem: "is a file, " + model + " is a folder", Fix: "choose another path"}
+	}
+	return nil
+}
+
 func (m *Model) exportGGUF(r *ExportRequest, progress func(done, all int64) error) (warnings []string, err error) {
-	if err := noFolder(r.Out, FormatGGUF); err != nil {
+	if r.MaxShard > 0 {
+		err = noFile(r.Out, "a GGUF model of several files")
+	} else {
+		err = noFolder(r.Out, FormatGGUF)
+	}
+	if err != nil {
 		return nil, err
 	}
-	o := gguf.Options{Tokenizer: m.tokenizerJSON, Values: dtypeOf(r.DType), Ternary: ternaryOf(r.Ternary), Progress: progress}
+	o := gguf.Options{
+		Tokenizer: m.tokenizerJSON, Values: dtypeOf(r.DType), Ternary: ternaryOf(r.Ternary), MaxPart: r.MaxShard, Replace: r.Replace, Progress: progress,
+	}
 	var vocabulary string
 	o.Vocabulary, vocabulary = m.vocabularyKeys()
 	o.Vocabulary = append(o.Vocabulary, m.templateKeys()...)
@@ -211,8 +226,8 @@ func (m *Model) exportGGUF(r *ExportRequest, progress func(done, all int64) erro
 }
 
 func (m *Model) exportHF(r *ExportRequest, progress func(done, all int64) error) (warnings []string, err error) {
-	if info, err := os.Stat(r.Out); err == nil && !info.IsDir() {
-		return nil, &InputError{Source: r.Out, Problem: "is a file, a Hugging Face model is a folder", Fix: "choose another path"}
+	if err := noFile(r.Out, "a Hugging Face model"); err != nil {
+		return nil, err
 	}
 	switch kind, _ := checkpoints.Recognise(r.Out); kind { // nothing there, or something else, is no obstacle
 	case checkpoints.KindRun, checkpoints.KindCheckpoint:

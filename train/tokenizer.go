@@ -34,6 +34,9 @@ func LoadTokenizer(path string) (tokenizer.Tokenizer, error) {
 				return LoadTokenizer(filepath.Join(path, name))
 			}
 		}
+		if gguf.HasModel(path) {
+			return loadGGUFTokenizer(path)
+		}
 		return nil, &checkpoints.Error{Path: path, Problem: "holds no tokenizer", Fix: "name a folder with tokenizer.json, tokenizer.model, or vocab.json and merges.txt"}
 	}
 	if base := filepath.Base(path); base == "vocab.json" || base == "merges.txt" {
@@ -48,18 +51,22 @@ func LoadTokenizer(path string) (tokenizer.Tokenizer, error) {
 		return tokenizer.FromMerges(vocab, merges, path)
 	}
 	if kind, err := checkpoints.Recognise(path); err == nil && kind == checkpoints.KindGGUF {
-		file, err := gguf.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		t, err := ggufTokenizer(path, file)
-		return t, errors.Join(err, file.Close())
+		return loadGGUFTokenizer(path)
 	}
 	file, err := readWhole(path)
 	if err != nil {
 		return nil, err
 	}
 	return tokenizer.ParseAny(file, path)
+}
+
+func loadGGUFTokenizer(path string) (tokenizer.Tokenizer, error) {
+	file, err := gguf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	t, err := ggufTokenizer(path, file)
+	return t, errors.Join(err, file.Close())
 }
 
 func readWhole(path string) ([]byte, error) {

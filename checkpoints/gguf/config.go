@@ -16,7 +16,6 @@ const TokenizerKey = "tokenizer.huggingface.json"
 // Keys outside the architecture's own. configKey holds config.json as this program writes it: what the other keys cannot say.
 const (
 	archKey   = "general.architecture"
-	splitKey  = "split.count"
 	configKey = "mmfree.config"
 	bosKey    = "tokenizer.ggml.bos_token_id"
 	eosKey    = "tokenizer.ggml.eos_token_id"

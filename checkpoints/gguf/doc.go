@@ -4,5 +4,5 @@
 // configuration and the tensors under this program's names. May not enter: tokenizers (data/tokenizer), other formats.
 //
 // Start at file.go; header.go reads, value.go holds metadata, types.go the tensors' storage types. model.go makes a model of a
-// file: config.go holds the keys, names.go the tensors' names. write.go writes files.
+// file: config.go holds the keys, names.go the tensors' names. write.go writes files, split.go models in several of them.
 package gguf

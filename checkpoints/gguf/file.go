@@ -1,6 +1,7 @@
 package gguf
 
 import (
+	"errors"
 	"fmt"
 
 	"mmfree/checkpoints/durable"
@@ -30,11 +31,31 @@ type File struct {
 	index     map[string]int
 	dataStart int64
 	data      []byte
+	size      int64
 	unload    func() error
+	others    []*File          // of a model in parts: those behind the first, which end with it
+	parts     map[string]*File // which of them holds a tensor, by its name
 }
 
-// Open opens and checks a file. Faults are *format.Error.
+// Open opens and checks a file; of a model in parts the first one, whose tensors are then those of all parts. A folder stands for
+// the model that it holds, where it holds one. Faults are *format.Error.
 func Open(path string) (*File, error) {
+	path, err := modelFile(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.join(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// open opens one file.
+func open(path string) (*File, error) {
 	data, unload, err := durable.Map(path)
 	if err != nil {
 		return nil, format.Unreadable(path, err)
@@ -48,10 +69,10 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// Parse is Open for bytes in memory, which are used in place; name stands for the path in errors.
+// Parse opens one file whose bytes are in memory, and uses them in place; name stands for the path in errors.
 func Parse(name string, data []byte) (*File, error) {
 	r := &reader{name: name, data: data}
-	f := &File{path: name, Alignment: defaultAlignment, values: map[string]Value{}, index: map[string]int{}, unload: func() error { return nil }}
+	f := &File{path: name, size: int64(len(data)), Alignment: defaultAlignment, values: map[string]Value{}, index: map[string]int{}, unload: func() error { return nil }}
 	if magic := r.bytes(4, "the magic"); r.err == nil && string(magic) != "GGUF" {
 		r.fail(0, fixCopy, "does not begin with GGUF")
 	}
@@ -120,11 +141,15 @@ func (f *File) key(r *reader) {
 	f.Keys = append(f.Keys, key)
 }
 
-// Close releases the mapping.
+// Close releases the mapping, and those of further parts.
 func (f *File) Close() error {
-	unload := f.unload
+	err := f.unload()
 	f.data, f.values, f.unload = nil, nil, func() error { return nil }
-	return unload()
+	for _, p := range f.others {
+		err = errors.Join(err, p.Close())
+	}
+	f.others = nil
+	return err
 }
 
 // Value returns the value of a key.
@@ -133,7 +158,7 @@ func (f *File) Value(key string) (Value, bool) {
 	return v, ok
 }
 
-// Tensors lists the tensors in the order of their bytes. The list is the file's own: not to be changed.
+// Tensors lists the tensors in the order of their bytes, part by part. The list is the file's own: not to be changed.
 func (f *File) Tensors() []Tensor { return f.tensors }
 
 // Tensor returns the named tensor's entry.
@@ -145,11 +170,28 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 	return f.tensors[i], true
 }
 
-// DataStart returns the offset of the data section in the file; Tensor's offsets count from there.
-func (f *File) DataStart() int64 { return f.dataStart }
+// Size returns the bytes of the file, of a model in parts of all of them.
+func (f *File) Size() int64 {
+	n := f.size
+	for _, p := range f.others {
+		n += p.size
+	}
+	return n
+}
+
+// Place returns the path of the file that holds a tensor, and where its data section begins: Tensor's offset counts from there.
+func (f *File) Place(name string) (path string, dataStart int64) {
+	if p := f.parts[name]; p != nil {
+		return p.Place(name)
+	}
+	return f.path, f.dataStart
+}
 
 // Bytes returns a tensor's bytes in place, or nil when there is none of that name.
 func (f *File) Bytes(name string) []byte {
+	if p := f.parts[name]; p != nil {
+		return p.Bytes(name)
+	}
 	t, ok := f.Tensor(name)
 	if !ok || f.data == nil {
 		return nil

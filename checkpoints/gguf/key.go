@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// Key is one entry of the metadata to be written. Value is a uint32, float32, bool or string, or a []string, []float32,
+// Key is one entry of the metadata to be written. Value is a uint16, uint32, int32, float32, bool or string, or a []string, []float32,
 // []int32 or []byte.
 type Key struct {
 	Name  string
@@ -17,6 +17,10 @@ type Key struct {
 // kindOf returns how a value is stored; of an array, kind is Array.
 func kindOf(value any) (kind, element Kind, ok bool) {
 	switch value.(type) {
+	case uint16:
+		return Uint16, 0, true
+	case int32:
+		return Int32, 0, true
 	case uint32:
 		return Uint32, 0, true
 	case float32:
@@ -54,6 +58,10 @@ func (k *Key) append(b []byte) ([]byte, error) {
 func appendValue(b []byte, value any) []byte {
 	count := func(n int) { b = binary.LittleEndian.AppendUint64(b, uint64(n)) }
 	switch v := value.(type) {
+	case uint16:
+		b = binary.LittleEndian.AppendUint16(b, v)
+	case int32:
+		b = binary.LittleEndian.AppendUint32(b, uint32(v))
 	case uint32:
 		b = binary.LittleEndian.AppendUint32(b, v)
 	case float32:

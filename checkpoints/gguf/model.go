@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -16,8 +17,8 @@ import (
 // leastScale stands for the scale of a matrix of zeros whose file gives 0: the one that the quantiser of training has.
 const leastScale = 1e-5
 
-// OpenModel opens the model in a file, which stays mapped until the model's Close. All of the model's tensors must be there,
-// and no others: one more is part of an arithmetic that this program does not have.
+// OpenModel opens the model in a file, or in the parts that Open puts together, which stay mapped until the model's Close. All of the
+// model's tensors must be there, and no others: one more is part of an arithmetic that this program does not have.
 func OpenModel(path string) (*stored.Model, error) {
 	f, err := Open(path)
 	if err != nil {
@@ -33,11 +34,6 @@ func OpenModel(path string) (*stored.Model, error) {
 
 // Model is OpenModel for an open file. Side holds its tokenizer.json, if the file has one.
 func (f *File) Model() (*stored.Model, error) {
-	if v, ok := f.values[splitKey]; ok {
-		if n, _ := v.Int(); n > 1 {
-			return nil, f.keyFault(splitKey, fmt.Sprintf("is %d: the file is one of several that hold the model", n), "join them with llama.cpp's llama-gguf-split --merge")
-		}
-	}
 	c, err := f.config()
 	if err != nil {
 		return nil, err
@@ -49,7 +45,7 @@ func (f *File) Model() (*stored.Model, error) {
 	}
 	for _, t := range f.tensors {
 		if !s.used[t.Name] {
-			s.bad = append(s.bad, quoted(t.Name)+" is no part of a "+archName(&c)+" model")
+			s.bad = append(s.bad, f.shown(t.Name)+" is no part of a "+archName(&c)+" model")
 		}
 	}
 	if len(s.bad) > 0 {
@@ -100,15 +96,15 @@ func (s *source) add(m *stored.Model, t spec.Tensor) {
 		s.bad = append(s.bad, "tensor "+quoted(name+weightSuffix)+" is missing")
 		return
 	case !slices.Equal(have.Shape, t.Shape):
-		s.bad = append(s.bad, "tensor "+quoted(have.Name)+" "+stored.Misshapen(have.Shape, t.Shape))
+		s.bad = append(s.bad, "tensor "+s.f.shown(have.Name)+" "+stored.Misshapen(have.Shape, t.Shape))
 		return
 	case !have.Type.Decodes():
-		s.bad = append(s.bad, fmt.Sprintf("tensor %s is of the type %s, which is not read", quoted(have.Name), have.Type))
+		s.bad = append(s.bad, fmt.Sprintf("tensor %s is of the type %s, which is not read", s.f.shown(have.Name), have.Type))
 		return
 	}
 	out, err := s.open(t, have, name+scaleSuffix)
 	if err != nil {
-		s.bad = append(s.bad, fmt.Sprintf("tensor %s: %v", quoted(have.Name), err))
+		s.bad = append(s.bad, fmt.Sprintf("tensor %s: %v", s.f.shown(have.Name), err))
 		return
 	}
 	if s.c.Arch == spec.ArchTransformer {
@@ -250,6 +246,15 @@ func decodeI2S(dst []float32, src []byte, n, at int) error {
 	return nil
 }
 
+// shown is a tensor's name in messages of f, with that of the file that holds it where it is another part.
+func (f *File) shown(name string) string {
+	if p := f.parts[name]; p != nil {
+		return quoted(name) + " of " + filepath.Base(p.path)
+	}
+	return quoted(name)
+}
+
 func (f *File) tensorFault(name string, err error) error {
-	return &format.Error{File: f.path, Tensor: name, Offset: -1, Problem: err.Error(), Fix: fixUnknown}
+	path, _ := f.Place(name)
+	return &format.Error{File: path, Tensor: name, Offset: -1, Problem: err.Error(), Fix: fixUnknown}
 }

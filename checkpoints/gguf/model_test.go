@@ -261,7 +261,6 @@ func TestRefusedModels(t *testing.T) {
 			f.keys = slices.DeleteFunc(f.keys, func(k gguf.Key) bool { return k.Name == "llama.context_length" })
 		},
 		"llama.attention.head_count_kv is no whole": set("llama.attention.head_count_kv", []int32{4, 2}),
-		"split.count is 3":                          set("split.count", uint32(3)),
 		"llama.expert_count is 8":                   set("llama.expert_count", uint32(8)),
 		"llama.rope.dimension_count is 16":          set("llama.rope.dimension_count", uint32(16)),
 		"llama.rope.scaling.type is \"yarn\"":       set("llama.rope.scaling.type", "yarn"),

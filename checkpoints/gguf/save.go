@@ -19,10 +19,12 @@ type Options struct {
 	Tokenizer  []byte                         // tokenizer.json, from which this program reads the tokenizer again
 	Values     dtype.Type                     // of matrices that are not ternary: F32, F16 or BF16, whatever it loses; empty: as they are stored
 	Ternary    Type                           // of ternary matrices: TQ1, TQ2 or I2S; 0: the one that the architecture's readers know
+	MaxPart    int64                          // bytes of tensors that one file holds at most, but for a larger tensor: path is then a folder of them; 0: one file
+	Replace    bool                           // take the place of a folder that is there already, if it holds nothing but GGUF files
 	Progress   func(written, all int64) error // called while tensors are written; its error ends the writing; nil: no one listens
 }
 
-// Save writes a model, whole or not at all; a file at path is replaced. Ternary tensors are written as their codes and
+// Save writes a model, whole or not at all: a file at path, which is replaced, or with MaxPart a folder. Ternary tensors are written as their codes and
 // scales, unchanged in every bit, or as those that the quantiser of training makes of their values. Equal models and options give
 // equal bytes; no more than a few rows of a tensor are held. What no reader but this program could make sense of is a warning.
 func Save(fsys durable.FS, path string, m *stored.Model, o Options) (warnings []string, err error) {
@@ -34,10 +36,10 @@ func Save(fsys durable.FS, path string, m *stored.Model, o Options) (warnings []
 	if err != nil {
 		return nil, err
 	}
-	return p.warnings, durable.WriteFile(fsys, path, func(w io.Writer) error {
-		_, err := Write(&listener{w: w, all: p.total, progress: o.Progress}, keys, p.tensors)
-		return err
-	})
+	if o.MaxPart > 0 {
+		return p.warnings, p.saveParts(fsys, path, keys)
+	}
+	return p.warnings, durable.WriteFile(fsys, path, p.file(keys, p.tensors, 0))
 }
 
 // plan is what a file will hold.
@@ -104,6 +106,14 @@ func newPlan(m *stored.Model, o Options) (*plan, error) {
 	}
 	p.judge(shared)
 	return p, nil
+}
+
+// file returns what writes a file of some tensors; before is how many bytes of tensors are written already.
+func (p *plan) file(keys []Key, tensors []Output, before int64) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := Write(&listener{w: w, written: before, all: p.total, progress: p.o.Progress}, keys, tensors)
+		return err
+	}
 }
 
 // addCodes adds a ternary matrix, and its scale where the type has no place for it.

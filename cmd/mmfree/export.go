@@ -42,8 +42,6 @@ const groupForm = "Form"
 // formatsOf returns the formats that have a use for a flag of the group.
 func formatsOf(flag string) []string {
 	switch flag {
-	case "max-shard-size":
-		return []string{train.FormatHF, train.FormatHFBitNet}
 	case "scale-convention":
 		return []string{train.FormatHFBitNet}
 	case "ternary-type":
@@ -56,7 +54,7 @@ func formFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.PathFlag{Name: "tokenizer", Usage: "put the tokenizer at `PATH` into the result, in place of the model's own: a tokenizer.json, a .model, a GGUF file or a folder of one", Category: groupForm},
 		&cli.StringFlag{Name: "dtype", Usage: "store full-precision tensors as `TYPE`: float32, bfloat16 or float16, rounded", DefaultText: "as they are, else float32", Category: groupForm},
-		&cli.StringFlag{Name: "max-shard-size", Usage: "begin another file when one reaches `SIZE`, such as 5GB or 500MB", DefaultText: "one file", Category: groupForm},
+		&cli.StringFlag{Name: "max-shard-size", Usage: "begin another file when one reaches `SIZE`, such as 5GB or 500MB; of gguf PATH is then a folder", DefaultText: "one file", Category: groupForm},
 		&cli.StringFlag{Name: "scale-convention", Usage: "hf-bitnet: `HOW` weight_scale is applied, multiply or divide", DefaultText: "multiply", Category: groupForm},
 	}
 }
