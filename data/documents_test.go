@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -45,14 +46,46 @@ func checkRows(t *rapid.T, s *several, b *Batch) (labels int) {
 	return labels
 }
 
+// refused demands an error where the documents of a part are one token each, and none elsewhere.
+func refused(t *rapid.T, err error, parts ...[]bool) (bad bool) {
+	for _, starts := range parts {
+		bad = bad || !slices.Contains(starts[1:], false)
+	}
+	if bad != (err != nil) || bad && !errors.Is(err, ErrData) {
+		t.Fatalf("documents %v: %v", parts, err)
+	}
+	return bad
+}
+
+// Documents of one token leave nothing to predict; one of two among very many is enough.
+func TestDocumentsOfOneToken(t *testing.T) {
+	const n = 10_000
+	s := &several{counting(n), slices.Repeat([]bool{true}, n)}
+	for _, o := range []Options{{SeqLen: 8}, {SeqLen: 8, ValFraction: 0.1}} {
+		if _, err := New(s, o); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "training") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	for _, two := range []int{1, 4096, 4097, 8192, 8193, 8999} { // on both sides of what is read together
+		s.starts[two] = false
+		if _, err := New(s, Options{SeqLen: 8}); err != nil {
+			t.Errorf("a document of two at %d: %v", two, err)
+		}
+		if _, err := New(s, Options{SeqLen: 8, ValFraction: 0.1}); !errors.Is(err, ErrData) || !strings.Contains(err.Error(), "validation") {
+			t.Errorf("a document of two at %d, none held out: %v", two, err)
+		}
+		s.starts[two] = true
+	}
+}
+
 // Documents are marked wherever a window is cut, and no label is of another document.
 func TestDocuments(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := Options{SeqLen: rapid.IntRange(1, 9).Draw(t, "T"), Seed: rapid.Uint64().Draw(t, "seed")}
 		s := drawSeveral(t, rapid.IntRange(o.SeqLen+1, 200).Draw(t, "n"))
 		l, err := New(s, o)
-		if err != nil {
-			t.Fatal(err)
+		if refused(t, err, s.starts) {
+			return
 		}
 		b := NewBatch(3, o.SeqLen)
 		for range 20 {
@@ -71,8 +104,9 @@ func TestValidationOfDocuments(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSeveral(t, rapid.IntRange(8, 200).Draw(t, "n"))
 		l, err := New(s, Options{SeqLen: 1, ValFraction: 0.5})
-		if err != nil {
-			t.Fatal(err)
+		cut := len(s.starts) - len(s.starts)/2
+		if refused(t, err, s.starts[:cut], s.starts[cut:]) {
+			return
 		}
 		v, err := l.Validation(rapid.IntRange(1, 20).Draw(t, "T"), rapid.IntRange(1, 5).Draw(t, "B"))
 		if err != nil {

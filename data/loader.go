@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Legend: B rows of a batch, T ids in a row (seq_len), N ids of the training part.
@@ -170,9 +171,33 @@ func NewSplit(train, val Source, o Options) (*Loader, error) {
 			Fix: "give more text, or raise data.val_fraction, or set it to 0 to train without validation",
 		}
 	}
+	for _, part := range []struct {
+		use string
+		ids Source
+	}{{"training", train}, {"validation", val}} {
+		if n := part.ids.Len(); n > 0 && !labelled(part.ids) {
+			return nil, &Error{
+				Problem: fmt.Sprintf("of the %d tokens for %s each is a document of its own, and none has another behind it to predict", n, part.use),
+				Fix:     "give longer documents (each text file is one, and each record of JSONL or Parquet), or a tokenizer that makes more tokens of them",
+			}
+		}
+	}
 	l := &Loader{train: train, val: val, seqLen: o.SeqLen, seed: o.Seed, rank: o.Rank, world: o.World}
 	l.enter(0)
 	return l, nil
+}
+
+// labelled tells whether any id of s is followed by one of its document.
+func labelled(s Source) bool {
+	var starts [4096]bool
+	for at := 1; at < s.Len(); at += len(starts) {
+		part := starts[:min(len(starts), s.Len()-at)]
+		s.Starts(part, at)
+		if slices.Contains(part, false) {
+			return true
+		}
+	}
+	return false
 }
 
 // Train returns the training ids.
