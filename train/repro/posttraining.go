@@ -15,7 +15,7 @@ import (
 
 func postTraining() Experiment {
 	return Experiment{
-		ID: "R10", Title: "Norm scales of 8 bits, activations of 16 and 8, behind training",
+		ID: "R10", Title: "Norm scales of 8 bits, activations of 16 and 8, fixed-point gates and norms, behind training",
 		Claim: "Behind training, 16-bit activations are nearly free, 8-bit ones cost more than 12% of mean accuracy: 39.97, 39.78 and 35.40.",
 		Rule: "on the trained MatMul-free model, scales of 8 bits in each; confirmed if the loss rises by less than 0.5% at 16 bits, and at 8 bits by at least five times as much; contradicted if it rises less at 8 bits than " +
 			"at 16; otherwise inconclusive.",
@@ -30,24 +30,34 @@ type quantised struct {
 	Agrees Number `json:"agrees"` // share of places whose likeliest token is the unchanged model's
 }
 
-// rounding says what is rounded behind training.
+// rounding says what is done to a model behind training.
 type rounding struct {
 	name, title string
-	scales      bool // norm gains to 8 bits, times a power of two a tensor
-	eps         float64
-	bits        int // of activations between BitLinears; 0: floats
+	scales      bool    // norm gains to 8 bits, times a power of two a tensor
+	eps         float64 // of every norm; 0: as trained
+	bits        int     // of activations between BitLinears; 0: floats
+	tensor      bool    // one scale a tensor, for all tokens, in place of one a token
+	table       bool    // σ from sigmoidTable
+	root        bool    // 1/√x from integerRoot
 	paper       Number
 }
 
 func roundings() []rounding {
 	return []rounding{
-		{"none", "as trained", false, 0, 0, 39.97},
-		{"w8", "8-bit norm scales", true, 0, 0, none()},
-		{"w8-eps", "8-bit norm scales, epsilon 1e-3", true, 1e-3, 0, none()},
-		{"a16", "8-bit norm scales, 16-bit activations", true, 0, 16, 39.78},
-		{"a16-eps", "8-bit norm scales, 16-bit activations, epsilon 1e-3", true, 1e-3, 16, none()},
-		{"a8", "8-bit norm scales, 8-bit activations", true, 0, 8, 35.40},
-		{"a8-eps", "8-bit norm scales, 8-bit activations, epsilon 1e-3", true, 1e-3, 8, none()},
+		{name: "none", title: "as trained", paper: 39.97},
+		{name: "w8", title: "8-bit norm scales", scales: true, paper: none()},
+		{name: "w8-eps", title: "8-bit norm scales, epsilon 1e-3", scales: true, eps: 1e-3, paper: none()},
+		{name: "a16", title: "8-bit norm scales, 16-bit activations", scales: true, bits: 16, paper: 39.78},
+		{name: "a16-eps", title: "8-bit norm scales, 16-bit activations, epsilon 1e-3", scales: true, eps: 1e-3, bits: 16, paper: none()},
+		{name: "a16-tensor", title: "8-bit norm scales, 16-bit activations, a scale a tensor", scales: true, bits: 16, tensor: true, paper: none()},
+		{name: "a8", title: "8-bit norm scales, 8-bit activations", scales: true, bits: 8, paper: 35.40},
+		{name: "a8-eps", title: "8-bit norm scales, 8-bit activations, epsilon 1e-3", scales: true, eps: 1e-3, bits: 8, paper: none()},
+		{name: "a8-tensor", title: "8-bit norm scales, 8-bit activations, a scale a tensor", scales: true, bits: 8, tensor: true, paper: none()},
+		{name: "table", title: "sigmoid from 8 entries", table: true, paper: none()},
+		{name: "root", title: "integer inverse square root", root: true, paper: none()},
+		{name: "root-eps", title: "integer inverse square root, epsilon 1e-3", eps: 1e-3, root: true, paper: none()},
+		{name: "chip16", title: "all of it: 16 bits, a scale a tensor, epsilon 1e-3", scales: true, eps: 1e-3, bits: 16, tensor: true, table: true, root: true, paper: none()},
+		{name: "chip8", title: "all of it: 8 bits, a scale a tensor, epsilon 1e-3", scales: true, eps: 1e-3, bits: 8, tensor: true, table: true, root: true, paper: none()},
 	}
 }
 
@@ -58,7 +68,7 @@ func runPostTraining(ctx context.Context, l *lab, t *Table) error {
 	if err != nil {
 		return err
 	}
-	results, err := measure(l, "r10-"+s.name, func() (map[string]quantised, error) { return l.roundEach(ctx, runs[0].dir) })
+	results, err := measure(l, "r10-behind-"+s.name, func() (map[string]quantised, error) { return l.roundEach(ctx, runs[0].dir) })
 	if err != nil {
 		return err
 	}
@@ -68,7 +78,9 @@ func runPostTraining(ctx context.Context, l *lab, t *Table) error {
 		q := results[r.name]
 		rises[r.name] = float64(q.Loss/base.Loss - 1)
 		setting := s.name + ", " + r.title
-		t.row(setting, "mean accuracy of six tasks, 370M (paper)", "%", r.paper, none())
+		if !math.IsNaN(float64(r.paper)) {
+			t.row(setting, "mean accuracy of six tasks, 370M (paper)", "%", r.paper, none())
+		}
 		t.row(setting, "loss", "nats", none(), q.Loss)
 		t.row(setting, "bits per byte", "bits", none(), q.Bits)
 		t.row(setting, "rise of the loss", "share", none(), Number(rises[r.name]))
@@ -83,8 +95,12 @@ func runPostTraining(ctx context.Context, l *lab, t *Table) error {
 	default:
 		t.decide(Inconclusive, "%s", because)
 	}
-	t.note("Rounded are the outputs of block norms, of gates and of the MLP's activation, and the recurrence's inputs and its state at every token, each row by its own largest value; inputs of BitLinear are 8-bit codes in training already, and the residual stream stays float. The state of the recurrence is rounded again at every token.")
-	t.note("Scales a tensor, the table of 8 entries for the sigmoid and the integer inverse square root are not built.")
+	model := l.config(armNamed(ternaryMLGRU), s, 0, 0, 0).Model
+	t.note("Epsilon as trained is %g, inside a BitLinear %g.", model.RMSNormEps, model.BitLinearEps)
+	t.note("Rounded are the outputs of block norms, of gates and of the MLP's activation, and the recurrence's inputs and its state at every token, each row by its own largest value (of the recurrence each 64 channels of a row, which it is cut into); inputs of BitLinear are 8-bit codes in training already, and the residual stream stays float. The state of the recurrence is rounded again at every token.")
+	t.note("A scale a tensor is one for each of these places of each layer, for all tokens: the largest value seen there on as many tokens of training text, which lie before the held-out ones; what is larger is clamped.")
+	t.note("The sigmoid's table holds σ(0), σ(1), … σ(7) in units of 2^-15; inputs are rounded to 2^-6, between entries lies a straight line, beyond the last one its value, and below 0 is 1 − σ(−x). The paper names 8 entries, the line and the input's unit, not where entries lie.")
+	t.note("The integer root takes Σx²/n + epsilon, rounded to 24 bits in units of 2^-12; the first guess is one of 24 by its highest bit, then five Newton steps in integers. The paper names 24 entries and five steps, not the unit. An epsilon of 1e-6 is below it, one of 1e-3 is 4 units.")
 	return nil
 }
 
@@ -95,7 +111,7 @@ func (l *lab) roundEach(ctx context.Context, dir string) (map[string]quantised, 
 		return nil, err
 	}
 	defer m.Close()
-	ids, bytes, err := l.heldOut(m, of(l.budget, 64, 8192, 65536))
+	ids, before, bytes, err := l.heldOut(m, of(l.budget, 64, 8192, 65536))
 	if err != nil {
 		return nil, err
 	}
@@ -105,29 +121,7 @@ func (l *lab) roundEach(ctx context.Context, dir string) (map[string]quantised, 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		c := m.Config
-		if r.eps > 0 {
-			c.RMSNormEps, c.BitLinearEps = r.eps, r.eps
-		}
-		w, err := spec.NewWeights(c)
-		if err != nil {
-			return nil, err
-		}
-		copy(w.Flat(), m.Weights.Flat())
-		for i := range w.Tensors {
-			if r.scales && w.Tensors[i].Kind == spec.Gain {
-				powerOfTwo(w.At(i))
-			}
-		}
-		p, err := pack.Build(w)
-		if err != nil {
-			return nil, err
-		}
-		set := *l.machine.Set
-		if r.bits > 0 {
-			roundActivations(&set, r.bits)
-		}
-		loss, likeliest, err := l.read(p, &set, ids)
+		loss, likeliest, err := l.rounded(r, m, ids, before)
 		if err != nil {
 			return nil, err
 		}
@@ -146,8 +140,53 @@ func (l *lab) roundEach(ctx context.Context, dir string) (map[string]quantised, 
 	return results, nil
 }
 
-// heldOut returns the first n ids of the held-out tenth, and the bytes that all but the first stand for.
-func (l *lab) heldOut(m *train.Model, n int) (ids []int32, bytes int, err error) {
+// rounded reads ids with the model under a rounding; scales of tensors are those of the text before.
+func (l *lab) rounded(r rounding, m *train.Model, ids, before []int32) (loss float64, likeliest []int32, err error) {
+	c := m.Config
+	if r.eps > 0 {
+		c.RMSNormEps, c.BitLinearEps = r.eps, r.eps
+	}
+	w, err := spec.NewWeights(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	copy(w.Flat(), m.Weights.Flat())
+	for i := range w.Tensors {
+		if r.scales && w.Tensors[i].Kind == spec.Gain {
+			powerOfTwo(w.At(i))
+		}
+	}
+	p, err := pack.Build(w)
+	if err != nil {
+		return 0, nil, err
+	}
+	set := *l.machine.Set
+	if r.root {
+		integerNorms(&set)
+	}
+	if r.table {
+		tabulatedGates(&set)
+	}
+	if r.bits == 0 {
+		return l.read(p, &set, ids, nil)
+	}
+	round := &activations{bits: r.bits}
+	if r.tensor {
+		watching := set
+		round.most = map[tensorAt]float64{}
+		round.install(&watching)
+		if _, _, err := l.read(p, &watching, before, round.enter); err != nil {
+			return 0, nil, err
+		}
+		round.known = true
+	}
+	round.install(&set)
+	return l.read(p, &set, ids, round.enter)
+}
+
+// heldOut returns the first n ids of the held-out tenth, as many that lie before it, and the bytes that all but the first
+// held-out one stand for.
+func (l *lab) heldOut(m *train.Model, n int) (ids, before []int32, bytes int, err error) {
 	var text *corpus.Corpus
 	if len(l.corpus) == 0 {
 		text, _, err = corpus.Builtin(corpus.GoRoot())
@@ -155,31 +194,41 @@ func (l *lab) heldOut(m *train.Model, n int) (ids []int32, bytes int, err error)
 		text, err = corpus.Load(l.corpus)
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	tokenizer, err := m.Tokenizer()
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
 	all, err := tokenizer.Encode(nil, text.Text)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, 0, err
 	}
-	ids = all[len(all)-len(all)/10:]
-	ids = ids[:min(n, len(ids))]
+	at := len(all) - len(all)/10
+	ids, before = all[at:min(at+n, len(all))], all[max(0, at-n):at]
 	raw, err := tokenizer.Decode(nil, ids[1:])
-	return ids, len(raw), err
+	return ids, before, len(raw), err
 }
 
-// read runs a model over ids and returns its loss in nats and the likeliest token at each place.
-func (l *lab) read(p *pack.Model, set *kernel.Set, ids []int32) (loss float64, likeliest []int32, err error) {
+// read runs a model over ids and returns its loss in nats and the likeliest token at each place. enter, where it is not nil,
+// is called before each part of the model, from 0.
+func (l *lab) read(p *pack.Model, set *kernel.Set, ids []int32, enter func(part int)) (loss float64, likeliest []int32, err error) {
 	m := infer.New(p, set, l.machine.Pool, infer.DefaultChunk)
 	state, V := m.NewState(1), p.Config.VocabSize
 	logits := make([]float32, infer.DefaultChunk*V)
+	var tap func(name string, t0, n int, rows []float32)
+	part := 0
+	if enter != nil {
+		tap = func(string, int, int, []float32) { // behind the embeddings, and behind each part
+			enter(part)
+			part++
+		}
+	}
 	for at := 0; at < len(ids)-1; at += infer.DefaultChunk {
+		part = 0
 		end := min(at+infer.DefaultChunk, len(ids)-1)
 		rows := logits[:(end-at)*V]
-		if err := m.Forward(state, infer.Call{IDs: ids[at:end], Which: infer.All, Logits: rows}); err != nil {
+		if err := m.Forward(state, infer.Call{IDs: ids[at:end], Which: infer.All, Logits: rows, Tap: tap}); err != nil {
 			return 0, nil, err
 		}
 		for t := at; t < end; t++ {
@@ -190,67 +239,4 @@ func (l *lab) read(p *pack.Model, set *kernel.Set, ids []int32) (loss float64, l
 		}
 	}
 	return loss, likeliest, nil
-}
-
-// powerOfTwo rounds values to 8-bit integers times one power of two.
-func powerOfTwo(x []float32) {
-	var most float64
-	for _, v := range x {
-		most = math.Max(most, math.Abs(float64(v)))
-	}
-	if most == 0 {
-		return
-	}
-	step := math.Exp2(math.Ceil(math.Log2(most / 127)))
-	for i, v := range x {
-		x[i] = float32(math.RoundToEven(float64(v)/step) * step)
-	}
-}
-
-// roundRow rounds values to integers of so many bits, times the scale of the largest of them.
-func roundRow(x []float32, bits int) {
-	var most float64
-	for _, v := range x {
-		most = math.Max(most, math.Abs(float64(v)))
-	}
-	if most == 0 {
-		return
-	}
-	step := most / (math.Exp2(float64(bits-1)) - 1)
-	for i, v := range x {
-		x[i] = float32(math.RoundToEven(float64(v)/step) * step)
-	}
-}
-
-// roundActivations makes the set's row operations round what they write, a token at a time.
-func roundActivations(s *kernel.Set, bits int) {
-	norm, recur, gate, swiglu := s.RMSNorm, s.Recurrence, s.OutputGate, s.SwiGLU
-	s.RMSNorm = func(dst, x, gain []float32, eps float32) float32 {
-		r := norm(dst, x, gain, eps)
-		roundRow(dst[:len(x)], bits)
-		return r
-	}
-	s.Recurrence = func(states, state, i, z, bound, mask []float32, T, D, c0, c1 int) {
-		for t := range T {
-			at := t * D
-			roundRow(i[at+c0:at+c1], bits)
-			roundRow(z[at+c0:at+c1], bits)
-			var keep []float32
-			if mask != nil {
-				keep = mask[t:]
-			}
-			recur(states[at:], state, i[at:], z[at:], bound, keep, 1, D, c0, c1)
-			roundRow(state[c0:c1], bits)
-			copy(states[at+c0:at+c1], state[c0:c1])
-		}
-	}
-	s.OutputGate = func(dst, g, st, gain []float32, eps float32) float32 {
-		r := gate(dst, g, st, gain, eps)
-		roundRow(dst[:len(g)], bits)
-		return r
-	}
-	s.SwiGLU = func(dst, p, q []float32) {
-		swiglu(dst, p, q)
-		roundRow(dst[:len(p)], bits)
-	}
 }

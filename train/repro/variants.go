@@ -8,11 +8,12 @@ import (
 // mixerVariant says how a recurrence differs from the MLGRU: f = σ(z) with its lower bound, u = silu(i)·(1−f), s = f·s + u,
 // out = norm(g)∘silu(s).
 type mixerVariant struct {
-	forget  float32 // a gate that is the same at every token; 0: σ(z)
-	tanh    bool    // the candidate is tanh(i)
-	untied  bool    // u is the candidate, whatever f
-	noGate  bool    // out is silu(s), without norm(g)
-	sigmoid bool    // out is norm(g)∘σ(s)
+	forget  float32                 // a gate that is the same at every token; 0: σ(z)
+	tanh    bool                    // the candidate is tanh(i)
+	untied  bool                    // u is the candidate, whatever f
+	noGate  bool                    // out is silu(s), without norm(g)
+	sigmoid bool                    // out is norm(g)∘σ(s)
+	sigma   func(x float32) float32 // stands for σ in the forward pass; nil: σ
 }
 
 // install puts the variant's forward and backward passes into a set: both paths run the model that the set makes.
@@ -27,7 +28,7 @@ func (v mixerVariant) install(s *kernel.Set) {
 
 // gates returns f, σ(z), the candidate with its slope, and what the candidate is multiplied by.
 func (v mixerVariant) gates(i, z float32, bound []float32, c int) (f, sig, candidate, slope, in float32) {
-	sig = f32.Sigmoid(z)
+	sig = v.squashed(z)
 	f = sig
 	switch {
 	case v.forget > 0:
@@ -39,7 +40,7 @@ func (v mixerVariant) gates(i, z float32, bound []float32, c int) (f, sig, candi
 		candidate = 2*f32.Sigmoid(2*i) - 1
 		slope = 1 - candidate*candidate
 	} else {
-		candidate, slope = silu(i)
+		candidate, slope = v.silu(i)
 	}
 	in = 1 - f
 	if v.untied {
@@ -48,9 +49,17 @@ func (v mixerVariant) gates(i, z float32, bound []float32, c int) (f, sig, candi
 	return f, sig, candidate, slope, in
 }
 
+// squashed is σ(x), or what stands for it.
+func (v mixerVariant) squashed(x float32) float32 {
+	if v.sigma != nil {
+		return v.sigma(x)
+	}
+	return f32.Sigmoid(x)
+}
+
 // silu returns silu(x) and its slope.
-func silu(x float32) (y, slope float32) {
-	sig := f32.Sigmoid(x)
+func (v mixerVariant) silu(x float32) (y, slope float32) {
+	sig := v.squashed(x)
 	return x * sig, sig * (1 + x*(1-sig))
 }
 
@@ -111,9 +120,9 @@ func (v mixerVariant) recurrenceBackward(di, dz, dbound, ds, states, before, i, 
 // squash is what the variant makes of the state at the output, with its slope.
 func (v mixerVariant) squash(x float32) (y, slope float32) {
 	if !v.sigmoid {
-		return silu(x)
+		return v.silu(x)
 	}
-	sig := f32.Sigmoid(x)
+	sig := v.squashed(x)
 	return sig, sig * (1 - sig)
 }
 
