@@ -34,6 +34,8 @@ func wideVariants() []variant {
 	add("tied, d 131, V 151", func(c *spec.Config) {
 		c.HiddenSize, c.VocabSize, c.TieWordEmbeddings = 131, 151, true
 	})
+	add("rwkv4", func(c *spec.Config) { c.Arch = spec.ArchRWKV4 })
+	add("rwkv4, d 131", func(c *spec.Config) { c.Arch, c.HiddenSize = spec.ArchRWKV4, 131 })
 	for arch, name := range map[string]string{spec.ArchTransformer: "transformer", spec.ArchBitNet: "bitnet"} {
 		add(name, func(c *spec.Config) { c.Arch, c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim = arch, 4, 2, 10 })
 	}
@@ -186,7 +188,7 @@ func TestMicroBatches(t *testing.T) {
 }
 
 // TestWeightsChanged: after an update and the call, losses are those of a new session over the new weights, the lower
-// bounds among them; without the call the ternary tensors keep their codes.
+// bounds and decays among them; without the call the ternary tensors keep their codes.
 func TestWeightsChanged(t *testing.T) {
 	for _, c := range wideVariants() {
 		w := smallModel(t, c.Config, 1)
@@ -200,7 +202,7 @@ func TestWeightsChanged(t *testing.T) {
 		_, ternary := spec.Parameters(c.Config)
 		for i, tensor := range w.Tensors {
 			// Full-precision tensors are read in place: they are changed where there is nothing else.
-			if tensor.Kind == spec.Ternary || tensor.Kind == spec.Bounds || ternary == 0 && tensor.Kind == spec.Dense {
+			if tensor.Kind == spec.Ternary || tensor.Kind == spec.Bounds || strings.HasSuffix(tensor.Name, "time_decay") || ternary == 0 && tensor.Kind == spec.Dense {
 				for j := range w.At(i) {
 					w.At(i)[j] += float32(0.3 * rng.NormFloat64())
 				}

@@ -179,7 +179,7 @@ func (r *reference) record(l int, h [][]float64) {
 // sequence returns the logits of one sequence, whose first token is number first of the batch.
 func (r *reference) sequence(ids []int32, first int) (logits [][]float64) {
 	c := r.config
-	if c.Arch != spec.ArchMatMulFree {
+	if c.MaxPositions() > 0 {
 		return r.attentionSequence(ids)
 	}
 	add := func(half, t int, h, branch []float64) {
@@ -199,8 +199,16 @@ func (r *reference) sequence(ids []int32, first int) (logits [][]float64) {
 	lb := r.bounds()
 	for l := range c.NumHiddenLayers {
 		p := spec.Layer(l)
+		if c.Arch == spec.ArchRWKV4 {
+			for t, branch := range r.timeMixing(p, h) {
+				add(2*l, t, h[t], branch)
+			}
+		}
 		s := make([]float64, D)
 		for t := range h {
+			if c.Arch == spec.ArchRWKV4 {
+				break
+			}
 			x := rms64(h[t], gain(p+"attn_norm.weight"), c.RMSNormEps)
 			i, z, g := r.bitLinear(x, p+"attn.i_proj"), r.bitLinear(x, p+"attn.f_proj"), r.bitLinear(x, p+"attn.g_proj")
 			for j := range s {

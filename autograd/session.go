@@ -252,7 +252,7 @@ func (s *Session) checkTargets(N int) error {
 		c := s.packed.Config
 		queries, keys, _ := c.Attention()
 		for i, heads := range []int{queries, keys, keys} {
-			if n := len(t.Relations[i]); c.Arch == spec.ArchMatMulFree || n == 0 || n%(N*heads) != 0 {
+			if n := len(t.Relations[i]); c.MaxPositions() == 0 || n == 0 || n%(N*heads) != 0 {
 				return fmt.Errorf("%w: %d values of the teacher's attention for %d tokens and %d heads", ErrInput, n, N, heads)
 			}
 		}

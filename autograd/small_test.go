@@ -37,6 +37,8 @@ func variants() []variant {
 		c.PadTokenID, c.NumHiddenLayers = &pad, 3
 		c.BitLinearEps, c.ActivationRounding = spec.BitLinearEpsFused, spec.HalfAway
 	})
+	add("rwkv4", func(c *spec.Config) { c.Arch = spec.ArchRWKV4 })
+	add("rwkv4, 3 layers, tied", func(c *spec.Config) { c.Arch, c.NumHiddenLayers, c.TieWordEmbeddings = spec.ArchRWKV4, 3, true })
 	attention := func(name, arch string, change func(c *spec.Config)) {
 		add(name, func(c *spec.Config) {
 			c.Arch, c.HiddenSize, c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim = arch, 7, 4, 2, 6

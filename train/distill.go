@@ -143,7 +143,7 @@ func (x *teacher) relations(t *run, p *pack.Model, N int) error {
 	teacher, student := x.model.Config, t.Config.Model
 	theirHeads, theirKeys, width := teacher.Attention()
 	heads, keys, _ := student.Attention()
-	if teacher.Arch == spec.ArchMatMulFree || student.Arch == spec.ArchMatMulFree || theirHeads != heads || theirKeys != keys {
+	if teacher.MaxPositions() == 0 || student.MaxPositions() == 0 || theirHeads != heads || theirKeys != keys {
 		return &ConfigError{
 			Key: "distill.attention",
 			Problem: fmt.Sprintf("a %s with %d heads (%d of keys) cannot teach its relations to a %s with %d (%d)",

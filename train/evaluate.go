@@ -15,7 +15,6 @@ import (
 	"mmfree/checkpoints/durable"
 	"mmfree/data/corpus"
 	"mmfree/data/tasks"
-	"mmfree/ternary/spec"
 	"mmfree/train/eval"
 )
 
@@ -117,7 +116,7 @@ const MaxEvalText = 1 << 30
 // EvalText measures the perplexity of a file as one page. detokenise undoes WikiText's tokenisation first; streaming
 // carries the state over the whole text, which recurrent models alone can.
 func (m *Model) EvalText(ctx context.Context, path string, detokenise, streaming bool, r EvalRequest) (*TextResult, error) {
-	if streaming && m.Config.Arch != spec.ArchMatMulFree {
+	if streaming && m.Config.MaxPositions() > 0 {
 		return nil, &InputError{Source: "--streaming", Problem: m.Config.Arch + " has no state that reaches over the whole text", Fix: "leave it out"}
 	}
 	text, err := corpus.Load([]string{path})

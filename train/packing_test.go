@@ -36,7 +36,7 @@ func newDistinctIDs(n, longest int) *distinctIDs {
 // each token, and the gradients of all weights where only one document of the row has labels. So are the logits.
 func TestPackedGradients(t *testing.T) {
 	const B, T, V = 2, 16, 200
-	for _, arch := range []string{spec.ArchMatMulFree, spec.ArchTransformer, spec.ArchBitNet} {
+	for _, arch := range []string{spec.ArchMatMulFree, spec.ArchTransformer, spec.ArchBitNet, spec.ArchRWKV4} {
 		for i, set := range kernel.Available() {
 			threads := 1 + i%2
 			t.Run(fmt.Sprintf("%s, %s, %d threads", arch, set.Name, threads), func(t *testing.T) {

@@ -33,6 +33,8 @@ func Build(w *op.Workspace, m *layer.Model, src Source) (*G.Node, error) {
 		switch part := part.(type) {
 		case *layer.TokenMixer:
 			h, err = b.tokenMixer(part, l, h)
+		case *layer.TimeMixer:
+			h, err = b.timeMixer(part, l, h)
 		case *layer.ChannelMixer:
 			h, err = b.channelMixer(part, l, h)
 		case *layer.Attention:

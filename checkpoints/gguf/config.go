@@ -24,7 +24,7 @@ const (
 	embedName = "token_embd" + weightSuffix
 )
 
-// archName returns the value of general.architecture.
+// archName returns the value of general.architecture, "" for an architecture that has none.
 func archName(c *spec.Config) string {
 	switch {
 	case c.Arch == spec.ArchTransformer:
@@ -33,8 +33,10 @@ func archName(c *spec.Config) string {
 		return archBitNetReLU
 	case c.Arch == spec.ArchBitNet:
 		return archBitNet
+	case c.Arch == spec.ArchMatMulFree:
+		return archMatMulFree
 	}
-	return archMatMulFree
+	return ""
 }
 
 // configKeys returns the metadata that describes a model.
@@ -91,6 +93,9 @@ func (f *File) config() (c spec.Config, err error) {
 	}
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return c, fmt.Errorf("%s: key %s: %w", f.path, configKey, err)
+	}
+	if archName(&c) == "" {
+		return c, f.keyFault(configKey, "states the architecture "+c.Arch+", which GGUF files do not hold", fixFaulty)
 	}
 	for _, want := range configKeys(&c) {
 		if v, ok := f.values[want.Name]; ok && !want.equals(v) || !ok && want.Name == archKey {

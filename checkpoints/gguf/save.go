@@ -9,6 +9,7 @@ import (
 
 	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/durable"
+	"mmfree/checkpoints/format"
 	"mmfree/checkpoints/stored"
 	"mmfree/ternary/spec"
 )
@@ -54,6 +55,11 @@ type plan struct {
 }
 
 func newPlan(m *stored.Model, o Options) (*plan, error) {
+	if archName(&m.Config) == "" {
+		return nil, &format.Error{
+			Offset: -1, Problem: "GGUF has no form of the architecture " + m.Config.Arch, Fix: "choose another --format: packed, or hf",
+		}
+	}
 	p := &plan{m: m, o: o, ternary: o.Ternary}
 	if p.ternary == 0 {
 		p.ternary = TQ2

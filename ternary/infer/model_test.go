@@ -35,7 +35,9 @@ func configs() map[string]spec.Config {
 	tied.TieWordEmbeddings, tied.VocabSize = true, 150
 	dense := base
 	dense.DownProj = spec.DownDenseUnnormed
-	list := map[string]spec.Config{"base": base, "wide": wide, "narrow": narrow, "fused": fused, "tied": tied, "dense": dense}
+	rwkv := base
+	rwkv.Arch, rwkv.HiddenSize = spec.ArchRWKV4, 66 // a channel block and a bit
+	list := map[string]spec.Config{"base": base, "wide": wide, "narrow": narrow, "fused": fused, "tied": tied, "dense": dense, "rwkv4": rwkv}
 	for name, c := range attentionConfigs() {
 		list[name] = c
 	}
@@ -66,7 +68,7 @@ func attentionConfigs() map[string]spec.Config {
 
 // longest is a number of tokens that crosses blocks: of keys where there is attention.
 func longest(c spec.Config) int {
-	if c.Arch == spec.ArchMatMulFree {
+	if c.MaxPositions() == 0 {
 		return 40
 	}
 	return 2*kernel.KeyBlock + 12
@@ -102,7 +104,7 @@ func random(t testing.TB, c spec.Config, seed uint64) *pack.Model {
 	w.Init(seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	for i, tensor := range w.Tensors {
-		if tensor.Kind == spec.Gain || tensor.Kind == spec.Bounds {
+		if tensor.Kind == spec.Gain || tensor.Kind == spec.Bounds || tensor.Kind == spec.Vector {
 			for j := range w.At(i) {
 				w.At(i)[j] += float32(0.4 * (2*rng.Float32() - 1))
 			}
@@ -245,6 +247,7 @@ func TestBitsArePinned(t *testing.T) {
 		"fused": 0xeda9b429bcfe1c97, "tied": 0x89c50077fc144719, "dense": 0xdc50e785e8dfcbcb,
 		"llama": 0x8fca095d4a8aa224, "llama tied": 0x03d347ae72584417, "bitnet": 0x35ddf6fa00882313,
 		"bitnet, ternary attention": 0xcc330c8f0f0f9a19,
+		"rwkv4":                     0xec53b5972bcf4107,
 		"bitnet relu2":              0x891c0aed132cc0d3, "bitnet head": 0x02a546fd2ce39ac8, "bitnet inner": 0x84a43455eba377c1,
 	}
 	for name, c := range configs() {

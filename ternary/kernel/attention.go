@@ -129,5 +129,6 @@ func (c *Counts) attend(width, keys, n, seen int) {
 	for i := range n {
 		visible := int64(min(keys, seen+i))
 		c.OtherMultiplies.Add(visible*int64(2*width+2*expMultiplies) + int64(width) + expMultiplies)
+		c.Exponentials.Add(2*visible + 1)
 	}
 }

@@ -12,6 +12,10 @@ type Counts struct {
 	WeightAdds       atomic.Int64 // an activation added or subtracted because of a weight
 	ZerosSkipped     atomic.Int64 // zero weights, for which nothing is done
 	OtherMultiplies  atomic.Int64 // norms, gates, scales, activations: no weight matrix involved
+	// Beside the multiplications that they are made of; the few of a row that norms and quantisers need are not counted.
+	Sigmoids     atomic.Int64 // each an exponential and a division
+	Exponentials atomic.Int64 // that are no sigmoid's
+	Divisions    atomic.Int64 // that are no sigmoid's
 }
 
 // Multiplications that the portable code executes for one value.
@@ -88,17 +92,39 @@ func Counting(c *Counts) *Set {
 			per++
 		}
 		others(per, T*(c1-c0))
+		c.Sigmoids.Add(2 * int64(T*(c1-c0)))
 		recurrence(states, state, i, z, bound, mask, T, D, c0, c1)
 	}
 	gate := s.OutputGate
 	s.OutputGate = func(dst, g, st, gain []float32, eps float32) float32 {
 		others(normMultiplies+siluMultiplies+1, len(g))
+		c.Sigmoids.Add(int64(len(g)))
 		return gate(dst, g, st, gain, eps)
 	}
 	swiglu := s.SwiGLU
 	s.SwiGLU = func(dst, p, q []float32) {
 		others(siluMultiplies+1, len(p))
+		c.Sigmoids.Add(int64(len(p)))
 		swiglu(dst, p, q)
+	}
+	shift := s.Shift
+	s.Shift = func(dst, x, before, mix []float32) {
+		others(2, len(dst))
+		shift(dst, x, before, mix)
+	}
+	wkv := s.WKV
+	s.WKV = func(y, states, state, k, v, rate, bonus, mask []float32, T, D, c0, c1 int) {
+		n := T * (c1 - c0)
+		others(4*expMultiplies+2*3, n) // past·a, now·v, past·b, twice
+		c.Exponentials.Add(4 * int64(n))
+		c.Divisions.Add(int64(n))
+		wkv(y, states, state, k, v, rate, bonus, mask, T, D, c0, c1)
+	}
+	receptance := s.Receptance
+	s.Receptance = func(dst, r, y []float32) {
+		others(sigmoidMultiplies+1, len(r))
+		c.Sigmoids.Add(int64(len(r)))
+		receptance(dst, r, y)
 	}
 	return s
 }

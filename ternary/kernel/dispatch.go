@@ -40,6 +40,8 @@ func Generic() *Set {
 		Recurrence: generic.Recurrence, RecurrenceBackward: generic.RecurrenceBackward,
 		OutputGate: generic.OutputGate, OutputGateBackward: generic.OutputGateBackward,
 		SwiGLU: generic.SwiGLU, SwiGLUBackward: generic.SwiGLUBackward, Add: generic.Add,
+		Shift: generic.Shift, WKV: generic.WKV, WKVBackward: generic.WKVBackward,
+		Receptance: generic.Receptance, ReceptanceBackward: generic.ReceptanceBackward,
 		LogSumExp: generic.LogSumExp, SoftmaxGradient: generic.SoftmaxGradient,
 		AdamW: adamW(generic.AdamW),
 	}

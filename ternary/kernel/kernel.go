@@ -79,6 +79,22 @@ type Set struct {
 	OutputGate func(dst, g, s, gain []float32, eps float32) (r float32)
 	// OutputGateBackward: from da to dg, ds, and dgain += …, for one token (spec §4).
 	OutputGateBackward func(dg, ds, dgain, da, g, s, gain []float32, r float32)
+	// Shift: dst = x∘mix + before∘(1−mix), each product rounded: RWKV-4's token shift of one token's row.
+	Shift func(dst, x, before, mix []float32)
+	// WKV runs RWKV-4's recurrence over T tokens of one sequence for channels [c0, c1) of D. With past and now = e^(p−top) and
+	// e^(own−top), top the larger of p and own: y = (past·a + now·v)/(past·b + now) for own = bonus + k; then from p + rate and
+	// own = k the state behind the token: a = past·a + now·v, b = past·b + now, p = top. state [3, D] is a, b and p before the
+	// first token, all 0 where there is none, and behind the last one after the call; a token whose mask [T] is 0 leaves it as
+	// it is, and y = 0 (a nil mask is all ones). states [T, 3, D] receives the state before each token; nil: nobody asks.
+	// Source: arXiv 2305.13048, with all exponents less the largest so far, so that none overflows.
+	WKV func(y, states, state, k, v, rate, bonus, mask []float32, T, D, c0, c1 int)
+	// WKVBackward: from dy = ∂L/∂y of one sequence to dk and dv, and drate, dbonus += …, for channels [c0, c1). y and states as
+	// WKV wrote them without a mask; no gradient goes to the state before the first token. dk may be k, and dv v.
+	WKVBackward func(dk, dv, drate, dbonus, dy, y, states, k, v, rate, bonus []float32, T, D, c0, c1 int)
+	// Receptance: dst = σ(r)∘y.
+	Receptance func(dst, r, y []float32)
+	// ReceptanceBackward: dr = da∘y∘σ'(r), dy = da∘σ(r). dr may be r, and dy da.
+	ReceptanceBackward func(dr, dy, da, r, y []float32)
 	// SwiGLU: dst = silu(p)∘q.
 	SwiGLU func(dst, p, q []float32)
 	// SwiGLUBackward: dp = dz∘q∘silu'(p), dq = dz∘silu(p). dp may be p, and dq q.

@@ -8,7 +8,6 @@ import (
 // matMulFreeBlocks assembles the blocks of the MatMul-free model, and what recomputes its lower bounds.
 func (m *Model) matMulFreeBlocks(p *pack.Model) {
 	c := p.Config
-	norm := func(name string) BlockNorm { return BlockNorm{Gain: p.Dense(name), Eps: float32(c.RMSNormEps)} }
 	bit := func(name string) BitLinear { return bitLinear(p, name) }
 	var bounds, probabilities []float32
 	if lambda := p.Dense(spec.LowerBoundsName); lambda != nil {
@@ -18,16 +17,26 @@ func (m *Model) matMulFreeBlocks(p *pack.Model) {
 	for l := range c.NumHiddenLayers {
 		name := spec.Layer(l)
 		mixer := &TokenMixer{
-			Norm: norm(name + "attn_norm.weight"), GateNorm: p.Dense(name + "attn.g_norm.weight"),
+			Norm: blockNorm(p, name+"attn_norm.weight"), GateNorm: p.Dense(name + "attn.g_norm.weight"),
 			I: bit(name + "attn.i_proj"), F: bit(name + "attn.f_proj"), G: bit(name + "attn.g_proj"), O: bit(name + "attn.o_proj"),
 		}
 		if bounds != nil && l > 0 { // layer 0 has bound 0 and skips the mix
 			mixer.Bound, mixer.Probabilities = bounds[l*c.HiddenSize:][:c.HiddenSize], probabilities
 		}
-		m.Parts = append(m.Parts, mixer, &ChannelMixer{
-			Norm: norm(name + "mlp_norm.weight"), Gate: bit(name + "mlp.gate_proj"),
-			Down: bit(name + "mlp.down_proj"), Dense: p.Dense(name + "mlp.down_proj.weight"),
-		})
+		m.Parts = append(m.Parts, mixer, channelMixer(p, name))
+	}
+}
+
+// blockNorm returns the norm of that name.
+func blockNorm(p *pack.Model, name string) BlockNorm {
+	return BlockNorm{Gain: p.Dense(name), Eps: float32(p.Config.RMSNormEps)}
+}
+
+// channelMixer returns the GLU of the layer whose tensors' names begin with prefix.
+func channelMixer(p *pack.Model, prefix string) *ChannelMixer {
+	return &ChannelMixer{
+		Norm: blockNorm(p, prefix+"mlp_norm.weight"), Gate: bitLinear(p, prefix+"mlp.gate_proj"),
+		Down: bitLinear(p, prefix+"mlp.down_proj"), Dense: p.Dense(prefix + "mlp.down_proj.weight"),
 	}
 }
 
@@ -40,7 +49,7 @@ func bitLinear(p *pack.Model, name string) BitLinear {
 	}
 }
 
-// Recurrent is the state of a TokenMixer: [B, D], nothing else.
+// Recurrent is the state of a TokenMixer, [B, D], or of a TimeMixer, [B, 4, d]; nothing else.
 type Recurrent []float32
 
 // Reset clears the state.

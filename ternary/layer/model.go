@@ -53,6 +53,8 @@ func New(p *pack.Model) *Model {
 	switch p.Config.Arch {
 	case spec.ArchMatMulFree:
 		m.matMulFreeBlocks(p)
+	case spec.ArchRWKV4:
+		m.rwkv4Blocks(p)
 	case spec.ArchTransformer, spec.ArchBitNet:
 		m.attentionBlocks(parts{p})
 	default:

@@ -4,7 +4,7 @@ import "fmt"
 
 // The parts of each architecture as Parts. Run differs from their own Forward in types alone.
 
-var _ = []Part{(*TokenMixer)(nil), (*ChannelMixer)(nil), (*Attention)(nil), (*GatedMLP)(nil)}
+var _ = []Part{(*TokenMixer)(nil), (*TimeMixer)(nil), (*ChannelMixer)(nil), (*Attention)(nil), (*GatedMLP)(nil)}
 
 // LengthError is a text that is longer than the model can look back on.
 type LengthError struct{ Tokens, Limit int }
@@ -42,6 +42,22 @@ func (m *TokenMixer) NewState(batch int) State { return make(Recurrent, batch*le
 // Run implements Part.
 func (m *TokenMixer) Run(e *Env, dst, h []float32, b *Batch, s State, buf Buffers) {
 	m.Forward(e, dst, h, b.B, b.T, s.(Recurrent), b.Mask, b.Starts, buf.(*MixerBuffers))
+}
+
+// Name implements Part.
+func (m *TimeMixer) Name() string { return PartAttention }
+
+// NewBuffers implements Part.
+func (m *TimeMixer) NewBuffers(N int, scratch []float32) Buffers {
+	return m.NewTimeBuffers(N, scratch, false, false)
+}
+
+// NewState implements Part.
+func (m *TimeMixer) NewState(batch int) State { return make(Recurrent, batch*4*len(m.Norm.Gain)) }
+
+// Run implements Part.
+func (m *TimeMixer) Run(e *Env, dst, h []float32, b *Batch, s State, buf Buffers) {
+	m.Forward(e, dst, h, b.B, b.T, s.(Recurrent), b.Mask, b.Starts, buf.(*TimeBuffers))
 }
 
 // Name implements Part.

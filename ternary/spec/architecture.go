@@ -30,7 +30,7 @@ type architecture struct {
 
 // architectures is the table, in the order in which they are named to people.
 func architectures() []*architecture {
-	return []*architecture{matMulFree(), transformer(), bitNet()}
+	return []*architecture{matMulFree(), transformer(), bitNet(), rwkv4()}
 }
 
 // architecture returns the configuration's row, or nil when Arch names none.

@@ -32,7 +32,7 @@ const (
 // Field names are those of the published config.json files, but for the ternary options, which are this project's and
 // ignored by others.
 type Config struct {
-	Arch             string  `yaml:"arch" help:"architecture: matmulfree, transformer or bitnet"`
+	Arch             string  `yaml:"arch" help:"architecture: matmulfree, transformer, bitnet or rwkv4"`
 	VocabSize        int     `yaml:"vocab_size" help:"tokens in the vocabulary; 0 = what the tokenizer has"`
 	HiddenSize       int     `yaml:"hidden_size" help:"width of the residual stream, d"`
 	NumHiddenLayers  int     `yaml:"num_hidden_layers" help:"blocks, L"`

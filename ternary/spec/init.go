@@ -35,6 +35,17 @@ func fill(dst []float32, law Law, rng *rand.Rand) {
 		for j := range dst {
 			dst[j] = b * (2*rng.Float32() - 1)
 		}
+	case Ramp:
+		for j := range dst {
+			dst[j] = float32(law.Value)
+			if j > 0 {
+				dst[j] = float32(law.Value + float64(law.Span*f32.Power(float64(j)/float64(len(dst)-1), law.Power)))
+			}
+		}
+	case Zigzag:
+		for j := range dst {
+			dst[j] = float32(law.Value + float64(law.Span*float64((j+1)%3-1)))
+		}
 	case Normal:
 		for j := 0; j < len(dst); j += 2 {
 			a, b := normalPair(rng)

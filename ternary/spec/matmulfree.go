@@ -83,36 +83,51 @@ func (c *Config) validateMatMulFree(v *validator) {
 
 // matMulFreeTensors is the table of spec §6.
 func (c *Config) matMulFreeTensors() []Tensor {
-	d, D, I, V, L := c.HiddenSize, c.RecurrenceWidth(), c.MLPWidth(), c.VocabSize, c.NumHiddenLayers
-	normal := Law{Normal, c.InitializerRange}
-	// The attention module initialises its own projections with Xavier-uniform of gain 2^-2.5 and marks them as done,
-	// so the model-wide 1/√(2L) rule reaches down_proj only.
-	mixer := Law{Uniform, math.Exp2(-2.5) * math.Sqrt(6/float64(d+D))}
-	down := Law{Normal, c.InitializerRange / math.Sqrt(2*float64(L))}
+	d, D, L := c.HiddenSize, c.RecurrenceWidth(), c.NumHiddenLayers
 	downKind := Ternary
 	if c.DownProj == DownDenseUnnormed {
 		downKind = Dense
 	}
-	list := []Tensor{matrix(EmbeddingsName, V, d, Embedding, normal)}
+	var bounds []Tensor
 	if c.UseLowerBound {
-		list = append(list, Tensor{Name: LowerBoundsName, Shape: []int{L, d}, Kind: Bounds, Init: Law{Constant, 0}})
+		bounds = []Tensor{{Name: LowerBoundsName, Shape: []int{L, d}, Kind: Bounds, Init: Law{Dist: Constant, Value: 0}}}
 	}
+	return c.recurrentTensors(bounds, downKind, func(p string, _ int) (list []Tensor) {
+		mixer := mixerLaw(d, D)
+		for _, proj := range []string{"i", "f", "g"} {
+			list = append(list,
+				matrix(p+proj+"_proj.weight", D, d, Ternary, mixer),
+				gain(p+proj+"_proj.norm.weight", d))
+		}
+		return append(list,
+			gain(p+"g_norm.weight", D),
+			matrix(p+"o_proj.weight", d, D, Ternary, mixer),
+			gain(p+"o_proj.norm.weight", D))
+	})
+}
+
+// mixerLaw is how a token mixer's projections between widths d and D start. The attention module initialises them itself
+// with Xavier-uniform of gain 2^-2.5 and marks them as done, so the model-wide 1/√(2L) rule reaches down_proj only.
+func mixerLaw(d, D int) Law {
+	return Law{Dist: Uniform, Value: math.Exp2(-2.5) * math.Sqrt(6/float64(d+D))}
+}
+
+// recurrentTensors lists a model of ternary blocks whose channel mixer is the GLU of the MatMul-free model. shared follow the
+// embeddings; mixer returns the tensors of layer l's token mixer, whose names begin with p.
+func (c *Config) recurrentTensors(shared []Tensor, down Kind, mixer func(p string, l int) []Tensor) []Tensor {
+	d, I, V, L := c.HiddenSize, c.MLPWidth(), c.VocabSize, c.NumHiddenLayers
+	normal := Law{Dist: Normal, Value: c.InitializerRange}
+	downLaw := Law{Dist: Normal, Value: c.InitializerRange / math.Sqrt(2*float64(L))}
+	list := append([]Tensor{matrix(EmbeddingsName, V, d, Embedding, normal)}, shared...)
 	for l := range L {
 		p := Layer(l)
 		list = append(list, gain(p+"attn_norm.weight", d))
-		for _, proj := range []string{"i", "f", "g"} {
-			list = append(list,
-				matrix(p+"attn."+proj+"_proj.weight", D, d, Ternary, mixer),
-				gain(p+"attn."+proj+"_proj.norm.weight", d))
-		}
+		list = append(list, mixer(p+"attn.", l)...)
 		list = append(list,
-			gain(p+"attn.g_norm.weight", D),
-			matrix(p+"attn.o_proj.weight", d, D, Ternary, mixer),
-			gain(p+"attn.o_proj.norm.weight", D),
 			gain(p+"mlp_norm.weight", d),
 			matrix(p+"mlp.gate_proj.weight", 2*I, d, Ternary, normal),
 			gain(p+"mlp.gate_proj.norm.weight", d),
-			matrix(p+"mlp.down_proj.weight", d, I, downKind, down),
+			matrix(p+"mlp.down_proj.weight", d, I, down, downLaw),
 			gain(p+"mlp.down_proj.norm.weight", I))
 	}
 	list = append(list, gain(FinalNormName, d))

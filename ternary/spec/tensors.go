@@ -14,12 +14,15 @@ const (
 	Bounds                // the learned lower bounds of the forget gates
 	Ternary               // the shadow weight of a BitLinear: used only through its codes and scale
 	Dense                 // a full-precision matrix that multiplies
+	Vector                // a recurrence's own parameters, one a channel: interpolations, decays, bonuses
 )
 
 // Law is how a tensor's initial values are drawn.
 type Law struct {
 	Dist  Dist
-	Value float64 // Constant: the value; Normal: the standard deviation; Uniform: the bound b of (−b, b)
+	Value float64 // Constant: the value; Normal: the standard deviation; Uniform: the bound b of (−b, b); Ramp, Zigzag: the first
+	Span  float64 // Ramp: how far the last value lies above the first; Zigzag: how far a value lies above or below it
+	Power float64 // Ramp: of the place, from 0 to 1; above 0
 }
 
 // Dist is the distribution of a Law.
@@ -30,6 +33,8 @@ const (
 	Constant Dist = iota
 	Normal
 	Uniform
+	Ramp   // value j of n is Value + Span·(j/(n−1))^Power: nothing is drawn
+	Zigzag // Value, then Value + Span, then Value − Span, and so on: nothing is drawn
 )
 
 // Tensor describes one tensor of a model: its name in the reference's state dict, its shape, its role, how it starts,
@@ -66,7 +71,7 @@ func Layer(l int) string { return fmt.Sprintf("model.layers.%d.", l) }
 func Tensors(c Config) []Tensor { return c.architecture().tensors(&c) }
 
 func gain(name string, n int) Tensor {
-	return Tensor{Name: name, Shape: []int{n}, Kind: Gain, Init: Law{Constant, 1}}
+	return Tensor{Name: name, Shape: []int{n}, Kind: Gain, Init: Law{Dist: Constant, Value: 1}}
 }
 
 func matrix(name string, rows, cols int, kind Kind, init Law) Tensor {

@@ -147,7 +147,7 @@ type attentionParts struct {
 func (c *Config) attentionTensors(a attentionParts) []Tensor {
 	d, I, V := c.HiddenSize, c.MLPWidth(), c.VocabSize
 	heads, keys, width := c.Attention()
-	normal := Law{Normal, c.InitializerRange}
+	normal := Law{Dist: Normal, Value: c.InitializerRange}
 	list := []Tensor{matrix(EmbedTokensName, V, d, Embedding, normal)}
 	norm := func(wanted bool, name string, n int) {
 		if wanted {
