@@ -102,7 +102,7 @@ func parseNormalStep(p *part) (step normalStep, err error) {
 	case "NFKD":
 		step.apply = unicodeForm(norm.NFKD)
 	case "Lowercase":
-		step.apply = lowercase
+		step = mapping(unicode.ToLower) // without regard to the text round it
 	case "Nmt":
 		step = mapping(nmt)
 	case "StripAccents":
@@ -175,25 +175,8 @@ func parseReplacement(p *part) (*split.Splitter, string, error) {
 	return s, content, nil
 }
 
-// lowercase writes each character in its small form, by Unicode's full mapping without regard to the text round it.
-func lowercase(buf, text []byte) ([]byte, bool) {
-	changed := false
-	for at := 0; at < len(text); {
-		r, n := utf8.DecodeRune(text[at:])
-		switch low := unicode.ToLower(r); {
-		case r == 'İ': // the one character whose small form is two
-			buf, changed = append(buf, "i\u0307"...), true
-		case low != r:
-			buf, changed = utf8.AppendRune(buf, low), true
-		default:
-			buf = append(buf, text[at:at+n]...)
-		}
-		at += n
-	}
-	return buf, changed
-}
-
-// mapping is a step that maps each character to another, or to nothing where f gives -1.
+// mapping is a step that maps each character to another, or to nothing where f gives -1. İ, the one whose small form is two,
+// keeps its dot as a mark.
 func mapping(f func(rune) rune) normalStep {
 	return normalStep{
 		apply: func(buf, text []byte) ([]byte, bool) {
@@ -203,6 +186,8 @@ func mapping(f func(rune) rune) normalStep {
 				switch to := f(r); {
 				case to < 0:
 					changed = true
+				case r == 'İ' && to == 'i':
+					buf, changed = append(buf, "i\u0307"...), true
 				case to != r:
 					buf, changed = utf8.AppendRune(buf, to), true
 				default:
