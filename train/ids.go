@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 
@@ -42,15 +41,10 @@ const fixIDs = "an ids file holds one JSON list of whole numbers, [1,2,3], or a 
 
 // ReadIDs reads an ids file: a JSON list of token ids, which is one sequence, or a list of equally long ones.
 func ReadIDs(path string) ([][]int32, error) {
-	fault := func(problem string) error { return &InputError{Source: path, Problem: problem, Fix: fixIDs} }
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, &InputError{Source: path, Problem: "cannot be read: " + durable.Cause(err).Error(), Fix: "check the path"}
-	case !info.Mode().IsRegular() || info.Size() > maxIDsBytes:
-		return nil, fault(fmt.Sprintf("is no file of at most %d bytes", maxIDsBytes))
+	text, err := durable.ReadBounded(path, maxIDsBytes)
+	if unfit := (*durable.UnfitError)(nil); errors.As(err, &unfit) {
+		return nil, &InputError{Source: path, Problem: unfit.Problem, Fix: fixIDs}
 	}
-	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &InputError{Source: path, Problem: "cannot be read: " + durable.Cause(err).Error(), Fix: "check the path"}
 	}

@@ -2,12 +2,12 @@ package train
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"mmfree/checkpoints"
+	"mmfree/checkpoints/durable"
 	"mmfree/checkpoints/gguf"
 	"mmfree/data/tokenizer"
 )
@@ -70,17 +70,15 @@ func loadGGUFTokenizer(path string) (tokenizer.Tokenizer, error) {
 }
 
 func readWhole(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	text, err := durable.ReadBounded(path, maxTokenizerFile)
+	if unfit := (*durable.UnfitError)(nil); errors.As(err, &unfit) {
+		return nil, &checkpoints.Error{
+			Path: path, Problem: unfit.Problem, Cause: err,
+			Fix: "name a tokenizer.json or a .model file; what a pipe gives, save to a file first",
+		}
+	}
 	if err != nil {
 		return nil, checkpoints.Unreadable(path, err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxTokenizerFile+1))
-	if err != nil {
-		return nil, checkpoints.Unreadable(path, err)
-	}
-	if len(text) > maxTokenizerFile {
-		return nil, &checkpoints.Error{Path: path, Problem: "is larger than any tokenizer", Fix: "name a tokenizer.json or a .model file"}
 	}
 	return text, nil
 }

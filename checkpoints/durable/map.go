@@ -12,7 +12,7 @@ func openRegular(path string) (*os.File, int, error) {
 		return nil, 0, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("it is not a regular file")
+		return nil, 0, &UnfitError{Problem: "is not a regular file"}
 	}
 	f, err := os.Open(path)
 	if err != nil {

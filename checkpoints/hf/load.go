@@ -2,8 +2,6 @@ package hf
 
 import (
 	"errors"
-	"fmt"
-	"os"
 
 	"mmfree/checkpoints/dtype"
 	"mmfree/checkpoints/durable"
@@ -56,13 +54,9 @@ func Load(dir string) (w *spec.Weights, info *Info, err error) {
 
 // readLimited reads a regular file of at most limit bytes.
 func readLimited(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > limit) {
-		return nil, &FolderError{Path: path, Problem: fmt.Sprintf("is no file of at most %d bytes", limit), Fix: "such a file does not belong to a model: remove it or get the folder again"}
-	}
-	var b []byte
-	if err == nil {
-		b, err = os.ReadFile(path)
+	b, err := durable.ReadBounded(path, limit)
+	if unfit := (*durable.UnfitError)(nil); errors.As(err, &unfit) {
+		return nil, &FolderError{Path: path, Problem: unfit.Problem, Fix: "such a file does not belong to a model: remove it or get the folder again"}
 	}
 	if err != nil {
 		return nil, &FolderError{Path: path, Problem: "cannot be read: " + durable.Cause(err).Error(), Fix: "name a folder with config.json and the model's weights, and check its permissions", Cause: err}

@@ -248,14 +248,10 @@ func IsSet(path string) bool {
 const ProgressFile = "progress.json"
 
 func readBounded(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxIndex) {
-		return nil, &FormatError{Path: path, Offset: -1, Problem: "is no file of a sensible size"}
+	text, err := durable.ReadBounded(path, maxIndex)
+	if unfit := (*durable.UnfitError)(nil); errors.As(err, &unfit) {
+		return nil, &FormatError{Path: path, Offset: -1, Problem: unfit.Problem}
 	}
-	if err != nil {
-		return nil, &FormatError{Path: path, Offset: -1, Problem: "cannot be read: " + durable.Cause(err).Error()}
-	}
-	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &FormatError{Path: path, Offset: -1, Problem: "cannot be read: " + durable.Cause(err).Error()}
 	}
