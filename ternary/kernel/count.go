@@ -115,8 +115,8 @@ func Counting(c *Counts) *Set {
 	wkv := s.WKV
 	s.WKV = func(y, states, state, k, v, rate, bonus, mask []float32, T, D, c0, c1 int) {
 		n := T * (c1 - c0)
-		others(4*expMultiplies+2*3, n) // past·a, now·v, past·b, twice
-		c.Exponentials.Add(4 * int64(n))
+		others(2*(expMultiplies+3), n) // past·a, now·v, past·b
+		c.Exponentials.Add(2 * int64(n))
 		c.Divisions.Add(int64(n))
 		wkv(y, states, state, k, v, rate, bonus, mask, T, D, c0, c1)
 	}

@@ -82,7 +82,7 @@ type Set struct {
 	// Shift: dst = x∘mix + before∘(1−mix), each product rounded: RWKV-4's token shift of one token's row.
 	Shift func(dst, x, before, mix []float32)
 	// WKV runs RWKV-4's recurrence over T tokens of one sequence for channels [c0, c1) of D. With past and now = e^(p−top) and
-	// e^(own−top), top the larger of p and own: y = (past·a + now·v)/(past·b + now) for own = bonus + k; then from p + rate and
+	// e^(own−top), top the larger of p and own (one of the two is 1, no exponential): y = (past·a + now·v)/(past·b + now) for own = bonus + k; then from p + rate and
 	// own = k the state behind the token: a = past·a + now·v, b = past·b + now, p = top. state [3, D] is a, b and p before the
 	// first token, all 0 where there is none, and behind the last one after the call; a token whose mask [T] is 0 leaves it as
 	// it is, and y = 0 (a nil mask is all ones). states [T, 3, D] receives the state before each token; nil: nobody asks.

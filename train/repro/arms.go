@@ -43,6 +43,8 @@ const (
 	ternaryAttention = "bitnet"
 	floatMLGRU       = "matmulfree-float"
 	ternaryMLGRU     = "matmulfree"
+	floatRWKV4       = "rwkv4-float" // of R6 alone, as its ternary twin
+	ternaryRWKV4     = "rwkv4"
 )
 
 // arms returns Transformer++ and the MatMul-free model, each in full precision and ternary: the paper compares only the
@@ -57,8 +59,17 @@ func arms() []arm {
 	}
 }
 
+// rwkv4Arms returns the MatMul-free RWKV-4, in full precision and ternary.
+func rwkv4Arms() []arm {
+	model := func(c *spec.Config) { c.Arch = spec.ArchRWKV4 }
+	return []arm{
+		{name: floatRWKV4, title: "RWKV-4, float", mixer: "RWKV-4", model: model, float: true},
+		{name: ternaryRWKV4, title: "RWKV-4, ternary", mixer: "RWKV-4", ternary: true, model: model},
+	}
+}
+
 func armNamed(name string) arm {
-	for _, a := range arms() {
+	for _, a := range append(arms(), rwkv4Arms()...) {
 		if a.name == name {
 			return a
 		}

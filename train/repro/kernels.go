@@ -30,15 +30,12 @@ func integerKernels() Experiment {
 // exactness is what (a) found.
 type exactness struct {
 	Prompts   int    `json:"prompts"`
-	Tokens    int    `json:"tokens"`          // of a text
-	Same      int    `json:"same"`            // texts that are the training path's
-	Worst     Number `json:"worst"`           // difference of logits between the two
-	SameFloat int    `json:"same_float"`      // texts of the path that multiplies dequantised floats that are the packed path's
-	FloatDiff Number `json:"worst_float"`     // its worst difference of logits, over the texts' common beginnings
-	Adds      int64  `json:"adds_a_token"`    // counted where the kernels execute them
-	Zeros     int64  `json:"zeros_a_token"`   // weights that nothing is done for
-	Weights   int64  `json:"weight_products"` // multiplications of weights
-	Others    int64  `json:"other_products"`  // a token's multiplications without a weight
+	Tokens    int    `json:"tokens"`      // of a text
+	Same      int    `json:"same"`        // texts that are the training path's
+	Worst     Number `json:"worst"`       // difference of logits between the two
+	SameFloat int    `json:"same_float"`  // texts of the path that multiplies dequantised floats that are the packed path's
+	FloatDiff Number `json:"worst_float"` // its worst difference of logits, over the texts' common beginnings
+	operations
 }
 
 func runIntegerKernels(ctx context.Context, l *lab, t *Table) error {
@@ -145,15 +142,8 @@ func (l *lab) exactness(ctx context.Context) (exactness, error) {
 				return e, err
 			}
 		}
-		var counts kernel.Counts
-		counting := infer.New(p, kernel.Counting(&counts), l.machine.Pool, infer.DefaultChunk)
-		n := int64(w.prompt)
-		logits := make([]float32, w.prompt*w.vocab)
-		if err := counting.Forward(counting.NewState(1), infer.Call{IDs: w.text(0), Which: infer.All, Logits: logits}); err != nil {
-			return e, err
-		}
-		e.Adds, e.Zeros, e.Weights, e.Others = counts.WeightAdds.Load()/n, counts.ZerosSkipped.Load()/n, counts.WeightMultiplies.Load()/n, counts.OtherMultiplies.Load()/n
-		return e, nil
+		e.operations, err = l.operationsOf(p, w.text(0))
+		return e, err
 	})
 }
 

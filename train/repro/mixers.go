@@ -11,10 +11,11 @@ import (
 
 func mixers() Experiment {
 	return Experiment{
-		ID: "R6", Title: "The recurrence's parts, removed one at a time",
-		Claim: "Every part of the MLGRU earns its place: forget gate with a lower bound that rises by layer, input gate tied to it, silu candidate, gated output.",
-		Rule: "each removal at the MLGRU's own best rate; confirmed if no removal helps and at least one hurts, beyond the noise; contradicted if one helps by more than the noise; " +
-			"otherwise inconclusive.",
+		ID: "R6", Title: "The token mixer: RWKV-4's, and the recurrence's parts removed one at a time",
+		Claim: "The MLGRU is at least as good as a ternary RWKV-4 and cheaper, and every part of it earns its place: forget gate with a lower bound that rises by layer, input gate tied to it, " +
+			"silu candidate, gated output.",
+		Rule: "RWKV-4 at its own best rate of a sweep, each removal at the MLGRU's; confirmed if the MLGRU does not end above the ternary RWKV-4, no removal helps and at least one hurts, beyond the noise; " +
+			"contradicted if a removal helps by more than the noise; otherwise inconclusive.",
 		do: runMixers,
 	}
 }
@@ -45,18 +46,25 @@ func runMixers(ctx context.Context, l *lab, t *Table) error {
 	if err != nil {
 		return err
 	}
-	base := job{arm: a, size: s, tokens: tokens, lr: w.rates[w.best()]}
+	base := job{arm: a, size: s, tokens: tokens, lr: w.rates[w.best()], keep: true}
 	runs, whole, err := l.seeds(ctx, base, seeds)
 	if err != nil {
 		return err
 	}
-	chart := metrics.Chart{Title: "R6: " + s.name + ", parts removed", X: "tokens", Y: "held-out loss, nats a token", LogX: true}
+	chart := metrics.Chart{Title: "R6: " + s.name + ": RWKV-4, and parts removed", X: "tokens", Y: "held-out loss, nats a token", LogX: true}
 	draw := func(name string, o *outcome) {
 		x, y := curve(o.lines)
 		chart.Series = append(chart.Series, metrics.Series{Name: name, X: x, Y: y, Line: true})
 	}
 	draw("MLGRU", runs[0])
 	t.sampled(s.name+", MLGRU", "loss", "nats", none(), whole)
+	other, mixer, err := l.againstRWKV4(ctx, t, base, runs[0], whole)
+	if err != nil {
+		return err
+	}
+	draw("RWKV-4", other)
+	base.keep = false
+	var removed []difference
 	helps, hurts := "", 0
 	for _, r := range removals() {
 		j := base
@@ -72,6 +80,7 @@ func runMixers(ctx context.Context, l *lab, t *Table) error {
 		d := less(losses, whole)
 		t.sampled(s.name+", "+r.title, "loss", "nats", none(), losses)
 		t.row(s.name+", "+r.title, "less the MLGRU's", "nats", none(), Number(d.value))
+		removed = append(removed, d)
 		switch {
 		case d.below():
 			helps += fmt.Sprintf("%s helps by %.3f nats (margin %.3f). ", r.title, -d.value, d.margin)
@@ -83,15 +92,91 @@ func runMixers(ctx context.Context, l *lab, t *Table) error {
 	t.row("1.3B, 100B tokens", "mean accuracy, ternary RWKV-4", "%", 45.47, none())
 	t.row("370M, 15B tokens", "mean accuracy, MLGRU", "%", 39.97, none())
 	t.row("370M, 15B tokens", "mean accuracy, ternary RWKV-4", "%", 40.03, none())
-	switch because := fmt.Sprintf("%d of %d removals hurt. %s", hurts, len(removals()), helps); {
-	case helps != "":
-		t.decide(Contradicted, "%s", because)
-	case hurts > 0:
-		t.decide(Confirmed, "%s", because)
-	default:
-		t.decide(Inconclusive, "%s", because)
+	t.decide(judgeMixers(mixer, removed), "the MLGRU's loss less the ternary RWKV-4's is %.3f nats (margin %.3f); %d of %d removals hurt. %s",
+		mixer.value, mixer.margin, hurts, len(removed), helps)
+	t.note("Removals change the kernels of both passes, in plain Go; parameters stay the same in number, those of a removed part get no gradient. Their rate is tuned for the whole MLGRU.")
+	t.note("RWKV-4 is its token mixer alone, with as many weights as the MLGRU, in the MatMul-free model's blocks (docs/ARCHITECTURES.md). Where these add, subtract or skip for a weight, their float twins multiply.")
+	t.note("The MLGRU without exponentials and divisions is the paper's hardware with a table for the sigmoid: here a sigmoid is one of each.")
+	if l.budget == Quick {
+		t.note("The quick budget tries three rates for RWKV-4, at most the MLGRU's best, and leaves out the float twins.")
 	}
-	t.note("The ternary RWKV-4 mixer is not built: it needs a state and projections of its own. The papers' figures stand for it.")
-	t.note("Variants change the kernels of both passes, in plain Go; parameters stay the same in number, those of a removed part get no gradient. The rate is tuned for the whole MLGRU.")
 	return l.plot("r6.png", chart)
+}
+
+// judgeMixers is R6's rule: mixer is the MLGRU's loss less RWKV-4's, removed each removal's less the MLGRU's.
+func judgeMixers(mixer difference, removed []difference) Verdict {
+	hurt := false
+	for _, d := range removed {
+		if d.below() {
+			return Contradicted
+		}
+		hurt = hurt || d.above()
+	}
+	if hurt && !mixer.above() {
+		return Confirmed
+	}
+	return Inconclusive
+}
+
+// againstRWKV4 compares the MLGRU, base's arm with its run and losses, with the ternary RWKV-4: mixer is the difference of losses.
+func (l *lab) againstRWKV4(ctx context.Context, t *Table, base job, run *outcome, whole sample) (other *outcome, mixer difference, err error) {
+	a := armNamed(ternaryRWKV4)
+	other, losses, err := l.otherMixer(ctx, t, a, base, len(whole))
+	if err != nil {
+		return nil, mixer, err
+	}
+	mixer = less(whole, losses)
+	t.row(base.size.name+", "+a.title, "less the MLGRU's", "nats", none(), Number(-mixer.value))
+	for _, m := range []struct {
+		setting, name string
+		run           *outcome
+	}{{"MLGRU", "mlgru", run}, {a.title, "rwkv4", other}} {
+		if m.run.Diverged { // there is no model
+			continue
+		}
+		o, err := l.countRun("r6-operations-"+m.name+"-"+base.size.name, m.run)
+		if err != nil {
+			return nil, mixer, err
+		}
+		t.count(base.size.name+", "+m.setting, o)
+	}
+	if l.budget == Quick {
+		return other, mixer, nil
+	}
+	base.keep = false
+	var float [2]sample
+	for i, name := range []string{floatMLGRU, floatRWKV4} {
+		if _, float[i], err = l.otherMixer(ctx, t, armNamed(name), base, len(whole)); err != nil {
+			return nil, mixer, err
+		}
+	}
+	t.row(base.size.name+", "+armNamed(floatRWKV4).title, "less the float MLGRU's", "nats", none(), Number(less(float[1], float[0]).value))
+	return other, mixer, nil
+}
+
+// otherMixer trains an arm as base, at its own best rate, and adds its rows. The quick budget has time for no more than the
+// MLGRU's best rate, half and a quarter of it.
+func (l *lab) otherMixer(ctx context.Context, t *Table, a arm, base job, seeds int) (*outcome, sample, error) {
+	var w *swept
+	var err error
+	if l.budget == Quick {
+		w, err = l.sweep(ctx, a, base.size, []float64{base.lr / 4, base.lr / 2, base.lr}, 1)
+	} else {
+		w, err = l.tuned(ctx, a, base.size)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	setting := base.size.name + ", " + a.title
+	for i, rate := range w.rates {
+		t.sampled(setting, fmt.Sprintf("sweep: loss at rate %g", rate), "nats", none(), w.losses[i])
+	}
+	base.arm, base.lr = a, w.rates[w.best()]
+	t.row(setting, "rate, best of sweep", "", none(), Number(base.lr))
+	runs, losses, err := l.seeds(ctx, base, seeds)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.sampled(setting, "loss", "nats", none(), losses)
+	return runs[0], losses, nil
 }

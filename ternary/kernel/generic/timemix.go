@@ -16,10 +16,12 @@ func Shift(dst, x, before, mix []float32) {
 }
 
 // exponents returns the weights of the sums so far and of a new value, e^(p − top) and e^(own − top), with top, the larger of
-// both exponents.
+// both exponents: one weight is 1.
 func exponents(p, own float32) (past, now, top float32) {
-	top = max(p, own)
-	return f32.Exp(p - top), f32.Exp(own - top), top
+	if own > p {
+		return f32.Exp(p - own), 1, own
+	}
+	return 1, f32.Exp(own - p), p
 }
 
 // WKV is kernel.Set.WKV.
