@@ -14,26 +14,28 @@ const (
 	quantLinear      = "linear"
 	quantSigmoid     = "sigmoid"
 	quantExponential = "exponential"
+	quantPower       = "power"
 	quantStepwise    = "stepwise"
 )
 
 // QuantConfig says how a run gets from full precision to ternary: λ of weights and of activations, each from 0 to 1 over a
 // part of the run (layer.Blend).
 type QuantConfig struct {
-	Schedule        string  `yaml:"schedule" help:"ternary (from the first step on), float (never; the export is rounded), or the way from 0 to 1: linear, sigmoid, exponential or stepwise"`
+	Schedule        string  `yaml:"schedule" help:"ternary (from the first step on), float (never; the export is rounded), or the way from 0 to 1: linear, sigmoid, exponential, power or stepwise"`
 	WeightsFrom     float64 `yaml:"weights_from" help:"share of the run at which weights begin to turn ternary"`
 	WeightsTo       float64 `yaml:"weights_to" help:"share of the run at which they are"`
 	ActivationsFrom float64 `yaml:"activations_from" help:"the same of activations; weights_to makes it a second stage"`
 	ActivationsTo   float64 `yaml:"activations_to" help:"share of the run at which activations are codes"`
+	Steepness       float64 `yaml:"steepness" help:"k of the curves: sigmoid's at its middle, exponential's and power's at their beginning; 0 = 10, 5 and 4"`
 	Stages          int     `yaml:"stages" help:"stepwise: equal steps from 0 to 1"`
 	RewarmSteps     int     `yaml:"rewarm_steps" help:"steps over which the learning rate rises from 0 again where weights or activations have become ternary; 0 = none"`
 }
 
 func (v *validator) quant(q *QuantConfig, t *TrainConfig) {
 	switch q.Schedule {
-	case quantTernary, quantFloat, quantLinear, quantSigmoid, quantExponential, quantStepwise:
+	case quantTernary, quantFloat, quantLinear, quantSigmoid, quantExponential, quantPower, quantStepwise:
 	default:
-		v.bad("quant.schedule", "choose ternary, float, linear, sigmoid, exponential or stepwise", "%q is not known", q.Schedule)
+		v.bad("quant.schedule", "choose ternary, float, linear, sigmoid, exponential, power or stepwise", "%q is not known", q.Schedule)
 	}
 	for _, part := range []struct {
 		key      string
@@ -44,6 +46,9 @@ func (v *validator) quant(q *QuantConfig, t *TrainConfig) {
 		if part.from > part.to {
 			v.bad("quant."+part.key+"_to", "let it be at least quant."+part.key+"_from", "is %g, before quant.%s_from %g", part.to, part.key, part.from)
 		}
+	}
+	if q.Steepness != 0 { // near 0 the sigmoid is stretched from nothing
+		v.between("quant.steepness", q.Steepness, 0.1, 1000)
 	}
 	v.whole("quant.stages", q.Stages, 1, maxSteps)
 	v.whole("quant.rewarm_steps", q.RewarmSteps, 0, maxSteps)
@@ -66,16 +71,25 @@ func (q *QuantConfig) Lambda(progress float64) (weights, activations float32) {
 	return q.along(progress, q.WeightsFrom, q.WeightsTo), q.along(progress, q.ActivationsFrom, q.ActivationsTo)
 }
 
-const (
-	sigmoidSlope    = 10 // of the logistic curve over the whole way
-	exponentialRate = 5  // of the remainder's decay over the whole way
-)
+// steepness is the k of the schedule's curve.
+func (q *QuantConfig) steepness() float64 {
+	switch {
+	case q.Steepness != 0:
+		return q.Steepness
+	case q.Schedule == quantSigmoid:
+		return 10
+	case q.Schedule == quantExponential:
+		return 5
+	}
+	return 4
+}
 
-// along is λ on its way from share from to share to of the run. With u the share of the way:
+// along is λ on its way from share from to share to of the run. With u the share of the way and k the steepness:
 //
 //	linear       u
-//	sigmoid      σ(10·(u − ½)), stretched so that it goes from 0 to 1
-//	exponential  1 − e^(−5u), stretched so that it ends at 1: most of the way at once, and the rest slowly
+//	sigmoid      σ(k·(u − ½)), stretched so that it goes from 0 to 1
+//	exponential  1 − e^(−ku), stretched so that it ends at 1: most of the way at once, and the rest slowly
+//	power        1 − (1 − u)^k, likewise: what Hugging Face's study of Llama-3 calls exponential
 //	stepwise     ⌊u·stages⌋/stages
 func (q *QuantConfig) along(progress, from, to float64) float32 {
 	switch {
@@ -84,13 +98,15 @@ func (q *QuantConfig) along(progress, from, to float64) float32 {
 	case progress <= from:
 		return 0
 	}
-	u := (progress - from) / (to - from)
+	u, k := (progress-from)/(to-from), q.steepness()
 	switch q.Schedule {
 	case quantSigmoid:
-		logistic := func(u float64) float64 { return 1 / (1 + math.Exp(-sigmoidSlope*(u-0.5))) }
+		logistic := func(u float64) float64 { return 1 / (1 + math.Exp(-k*(u-0.5))) }
 		u = (logistic(u) - logistic(0)) / (logistic(1) - logistic(0))
 	case quantExponential:
-		u = (1 - math.Exp(-exponentialRate*u)) / (1 - math.Exp(-exponentialRate))
+		u = (1 - math.Exp(-k*u)) / (1 - math.Exp(-k))
+	case quantPower:
+		u = 1 - math.Pow(1-u, k)
 	case quantStepwise:
 		u = math.Floor(u*float64(q.Stages)) / float64(q.Stages)
 	}

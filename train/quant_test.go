@@ -14,19 +14,28 @@ import (
 
 func TestLambda(t *testing.T) {
 	q := QuantConfig{WeightsFrom: 0.1, WeightsTo: 0.3, ActivationsFrom: 0.3, ActivationsTo: 0.7, Stages: 4}
-	for schedule, want := range map[string][3]float64{ // a quarter, a half and three quarters of the way
-		quantLinear: {0.25, 0.5, 0.75}, quantStepwise: {0.25, 0.5, 0.75},
-		quantSigmoid:     {0.0700, 0.5, 0.9300}, // (σ(∓2.5) − σ(−5)) / (σ(5) − σ(−5))
-		quantExponential: {0.7183, 0.9241, 0.9830},
+	for curve, want := range map[struct {
+		schedule  string
+		steepness float64
+	}][3]float64{ // a quarter, a half and three quarters of the way
+		{quantLinear, 0}: {0.25, 0.5, 0.75}, {quantStepwise, 0}: {0.25, 0.5, 0.75},
+		{quantSigmoid, 0}:     {0.0700, 0.5, 0.9300}, // (σ(∓2.5) − σ(−5)) / (σ(5) − σ(−5))
+		{quantSigmoid, 100}:   {0, 0.5, 1},
+		{quantSigmoid, 0.1}:   {0.25, 0.5, 0.75}, // nearly a line
+		{quantSigmoid, 1000}:  {0, 0.5, 1},
+		{quantExponential, 0}: {0.7183, 0.9241, 0.9830},
+		{quantExponential, 4}: {0.6439, 0.8808, 0.9679}, // (1 − e^−4u) / (1 − e^−4)
+		{quantPower, 0}:       {1 - 0.31640625, 1 - 0.0625, 1 - 0.00390625},
+		{quantPower, 2}:       {0.4375, 0.75, 0.9375},
 	} {
-		q.Schedule = schedule
+		q.Schedule, q.Steepness = curve.schedule, curve.steepness
 		last := float32(0)
 		for i := range 1001 {
 			progress := float64(i) / 1000
 			weights, activations := q.Lambda(progress)
 			if weights < last || weights > 1 || progress <= 0.1 && weights != 0 || progress >= 0.3 && weights != 1 ||
 				progress <= 0.3 && activations != 0 || progress >= 0.7 && activations != 1 {
-				t.Fatalf("%s: at %v weights %v, activations %v", schedule, progress, weights, activations)
+				t.Fatalf("%v: at %v weights %v, activations %v", curve, progress, weights, activations)
 			}
 			last = weights
 		}
@@ -35,7 +44,7 @@ func TestLambda(t *testing.T) {
 			weights, _ := q.Lambda(0.1 + 0.2*u + 1e-12)
 			_, activations := q.Lambda(0.3 + 0.4*u + 1e-12)
 			if math.Abs(float64(weights)-want) > 1e-3 || math.Abs(float64(activations)-want) > 1e-3 {
-				t.Errorf("%s, %v of the way: weights %v, activations %v, want %v", schedule, u, weights, activations, want)
+				t.Errorf("%v, %v of the way: weights %v, activations %v, want %v", curve, u, weights, activations, want)
 			}
 		}
 	}
@@ -141,6 +150,8 @@ func TestQuantRefuses(t *testing.T) {
 		"quant.weights_from=0.6":   "quant.weights_to",
 		"quant.activations_to=1.5": "quant.activations_to",
 		"quant.stages=0":           "quant.stages",
+		"quant.steepness=0.05":     "quant.steepness",
+		"quant.steepness=-1":       "quant.steepness",
 		"quant.rewarm_steps=-1":    "quant.rewarm_steps",
 		"finetune.to=lstm":         "lstm",
 		"finetune.to=transformer":  "cannot become",

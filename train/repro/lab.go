@@ -50,6 +50,7 @@ type job struct {
 	kernels func(s *kernel.Set) // changes the kernels: what config.yaml cannot say
 	keep    bool                // the checkpoint, for later experiments
 	from    *outcome            // a kept run whose weights the run starts from
+	taught  bool                // by from
 }
 
 // outcome is a finished run.
@@ -98,6 +99,9 @@ func (l *lab) train(ctx context.Context, j job) (*outcome, error) {
 	if j.from != nil {
 		c.FineTune.From, c.Data.Tokenizer = j.from.Name, train.TokenizerModel
 	}
+	if j.taught {
+		c.Distill.Teacher = j.from.Name
+	}
 	what := j.arm.name
 	if j.variant != "" {
 		what += "-" + j.variant
@@ -105,6 +109,9 @@ func (l *lab) train(ctx context.Context, j job) (*outcome, error) {
 	sum := sha256.Sum256(append([]byte(j.variant+"\n"), c.YAML()...))
 	if j.from != nil { // the name does not depend on where the report lies
 		c.FineTune.From = j.from.dir
+	}
+	if j.taught {
+		c.Distill.Teacher = j.from.dir
 	}
 	name := fmt.Sprintf("%s-%s-lr%g-seed%d-%s", j.size.name, what, j.lr, c.Train.Seed, hex.EncodeToString(sum[:4]))
 	o := &outcome{
