@@ -112,7 +112,7 @@ type falls map[string]fall
 func runSchedules(ctx context.Context, l *lab, t *Table) error {
 	s := of(l.budget, sizesOf(Test)[0], sizes()[0], sizes()[1])
 	// Whole evaluations and looks, so that half and four fifths of a run are steps of it.
-	tokens, seeds := evaluations*of(l.budget, 1, 15, 195)*stepTokens, of(l.budget, 1, 1, 3)
+	tokens, seeds := evaluations*of(l.budget, 1, 13, 195)*stepTokens, of(l.budget, 1, 1, 3)
 	var verdicts []mixerSchedules
 	for _, pair := range precisionPairs() {
 		m := mixerSchedules{mixer: pair[0].mixer}
