@@ -1,12 +1,10 @@
 package train
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 
@@ -44,13 +42,14 @@ func openJournal(path string, title any, add func(outcome []byte) error) (*journ
 	bad := func(problem string) error {
 		return &InputError{Source: path, Problem: problem, Fix: "name another file with --resume, or remove this one to begin anew"}
 	}
-	text, err := readJournal(path)
+	text, err := durable.ReadBounded(path, maxJournal)
+	unfit := (*durable.UnfitError)(nil)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
+	case errors.As(err, &unfit):
+		return nil, bad(unfit.Problem)
 	case err != nil:
 		return nil, bad(durable.Cause(err).Error())
-	case len(text) > maxJournal:
-		return nil, bad("is longer than a gibibyte")
 	}
 	// Whole lines alone are kept; the first one may be cut short, too, by a kill right at the start.
 	whole := text[:bytes.LastIndexByte(text, '\n')+1]
@@ -82,15 +81,6 @@ func openJournal(path string, title any, add func(outcome []byte) error) (*journ
 		return nil, err
 	}
 	return &journal{path, head}, durable.WriteFile(durable.OS{}, path, durable.Bytes(whole))
-}
-
-func readJournal(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(bufio.NewReader(f), maxJournal+1))
 }
 
 // append adds an outcome, in one write.

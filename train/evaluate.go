@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"mmfree/checkpoints/durable"
@@ -166,8 +165,11 @@ func (m *Model) EvalTask(ctx context.Context, name, path, samples string, limit 
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path)
-	if err != nil {
+	f, err := durable.Open(ctx, path)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, err
+	case err != nil:
 		return nil, &InputError{Source: path, Problem: "cannot be read: " + durable.Cause(err).Error(), Fix: "check the path"}
 	}
 	sum := sha256.New()

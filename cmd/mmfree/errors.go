@@ -46,6 +46,7 @@ var (
 	errUsage       = errors.New("usage")
 	errInterrupted = errors.New("stopped by a signal, everything so far is saved")
 	errStopped     = errors.New("stopped by a signal")
+	errHurried     = errors.New("stopped by a second signal, what was under way is not saved")
 )
 
 // outcome is one row of the table that decides what an error means to the caller.
@@ -62,6 +63,7 @@ func outcomes() []outcome {
 	return []outcome{
 		{errInterrupted, exitInterrupted, "to go on: mmfree train --resume DIR"},
 		{errStopped, exitInterrupted, "nothing was left half-written; run it again"},
+		{errHurried, exitInterrupted, "what was saved before is whole; run it again"},
 		{context.Canceled, exitInterrupted, "it was stopped from outside; run it again"},
 		{verify.ErrDifferent, exitDifferent, "the packed file was not made from these weights, or one of them is damaged: export it again"},
 		{errUnwell, exitDifferent, "see what to do beside each check"},

@@ -17,9 +17,16 @@ import (
 
 func main() {
 	ignoreWriteSignals()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal asks the verb to save and stop; the second one finds the default handling and kills.
-	context.AfterFunc(ctx, stop)
+	ctx, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop() // asks the verb to save and end
+		<-signals
+		verb, _, _ := arrange(newApp(io.Discard, io.Discard), os.Args[1:])
+		os.Exit(report(os.Stderr, verb, errHurried))
+	}()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 

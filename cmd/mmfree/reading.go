@@ -1,14 +1,13 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"mmfree/checkpoints/durable"
 	"mmfree/data/corpus"
 )
 
@@ -82,7 +81,7 @@ func openCorpus(c *cli.Context) (*corpus.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return corpus.Open(c.StringSlice("corpus"), o, &stoppable{ctx: c.Context, r: c.App.Reader})
+	return corpus.Open(c.StringSlice("corpus"), o, durable.Stoppable(c.Context, c.App.Reader))
 }
 
 // warnLeftOut says on stderr what policies left out or changed; --json has all counts.
@@ -103,53 +102,4 @@ func met(r *corpus.Report, p corpus.Policy) (list []string) {
 		}
 	}
 	return list
-}
-
-// stoppable is a reader whose waiting a signal ends: standard input may be a pipe that nobody writes to. What still waits
-// then ends with the program.
-type stoppable struct {
-	ctx    context.Context
-	r      io.Reader
-	chunks chan chunk
-	now    chunk
-}
-
-type chunk struct {
-	text []byte
-	err  error
-}
-
-func (s *stoppable) Read(p []byte) (int, error) {
-	if s.chunks == nil {
-		s.chunks = make(chan chunk)
-		go s.fetch()
-	}
-	if len(s.now.text) == 0 && s.now.err == nil {
-		select {
-		case s.now = <-s.chunks:
-		case <-s.ctx.Done():
-			return 0, s.ctx.Err()
-		}
-	}
-	n := copy(p, s.now.text)
-	s.now.text = s.now.text[n:]
-	if len(s.now.text) == 0 {
-		return n, s.now.err
-	}
-	return n, nil
-}
-
-func (s *stoppable) fetch() {
-	for {
-		buffer := make([]byte, 64<<10)
-		n, err := s.r.Read(buffer)
-		select {
-		case s.chunks <- chunk{buffer[:n], err}:
-		case <-s.ctx.Done():
-			return
-		}
-		if err != nil {
-			return
-		}
-	}
 }

@@ -152,6 +152,64 @@ func TestSignalStopsGenerate(t *testing.T) {
 	}
 }
 
+// TestSignalEndsWaiting stops verbs that wait for the other end of a pipe: the first signal ends them where they read what may
+// well be one, the second one everywhere.
+func TestSignalEndsWaiting(t *testing.T) {
+	dir := tinyFolder(t)
+	mustRun(t, dir, "train", "tiny.yaml", "--corpus", "text.txt", "--out", "run", "--set", "sample.tokens=0")
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	idle, other, err := os.Pipe() // standard input that nobody writes to
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	defer other.Close()
+	for _, c := range []struct {
+		signals int
+		args    []string
+	}{
+		{1, []string{"eval", "task", "piqa", "run", "--data", "pipe"}},
+		{1, []string{"eval", "task", "piqa", "run", "--data", "/dev/stdin"}},
+		{1, []string{"tokenizer", "encode", "--tokenizer", "bytes", "--file", "pipe"}},
+		{1, []string{"tokenizer", "decode", "--tokenizer", "bytes", "--ids-file", "-"}},
+		{1, []string{"prepare", "--corpus", "-", "--tokenizer", "bytes", "--out", "shards"}},
+		{2, []string{"train", "pipe", "--out", "other"}},
+	} {
+		code := -1
+		for delay := 50 * time.Millisecond; code == -1 && delay < 10*time.Second; delay *= 2 { // −1: before the handler stood
+			p := command(dir, c.args...)
+			p.Stdin = idle
+			if err := p.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(delay)
+			for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM}[:c.signals] { // of two equal ones one may get lost
+				if err := p.Process.Signal(signal); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hung := time.AfterFunc(30*time.Second, func() {
+				t.Errorf("%q goes on after %d signals", c.args, c.signals)
+				_ = p.Process.Kill()
+			})
+			code = p.code(t)
+			hung.Stop()
+			want := "stopped by a signal"
+			if c.signals == 2 {
+				want = "stopped by a second signal"
+			}
+			if code != -1 && !strings.Contains(p.stderr.String(), want) {
+				t.Errorf("%q: stderr %q", c.args, &p.stderr)
+			}
+		}
+		if code != exitInterrupted {
+			t.Errorf("%q: exit code %d after %d signals, want %d", c.args, code, c.signals, exitInterrupted)
+		}
+	}
+}
+
 // TestKilledRuns kills a training process again and again, at any moment, before the first checkpoint and while it saves
 // too. The run that is resumed after each must end with the bits of one that was never killed.
 func TestKilledRuns(t *testing.T) {

@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"mmfree/checkpoints/durable"
 	"mmfree/data/tokenizer"
 	"mmfree/train"
 )
@@ -114,10 +114,13 @@ func codeInput(c *cli.Context) ([]byte, error) {
 	case c.IsSet("text") || c.IsSet("ids"):
 		return []byte(text), nil
 	}
-	in := c.App.Reader
+	in := durable.Stoppable(c.Context, c.App.Reader)
 	if text != "-" {
-		f, err := os.Open(text)
-		if err != nil {
+		f, err := durable.Open(c.Context, text)
+		switch {
+		case err != nil && c.Context.Err() != nil:
+			return nil, stopped(c.Context, err)
+		case err != nil:
 			return nil, &usageError{problem: err.Error(), fix: "check the path and the permissions"}
 		}
 		defer f.Close()
@@ -125,6 +128,8 @@ func codeInput(c *cli.Context) ([]byte, error) {
 	}
 	file, err := io.ReadAll(io.LimitReader(in, maxCodeBytes+1))
 	switch {
+	case err != nil && c.Context.Err() != nil:
+		return nil, stopped(c.Context, err)
 	case err != nil:
 		return nil, &usageError{problem: err.Error(), fix: "name a text file"}
 	case len(file) > maxCodeBytes:
