@@ -239,3 +239,12 @@ func statement(c Convention) json.RawMessage {
 	}
 	return json.RawMessage(fmt.Sprintf(`{"quant_method":"bitnet","linear_class":%q,"quantization_mode":"offline","weight_scale_convention":%q}`, class, c))
 }
+
+// online is the field of config.json beside full-precision weights: without it transformers runs them as they stand, and with it
+// quantises weights and activations in each pass, as this program does.
+const online = `{"quant_method":"bitnet","linear_class":"autobitlinear","quantization_mode":"online"}`
+
+// quantisesAsTransformers reports whether transformers' BitNet with online quantisation is the model.
+func quantisesAsTransformers(c *spec.Config) bool {
+	return c.Arch == spec.ArchBitNet && c.NormPlacement == spec.NormSubLN && c.LMHead == spec.HeadDense && !c.TernaryAttention
+}

@@ -1,6 +1,7 @@
 package hf_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -199,6 +200,67 @@ func TestPackedOut(t *testing.T) {
 	must(t, err)
 	if _, err := hf.Write(durable.OS{}, filepath.Join(t.TempDir(), "x"), stored.Of(dense), hf.Options{Packed: hf.Multiply}); err == nil || !strings.Contains(err.Error(), "no ternary tensors") {
 		t.Errorf("a transformer packed: %v", err)
+	}
+}
+
+// TestOnline: transformers quantises full-precision weights only where config.json says so, and then takes the mean for the scale.
+func TestOnline(t *testing.T) {
+	const says = `{"quant_method":"bitnet","linear_class":"autobitlinear","quantization_mode":"online"}`
+	stated := func(m *stored.Model, o hf.Options) (dir, text string) {
+		t.Helper()
+		dir = filepath.Join(t.TempDir(), "out")
+		_, err := hf.Write(durable.OS{}, dir, m, o)
+		must(t, err)
+		var c map[string]json.RawMessage
+		must(t, json.Unmarshal(read(t, dir, hf.ConfigName), &c))
+		var b bytes.Buffer
+		if raw, ok := c["quantization_config"]; ok {
+			must(t, json.Compact(&b, raw))
+		}
+		return dir, b.String()
+	}
+	w := bitnet(t)
+	dir, got := stated(stored.Of(w), hf.Options{})
+	if got != says {
+		t.Errorf("stated is %q, want %s", got, says)
+	}
+	m, err := hf.Open(dir)
+	must(t, err)
+	again, got := stated(m, hf.Options{})
+	if got != says || !bytes.Equal(read(t, dir, hf.ConfigName), read(t, again, hf.ConfigName)) {
+		t.Errorf("written again: stated is %q", got)
+	}
+	packed, _ := stated(m, hf.Options{Packed: hf.Multiply})
+	must(t, m.Close())
+
+	m, err = hf.Open(packed) // codes: the mean of code * scale is not the scale, whoever states it
+	must(t, err)
+	m.Config.Extra = map[string]json.RawMessage{"quantization_config": json.RawMessage(says)}
+	if _, got := stated(m, hf.Options{}); got != "" {
+		t.Errorf("code * scale: stated is %q", got)
+	}
+	must(t, m.Close())
+
+	const others = `{"quant_method":"bitnet","modules_to_not_convert":["lm_head"]}`
+	own := *w
+	own.Config.Extra = map[string]json.RawMessage{"quantization_config": json.RawMessage(others)}
+	if _, got := stated(stored.Of(&own), hf.Options{}); got != others {
+		t.Errorf("another program's statement became %q", got)
+	}
+	for name, change := range map[string]func(*spec.Config){
+		"bitlinear norms":   func(c *spec.Config) { c.NormPlacement = spec.NormBitLinear },
+		"ternary head":      func(c *spec.Config) { c.LMHead, c.TieWordEmbeddings = spec.HeadBitLinear, false },
+		"ternary attention": func(c *spec.Config) { c.TernaryAttention = true },
+		"transformer":       func(c *spec.Config) { c.Arch, c.HiddenAct = spec.ArchTransformer, spec.ActSilu },
+	} {
+		c := w.Config
+		change(&c)
+		other, err := spec.NewWeights(c)
+		must(t, err)
+		other.Init(3)
+		if _, got := stated(stored.Of(other), hf.Options{}); got != "" {
+			t.Errorf("%s, which transformers' BitNet does not have: stated is %q", name, got)
+		}
 	}
 }
 

@@ -71,6 +71,10 @@ func newPlan(m *stored.Model, o *Options) (*plan, error) {
 		return nil, &FolderError{Path: "the model", Problem: "has no ternary tensors to pack: it is a " + m.Config.Arch, Fix: "choose another format"}
 	case o.Packed != "":
 		p.config.Extra[quantKey] = statement(o.Packed)
+	case m.IsCodes(): // to take the mean of code * scale, as online does, would lose the share of zeros
+		delete(p.config.Extra, quantKey)
+	case quantisesAsTransformers(&m.Config) && p.config.Extra[quantKey] == nil:
+		p.config.Extra[quantKey] = json.RawMessage(online)
 	}
 	p.stateType(o, wish.narrow)
 	if len(inexact) > 0 {

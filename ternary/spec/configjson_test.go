@@ -260,7 +260,7 @@ func TestReadAttentionConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]any{
-		"model_type": "llama", "num_attention_heads": 4.0, "num_key_value_heads": 4.0, "intermediate_size": 768.0, "head_dim": nil,
+		"model_type": "llama", "num_attention_heads": 4.0, "num_key_value_heads": 4.0, "intermediate_size": 768.0, "head_dim": 64.0,
 	} {
 		if fields[key] != want {
 			t.Errorf("%s is written as %v, want %v", key, fields[key], want)

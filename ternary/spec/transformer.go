@@ -71,9 +71,10 @@ func (c *Config) attentionFields() []jsonField {
 	}
 }
 
-// resolveAttention spells out what transformers does not derive by our rules.
+// resolveAttention spells out what transformers does not derive by our rules; its BitNet takes a head_dim of null as it stands, and
+// fails.
 func (c *Config) resolveAttention() {
-	c.NumAttentionHeads, c.NumKeyValueHeads, _ = c.Attention()
+	c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim = c.Attention()
 	c.IntermediateSize = c.MLPWidth()
 }
 
