@@ -418,10 +418,13 @@ func TestGoOn(t *testing.T) {
 	}
 	pool := par.New(2)
 	defer pool.Close()
-	p := NewPacked(tinyModel(t, spec.ArchMatMulFree, 16, 2, 256), set, pool)
 	coder := Coder{Tokenizer: tokenizer.Bytes{}, BOS: BOSNone, Prefix: '\n', MaxLength: 900}
 	page := tasks.Page(strings.Repeat("The river is wide. ", 900), false)
-	for _, streaming := range []bool{false, true} {
+	for _, way := range []struct {
+		arch      string
+		streaming bool
+	}{{spec.ArchMatMulFree, false}, {spec.ArchMatMulFree, true}, {spec.ArchRWKV4, true}} {
+		p, streaming := NewPacked(tinyModel(t, way.arch, 16, 2, 256), set, pool), way.streaming
 		var parts []Partial
 		whole, err := Text(t.Context(), coder, p, page, streaming, Partial{}, func(p Partial, _ int) error {
 			parts = append(parts, p)
@@ -434,7 +437,7 @@ func TestGoOn(t *testing.T) {
 			told := 0
 			got, err := Text(t.Context(), coder, p, page, streaming, from, func(Partial, int) error { told++; return nil })
 			if err != nil || got != whole || told != len(parts)-1-i {
-				t.Errorf("from %d tokens: %+v in %d parts, want %+v (%v)", from.Tokens, got, told, whole, err)
+				t.Errorf("%+v, from %d tokens: %+v in %d parts, want %+v (%v)", way, from.Tokens, got, told, whole, err)
 			}
 		}
 		wrong := map[string]func(p *Partial){
@@ -451,7 +454,7 @@ func TestGoOn(t *testing.T) {
 			from := parts[1]
 			spoil(&from)
 			if _, err := Text(t.Context(), coder, p, page, streaming, from, nil); err == nil {
-				t.Errorf("streaming %v, %s: no error", streaming, name)
+				t.Errorf("%+v, %s: no error", way, name)
 			}
 		}
 	}
