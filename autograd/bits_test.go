@@ -39,6 +39,12 @@ func wideVariants() []variant {
 	for arch, name := range map[string]string{spec.ArchTransformer: "transformer", spec.ArchBitNet: "bitnet"} {
 		add(name, func(c *spec.Config) { c.Arch, c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim = arch, 4, 2, 10 })
 	}
+	for name, integer := range map[string]bool{"ternary": false, "integer": true} {
+		add("bitnet, "+name+" attention", func(c *spec.Config) {
+			c.Arch, c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim = spec.ArchBitNet, 4, 2, 10
+			c.TernaryAttention, c.IntegerAttention = true, integer
+		})
+	}
 	add("bitnet, inner norms, ternary head", func(c *spec.Config) {
 		c.Arch, c.NumAttentionHeads, c.HeadDim, c.NormPlacement, c.LMHead = spec.ArchBitNet, 3, 16, spec.NormBitLinear, spec.HeadBitLinear
 	})

@@ -48,7 +48,11 @@ func (r *reference) attentionSequence(ids []int32) (logits [][]float64) {
 				r.streams[name] = append(r.streams[name], plain[i]...)
 			}
 			q := r.rotate(plain[0], t, width)
-			k = append(k, r.rotate(plain[1], t, width))
+			for j := range q {
+				q[j] /= math.Sqrt(float64(width))
+			}
+			q = r.trits(q, width)
+			k = append(k, r.trits(r.rotate(plain[1], t, width), width))
 			v = append(v, plain[2])
 			a := make([]float64, heads*width)
 			for head := range heads {
@@ -59,8 +63,11 @@ func (r *reference) attentionSequence(ids []int32) (logits [][]float64) {
 					for j := range width {
 						score += q[head*width+j] * k[s][at+j]
 					}
-					e := math.Exp(score / math.Sqrt(float64(width)))
-					total += e
+					e, share := math.Exp(score), math.Exp(score)
+					if c.IntegerAttention { // the mean over keys
+						e, share = score, 1
+					}
+					total += share
 					for j := range width {
 						a[head*width+j] += e * v[s][at+j]
 					}
@@ -101,6 +108,25 @@ func (r *reference) attentionSequence(ids []int32) (logits [][]float64) {
 		}
 	}
 	return logits
+}
+
+// trits quantises the heads of x, where the model wants it, each by its own mean magnitude.
+func (r *reference) trits(x []float64, width int) (y []float64) {
+	if !r.config.TernaryAttention {
+		return x
+	}
+	for at := 0; at < len(x); at += width {
+		mean := 0.0
+		for _, v := range x[at:][:width] {
+			mean += math.Abs(v) / float64(width)
+		}
+		size := mean
+		if r.config.IntegerAttention {
+			size = 1
+		}
+		y = append(y, r.step(x[at:][:width], 1, 1/mean, 1, size, math.RoundToEven)...)
+	}
+	return y
 }
 
 // rotate turns the heads of x by the angles of a position.

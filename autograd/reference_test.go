@@ -44,6 +44,11 @@ func newReference(w *spec.Weights) *reference {
 
 // quantise returns v + share·(Q(v) − v), Q(v) = clamp(round(v·scale), ±limit)/scale, or v + c.
 func (r *reference) quantise(v []float64, share, scale, limit float64, round func(float64) float64) []float64 {
+	return r.step(v, share, scale, limit, 1/scale, round)
+}
+
+// step is quantise with Q(v) = clamp(round(v·scale), ±limit)·size.
+func (r *reference) step(v []float64, share, scale, limit, size float64, round func(float64) float64) []float64 {
 	out := make([]float64, len(v))
 	if r.frozen {
 		for i, c := range r.offsets[r.next] {
@@ -56,7 +61,7 @@ func (r *reference) quantise(v []float64, share, scale, limit float64, round fun
 	for i := range v {
 		x := v[i] * scale
 		r.margin = min(r.margin, math.Abs(math.Abs(x-math.Floor(x))-0.5))
-		offsets[i] = share * (max(-limit, min(limit, round(x)))/scale - v[i])
+		offsets[i] = share * (max(-limit, min(limit, round(x)))*size - v[i])
 		out[i] = v[i] + offsets[i]
 	}
 	r.offsets = append(r.offsets, offsets)

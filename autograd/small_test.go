@@ -48,6 +48,8 @@ func variants() []variant {
 	attention("transformer", spec.ArchTransformer, func(*spec.Config) {})
 	attention("transformer, tied", spec.ArchTransformer, func(c *spec.Config) { c.TieWordEmbeddings, c.NumKeyValueHeads = true, 1 })
 	attention("bitnet", spec.ArchBitNet, func(*spec.Config) {})
+	attention("bitnet, ternary attention", spec.ArchBitNet, func(c *spec.Config) { c.TernaryAttention = true })
+	attention("bitnet, integer attention", spec.ArchBitNet, func(c *spec.Config) { c.TernaryAttention, c.IntegerAttention = true, true })
 	attention("bitnet, relu2, tied ternary head", spec.ArchBitNet, func(c *spec.Config) {
 		c.HiddenAct, c.TieWordEmbeddings, c.LMHead = spec.ActReLU2, true, spec.HeadBitLinear
 	})

@@ -60,6 +60,9 @@ func newPlan(m *stored.Model, o Options) (*plan, error) {
 			Offset: -1, Problem: "GGUF has no form of the architecture " + m.Config.Arch, Fix: "choose another --format: packed, or hf",
 		}
 	}
+	if m.Config.Arch == spec.ArchBitNet && m.Config.TernaryAttention {
+		return nil, unwritable("", "its queries and keys are ternary (ternary_attention), which no reader of GGUF knows")
+	}
 	p := &plan{m: m, o: o, ternary: o.Ternary}
 	if p.ternary == 0 {
 		p.ternary = TQ2

@@ -379,3 +379,17 @@ func TestSaveStops(t *testing.T) {
 		t.Errorf("a NaN: %v", err)
 	}
 }
+
+// A model whose attention is another one than any reader would run is refused.
+func TestTernaryAttentionIsRefused(t *testing.T) {
+	c := attentionConfig(spec.ArchBitNet)
+	c.TernaryAttention = true
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	_, err := gguf.Save(durable.OS{}, path, stored.Of(weights(t, c)), gguf.Options{})
+	if err == nil || !strings.Contains(err.Error(), "ternary_attention") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a file was written")
+	}
+}

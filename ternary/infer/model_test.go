@@ -54,6 +54,8 @@ func attentionConfigs() map[string]spec.Config {
 	bitnet.Arch = spec.ArchBitNet
 	trits := bitnet
 	trits.TernaryAttention = true
+	integer := trits
+	integer.IntegerAttention = true
 	squared := bitnet
 	squared.HiddenAct, squared.TieWordEmbeddings, squared.NumKeyValueHeads = spec.ActReLU2, true, 1
 	head := bitnet
@@ -61,8 +63,8 @@ func attentionConfigs() map[string]spec.Config {
 	inner := head
 	inner.NormPlacement, inner.TieWordEmbeddings, inner.ActivationRounding = spec.NormBitLinear, false, spec.HalfAway
 	return map[string]spec.Config{
-		"bitnet, ternary attention": trits,
-		"llama":                     llama, "llama tied": alone, "bitnet": bitnet, "bitnet relu2": squared, "bitnet head": head, "bitnet inner": inner,
+		"bitnet, ternary attention": trits, "bitnet, integer attention": integer,
+		"llama": llama, "llama tied": alone, "bitnet": bitnet, "bitnet relu2": squared, "bitnet head": head, "bitnet inner": inner,
 	}
 }
 
@@ -248,6 +250,7 @@ func TestBitsArePinned(t *testing.T) {
 		"llama": 0x8fca095d4a8aa224, "llama tied": 0x03d347ae72584417, "bitnet": 0x35ddf6fa00882313,
 		"bitnet, ternary attention": 0xcc330c8f0f0f9a19,
 		"rwkv4":                     0xec53b5972bcf4107,
+		"bitnet, integer attention": 0x8ad048c4a29b0c23,
 		"bitnet relu2":              0x891c0aed132cc0d3, "bitnet head": 0x02a546fd2ce39ac8, "bitnet inner": 0x84a43455eba377c1,
 	}
 	for name, c := range configs() {

@@ -30,9 +30,11 @@ var attentionShelf par.Shelf[attentionScratch]
 // Order, for one query and block: scores by Dense; LogSumExp's maximum and sum over those that are seen; weights
 // e^(score − maximum); values by DenseTransposed of the weights over the keys that are seen; then both sides are scaled by e
 // to the power of their maximum less the larger one, and added.
+//
+// With top and sum nil there is no softmax: the weights are the scores, and their values are added to acc.
 func (s *Set) Attend(acc, top, sum, q, k, v []float32, c, keys, n, seen int) {
 	if s.plain != nil {
-		s.counts.attend(c, keys, n, seen)
+		s.counts.attend(c, keys, n, seen, top != nil)
 		s = s.plain
 	}
 	a := attentionShelf.Take()
@@ -42,27 +44,40 @@ func (s *Set) Attend(acc, top, sum, q, k, v []float32, c, keys, n, seen int) {
 	}
 	for i := 0; i < n; i += queryTile {
 		m := min(queryTile, n-i)
-		s.attendTile(a, acc[i*c:][:m*c], top[i:][:m], sum[i:][:m], q[i*c:], k, v, c, keys, seen+i)
+		s.Dense(a.scores[:], keys, k, q[i*c:], c, m, 0, keys)
+		if top == nil {
+			s.mix(a, v, c, keys, m, seen+i)
+			for j, x := range a.mixed[:m*c] {
+				acc[i*c+j] += x
+			}
+			continue
+		}
+		s.attendTile(a, acc[i*c:][:m*c], top[i:][:m], sum[i:][:m], v, c, keys, seen+i)
 	}
 }
 
-func (s *Set) attendTile(a *attentionScratch, acc, top, sum, q, k, v []float32, c, keys, seen int) {
-	n := len(top)
-	s.Dense(a.scores[:], keys, k, q, c, n, 0, keys)
+// mix weights the values of a block by the tile's n rows of weights, which stand where the scores do.
+func (s *Set) mix(a *attentionScratch, v []float32, c, keys, n, seen int) {
 	// The first queries see a part of the block; each has a product of its own, over no more keys than it sees.
 	part := min(n, max(0, keys-seen))
+	for i := range part {
+		s.DenseTransposed(a.mixed[i*c:][:c], v, a.scores[i*keys:], seen+i, c, 1)
+	}
+	if part < n {
+		s.DenseTransposed(a.mixed[part*c:][:(n-part)*c], v, a.scores[part*keys:], keys, c, n-part)
+	}
+}
+
+// attendTile is the softmax of the tile's scores.
+func (s *Set) attendTile(a *attentionScratch, acc, top, sum, v []float32, c, keys, seen int) {
+	n := len(top)
 	var tops, sums [queryTile]float32
 	for i := range n {
 		row := a.scores[i*keys:][:min(keys, seen+i)]
 		tops[i], sums[i], _ = s.LogSumExp(row)
 		s.weights(row, tops[i], 1)
-		if i < part {
-			s.DenseTransposed(a.mixed[i*c:][:c], v, row, len(row), c, 1)
-		}
 	}
-	if part < n {
-		s.DenseTransposed(a.mixed[part*c:][:(n-part)*c], v, a.scores[part*keys:], keys, c, n-part)
-	}
+	s.mix(a, v, c, keys, n, seen)
 	for i := range n {
 		if tops[i] > top[i] || tops[i] != tops[i] || sum[i] == 0 {
 			old := f32.Exp(top[i] - tops[i])
@@ -89,6 +104,7 @@ func (s *Set) weights(x []float32, top, sum float32) { s.SoftmaxGradient(x, top,
 // AttendBackward is the gradient of Attend's softmax for one block: dq [n, c] += dS·K, dk [keys, c] += dSᵀ·q, dv += Pᵀ·do,
 // with P the weights e^(score − top)/sum of the finished sums, dS = P∘(do·Vᵀ − delta). do [n, c] is the gradient of the
 // output acc/sum, delta [n] = Σ do∘output. Scores are made again from q and k; those not seen count nothing. Source: spec §10.
+// With top, sum and delta nil it is the gradient without a softmax: P are the scores, dS = do·Vᵀ, do the gradient of acc.
 func (s *Set) AttendBackward(dq, dk, dv, do, delta, top, sum, q, k, v []float32, c, keys, n, seen int) {
 	a := attentionShelf.Take()
 	defer attentionShelf.Put(a)
@@ -103,9 +119,12 @@ func (s *Set) AttendBackward(dq, dk, dv, do, delta, top, sum, q, k, v []float32,
 		for i := range m {
 			p, d := a.scores[i*keys:][:keys], a.slopes[i*keys:][:keys]
 			visible := min(keys, seen+i0+i)
-			s.weights(p[:visible], top[i0+i], sum[i0+i])
 			clear(p[visible:])
 			clear(d[visible:])
+			if top == nil {
+				continue
+			}
+			s.weights(p[:visible], top[i0+i], sum[i0+i])
 			less := delta[i0+i]
 			for j, w := range p[:visible] {
 				d[j] = float32(w * (d[j] - less))
@@ -125,10 +144,14 @@ func (s *Set) AttendBackward(dq, dk, dv, do, delta, top, sum, q, k, v []float32,
 func NoKey() float32 { return float32(math.Inf(-1)) }
 
 // attend counts Attend's multiplications; none is a weight's.
-func (c *Counts) attend(width, keys, n, seen int) {
+func (c *Counts) attend(width, keys, n, seen int, softmax bool) {
 	for i := range n {
 		visible := int64(min(keys, seen+i))
-		c.OtherMultiplies.Add(visible*int64(2*width+2*expMultiplies) + int64(width) + expMultiplies)
-		c.Exponentials.Add(2*visible + 1)
+		count := visible * int64(2*width)
+		if softmax {
+			count += visible*2*expMultiplies + int64(width) + expMultiplies
+			c.Exponentials.Add(2*visible + 1)
+		}
+		c.OtherMultiplies.Add(count)
 	}
 }

@@ -19,6 +19,12 @@ type Attention struct {
 	// Trits makes trits of every query and key, rotated, each times its own mean absolute value. Their gradients pass straight
 	// through.
 	Trits bool
+	// Integer leaves out the softmax behind Trits: a query's output is the mean, over the keys that it sees, of their values
+	// times their scores. There queries and keys are bare trits, without their means and without 1/√c, so that a score is a
+	// whole number from −c to c, exact in every order. The mean keeps outputs as large at every position; what is constant for a
+	// query beside it would not outlive the norm in front of o_proj. The score is linear in both, its gradient passes straight
+	// through the rounding of a query times 1/√c and of a key.
+	Integer bool
 
 	rope  *rope
 	scale float32 // 1/√c
@@ -171,21 +177,33 @@ func (j *attentionJob) run(seq, head, t0, t1, position, slot int) {
 	for h := head * group; h < (head+1)*group; h++ {
 		at := (seq*m.Heads+h)*j.T + t0
 		q, acc := buf.Q[at*c:][:n*c], buf.acc[at*c:][:n*c]
-		top, sum := buf.Top[at:][:n], buf.Sum[at:][:n]
+		var top, sum []float32
+		if !m.Integer {
+			top, sum = buf.Top[at:][:n], buf.Sum[at:][:n]
+		}
 		clear(acc)
 		for i := range n {
 			m.rope.turn(q[i*c:][:c], buf.Fan.Out[0][((seq*j.T+t0+i)*m.Heads+h)*c:][:c], position+i, m.scale)
 			m.round(q[i*c:][:c])
+		}
+		for i := range top {
 			top[i], sum[i] = kernel.NoKey(), 0
 		}
 		for k0 := 0; k0 < position+n; k0 += kernel.KeyBlock {
 			keys := min(kernel.KeyBlock, position+n-k0)
 			k, v := j.s.Block(seq, head, first+k0, keys)
 			i := max(0, k0-position) // queries before see nothing of the block
+			if m.Integer {
+				set.Attend(acc[i*c:], nil, nil, q[i*c:], k, v, c, keys, n-i, position+i-k0+1)
+				continue
+			}
 			set.Attend(acc[i*c:], top[i:], sum[i:], q[i*c:], k, v, c, keys, n-i, position+i-k0+1)
 		}
 		for i := range n {
-			inv := 1 / sum[i]
+			inv := 1 / float32(position+i+1)
+			if !m.Integer {
+				inv = 1 / sum[i]
+			}
 			out := buf.A[((seq*j.T+t0+i)*m.Heads+h)*c:][:c]
 			for x, v := range acc[i*c:][:c] {
 				out[x] = v * inv
@@ -194,7 +212,8 @@ func (j *attentionJob) run(seq, head, t0, t1, position, slot int) {
 	}
 }
 
-// round makes trits of a query or a key [c], where they are wanted: round(x/m) within ±1, times m, the mean of |x|.
+// round makes trits of a query or a key [c], where they are wanted: round(x/m) within ±1, times m, the mean of |x|; times 1
+// where scores are whole numbers.
 func (m *Attention) round(x []float32) {
 	if !m.Trits {
 		return
@@ -204,12 +223,16 @@ func (m *Attention) round(x []float32) {
 		sum += f32.Abs(v)
 	}
 	mean := sum / float32(len(x))
+	half, size := mean/2, mean
+	if m.Integer {
+		size = 1
+	}
 	for i, v := range x {
-		switch half := mean / 2; {
+		switch {
 		case v > half:
-			x[i] = mean
+			x[i] = size
 		case v < -half:
-			x[i] = -mean
+			x[i] = -size
 		default:
 			x[i] = 0
 		}
@@ -239,11 +262,20 @@ func (m *Attention) Backward(set *kernel.Set, dq, dk, dv, da []float32, T int, s
 		}
 		for from, to := 0, 0; from < T; from = to {
 			to = DocumentEnd(starts, seq*T+from, (seq+1)*T) - seq*T
+			for t := from; m.Integer && t < to; t++ {
+				inv := 1 / float32(t-from+1)
+				for x := t * c; x < (t+1)*c; x++ {
+					doRows[x] *= inv
+				}
+			}
 			for k0 := from; k0 < to; k0 += kernel.KeyBlock {
 				keys := min(kernel.KeyBlock, to-k0)
 				k, v := s.Block(seq, head, k0, keys)
-				set.AttendBackward(dqRows[k0*c:], dkRows[k0*c:], dvRows[k0*c:], doRows[k0*c:], delta[k0:], buf.Top[at+k0:], buf.Sum[at+k0:],
-					buf.Q[(at+k0)*c:], k, v, c, keys, to-k0, 1)
+				var less, top, sum []float32
+				if !m.Integer {
+					less, top, sum = delta[k0:], buf.Top[at+k0:], buf.Sum[at+k0:]
+				}
+				set.AttendBackward(dqRows[k0*c:], dkRows[k0*c:], dvRows[k0*c:], doRows[k0*c:], less, top, sum, buf.Q[(at+k0)*c:], k, v, c, keys, to-k0, 1)
 			}
 			for t := from; t < to; t++ {
 				m.rope.turnBack(dq[((seq*T+t)*m.Heads+h)*c:][:c], dqRows[t*c:][:c], t-from, m.scale)

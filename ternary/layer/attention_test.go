@@ -3,6 +3,7 @@ package layer
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"mmfree/ternary/f32"
@@ -193,8 +194,102 @@ func TestAttentionTrits(t *testing.T) {
 			t.Errorf("%v", x)
 		}
 	}
+	m.Integer = true
+	bare := []float32{3, -1, 0.4, -0.2, 0, 1.4}
+	m.round(bare)
+	for i, want := range []float32{1, -1, 0, 0, 0, 1} {
+		if bare[i] != want {
+			t.Errorf("without the mean: %v", bare)
+		}
+	}
 	zero := make([]float32, 4)
 	if m.round(zero); zero[0] != 0 || zero[3] != 0 {
 		t.Errorf("zeros became %v", zero)
+	}
+}
+
+// TestIntegerAttention holds the map without a softmax to the plain sums over whole numbers: every set's output and gradients
+// have the generic one's bits, and tokens one by one those of one pass.
+func TestIntegerAttention(t *testing.T) {
+	const T, heads, keys, c = 2*kernel.KeyBlock + 37, 4, 2, 10
+	rng := rand.New(rand.NewPCG(1, 2))
+	random := func(n int) []float32 {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(rng.NormFloat64())
+		}
+		return x
+	}
+	q, k, v, up := random(T*heads*c), random(T*keys*c), random(T*keys*c), random(T*heads*c)
+	starts := make([]bool, T)
+	starts[70] = true
+	var first *AttentionBuffers
+	var grads [3][]float32
+	for _, set := range append(kernel.Available(), kernel.Counting(new(kernel.Counts))) {
+		m := newTestAttention(heads, keys, c, 10000)
+		m.Trits, m.Integer = true, true
+		e := &Env{Set: set, Pool: par.New(1)}
+		s := m.NewPass(1, T)
+		buf := attendAll(m, e, 1, T, s, q, k, v, starts)
+		d := [3][]float32{make([]float32, len(q)), make([]float32, len(k)), make([]float32, len(v))}
+		for head := range keys {
+			m.Backward(set, d[0], d[1], d[2], up, T, s, starts, buf, 0, head, make([]float32, m.Scratch(T)))
+		}
+		if first == nil {
+			first, grads = buf, d
+		}
+		equal(t, set.Name+": output", buf.A, first.A)
+		for i := range d {
+			equal(t, fmt.Sprintf("%s: gradient %d", set.Name, i), d[i], grads[i])
+		}
+		one := m.NewState(1).(*KeyValues)
+		for at := range T {
+			if starts[at] {
+				one.Reset()
+			}
+			step := attendAll(m, e, 1, 1, one, q[at*heads*c:][:heads*c], k[at*keys*c:][:keys*c], v[at*keys*c:][:keys*c], nil)
+			one.length[0]++
+			equal(t, fmt.Sprintf("%s: token %d", set.Name, at), step.A, buf.A[at*heads*c:][:heads*c])
+		}
+	}
+
+	m := newTestAttention(heads, keys, c, 10000)
+	m.rope.grow(T)
+	bare := Attention{Trits: true, Integer: true}
+	turned := func(x []float32, position int) []float32 {
+		y := make([]float32, c)
+		m.rope.turn(y, x[:c], position, 1)
+		bare.round(y)
+		return y
+	}
+	begin, ends := 0, 0
+	for at := range T {
+		if starts[at] {
+			begin = at
+		}
+		for h := range heads {
+			want := make([]float64, c)
+			query := turned(q[(at*heads+h)*c:], at-begin)
+			for s := begin; s <= at; s++ {
+				score, key := 0, h*keys/heads
+				for j, x := range turned(k[(s*keys+key)*c:], s-begin) {
+					score += int(query[j]) * int(x)
+				}
+				if score == 0 {
+					ends++
+				}
+				for j := range want {
+					want[j] += float64(score) * float64(v[(s*keys+key)*c+j]) / float64(at-begin+1)
+				}
+			}
+			for j := range want {
+				if got := float64(first.A[(at*heads+h)*c+j]); math.Abs(got-want[j]) > 1e-5 {
+					t.Fatalf("token %d, head %d, channel %d: %v, want %v", at, h, j, got, want[j])
+				}
+			}
+		}
+	}
+	if ends == 0 {
+		t.Error("no score is 0: the test says little")
 	}
 }

@@ -41,7 +41,7 @@ func (m *Model) attentionBlocks(a parts) {
 				In:    fan("input_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
 				Out:   inserted(project("self_attn.o_proj", "self_attn.attn_sub_norm")),
 				Heads: heads, KeyHeads: keys, Width: width, Positions: c.MaxPositionEmbeddings,
-				Trits: c.Arch == spec.ArchBitNet && c.TernaryAttention, rope: turn, scale: 1 / f32.Sqrt(float32(width)),
+				Trits: c.Arch == spec.ArchBitNet && c.TernaryAttention, Integer: c.Arch == spec.ArchBitNet && c.IntegerAttention, rope: turn, scale: 1 / f32.Sqrt(float32(width)),
 			},
 			&GatedMLP{
 				In:    fan("post_attention_layernorm", "mlp.gate_proj", "mlp.up_proj"),

@@ -21,6 +21,7 @@ func TestAlike(t *testing.T) {
 		"rms_norm_eps":                   {spec.ArchMatMulFree, func(c *spec.Config) { c.RMSNormEps = 1e-3 }, false},
 		"bitlinear_eps":                  {spec.ArchMatMulFree, func(c *spec.Config) { c.BitLinearEps = spec.BitLinearEpsFused }, false},
 		"rounding":                       {spec.ArchBitNet, func(c *spec.Config) { c.ActivationRounding = spec.HalfAway }, false},
+		"integer_attention":              {spec.ArchBitNet, func(c *spec.Config) { c.TernaryAttention, c.IntegerAttention = true, true }, false},
 		"architecture":                   {spec.ArchBitNet, func(c *spec.Config) { c.Arch = spec.ArchTransformer }, false},
 		"width":                          {spec.ArchMatMulFree, func(c *spec.Config) { c.HiddenSize = 128 }, false},
 		"rope_theta of a recurrence":     {spec.ArchMatMulFree, func(c *spec.Config) { c.RopeTheta = 5 }, true},

@@ -29,6 +29,7 @@ func bitNet() *architecture {
 				jsonField{key: "norm_placement", at: &c.NormPlacement},
 				jsonField{key: "lm_head", at: &c.LMHead},
 				jsonField{key: "ternary_attention", at: &c.TernaryAttention},
+				jsonField{key: "integer_attention", at: &c.IntegerAttention},
 				jsonField{key: "bitlinear_eps", at: &c.BitLinearEps},
 				jsonField{key: "activation_rounding", at: &c.ActivationRounding})
 		},
@@ -39,6 +40,9 @@ func bitNet() *architecture {
 			v.bitLinear(c)
 			v.oneOf("hidden_act", c.HiddenAct, ActSilu, ActReLU2)
 			v.oneOf("norm_placement", c.NormPlacement, NormSubLN, NormBitLinear)
+			if c.IntegerAttention && !c.TernaryAttention {
+				v.bad("integer_attention", "set ternary_attention too", "is for ternary queries and keys")
+			}
 			v.oneOf("lm_head", c.LMHead, HeadDense, HeadBitLinear)
 		},
 		positions:   (*Config).attentionPositions,

@@ -50,6 +50,7 @@ type Config struct {
 	HiddenAct             string  `yaml:"hidden_act" help:"bitnet: silu or relu2; transformer: silu"`
 	NormPlacement         string  `yaml:"norm_placement" help:"bitnet: subln (block norms and a norm before o_proj and down_proj) or bitlinear (a norm in every projection)"`
 	TernaryAttention      bool    `yaml:"ternary_attention" help:"bitnet: queries and keys as trits, each by its own mean, so that the map of attention is ternary too: the paper's model that does not learn"`
+	IntegerAttention      bool    `yaml:"integer_attention" help:"bitnet, with ternary_attention: no softmax; the map is the whole numbers that trits give, divided by the number of keys seen"`
 	LMHead                string  `yaml:"lm_head" help:"bitnet: dense (full precision) or bitlinear head"`
 
 	RMSNormEps        float64 `yaml:"rms_norm_eps" help:"epsilon of block, gate, sub and final norms"`

@@ -211,16 +211,16 @@ func (l *lab) heldOut(m *train.Model, n int) (ids, before []int32, bytes int, er
 }
 
 // read runs a model over ids and returns its loss in nats and the likeliest token at each place. enter, where it is not nil,
-// is called before each part of the model, from 0.
-func (l *lab) read(p *pack.Model, set *kernel.Set, ids []int32, enter func(part int)) (loss float64, likeliest []int32, err error) {
+// is called before each part of the model, from 0, with what that reads, and behind the last one.
+func (l *lab) read(p *pack.Model, set *kernel.Set, ids []int32, enter func(part int, rows []float32)) (loss float64, likeliest []int32, err error) {
 	m := infer.New(p, set, l.machine.Pool, infer.DefaultChunk)
 	state, V := m.NewState(1), p.Config.VocabSize
 	logits := make([]float32, infer.DefaultChunk*V)
 	var tap func(name string, t0, n int, rows []float32)
 	part := 0
 	if enter != nil {
-		tap = func(string, int, int, []float32) { // behind the embeddings, and behind each part
-			enter(part)
+		tap = func(_ string, _, _ int, rows []float32) { // behind the embeddings, and behind each part
+			enter(part, rows)
 			part++
 		}
 	}

@@ -74,8 +74,11 @@ func TestStart(t *testing.T) {
 		if len(table.Rows) == 0 || table.Because == "" || table.Rule == "" || table.Verdict != Confirmed && table.Verdict != Contradicted && table.Verdict != Inconclusive {
 			t.Errorf("%s: %+v", table.ID, table)
 		}
-		ours, papers := 0, 0
+		ours, papers, zeros := 0, 0, 0
 		for _, row := range table.Rows {
+			if strings.HasPrefix(row.Metric, "scores that are 0") && row.Ours > 0 && row.Ours < 1 {
+				zeros++
+			}
 			if !math.IsNaN(float64(row.Ours)) {
 				ours++
 			}
@@ -85,6 +88,9 @@ func TestStart(t *testing.T) {
 		}
 		if ours == 0 || papers == 0 {
 			t.Errorf("%s: %d figures of ours, %d of the paper's", table.ID, ours, papers)
+		}
+		if table.ID == "R3" && zeros != 4 { // three rates with a softmax, one without
+			t.Errorf("R3: %d shares of zero scores", zeros)
 		}
 		for _, name := range table.Plots {
 			f, err := os.Open(filepath.Join(dir, name))

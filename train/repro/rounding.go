@@ -58,7 +58,7 @@ type tensorAt struct {
 }
 
 // enter says which part of the model runs next.
-func (a *activations) enter(part int) { a.part = part }
+func (a *activations) enter(part int, _ []float32) { a.part = part }
 
 func (a *activations) round(what string, x []float32) {
 	if a.most == nil {

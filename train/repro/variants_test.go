@@ -116,7 +116,7 @@ func TestRoundingByTensor(t *testing.T) {
 	pass := func(part int, x ...float32) []float32 {
 		s := plain()
 		a.install(s)
-		a.enter(part)
+		a.enter(part, nil)
 		s.RMSNorm(row, x, nil, 0)
 		return row
 	}

@@ -86,6 +86,19 @@ func TestIdentical(t *testing.T) {
 	}
 }
 
+// TestIdenticalAttention: the two paths of an attention model agree, with and without a softmax.
+func TestIdenticalAttention(t *testing.T) {
+	for name, c := range map[string]struct{ trits, integer bool }{"float": {}, "ternary": {true, false}, "integer": {true, true}} {
+		r, _ := fixture(t, func(m *spec.Config) {
+			m.Arch, m.NumAttentionHeads, m.NumKeyValueHeads, m.HeadDim = spec.ArchBitNet, 4, 2, 10
+			m.TernaryAttention, m.IntegerAttention = c.trits, c.integer
+		})
+		if got := run(t, r); !got.Identical || got.Operations.WeightAdds == 0 {
+			t.Errorf("%s queries and keys: %+v", name, got)
+		}
+	}
+}
+
 // TestDenseWeightsAreCounted: the count of weight multiplies is no constant.
 func TestDenseWeightsAreCounted(t *testing.T) {
 	r, w := fixture(t, func(c *spec.Config) { c.DownProj = spec.DownDenseUnnormed })
