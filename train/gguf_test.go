@@ -129,3 +129,32 @@ func TestVocabularyAsPublished(t *testing.T) {
 		}
 	}
 }
+
+// TestBeginOfText: a text in another program begins with BOS only where one begins with it here: the tokenizer puts it there and
+// the configuration names it. Models that this program trained do not.
+func TestBeginOfText(t *testing.T) {
+	shared := os.Getenv("MMFREE_SHARED")
+	if shared == "" {
+		t.Skip("MMFREE_SHARED is not set: no tokenizer that puts BOS before a text")
+	}
+	m, err := OpenToConvert(filepath.Join(shared, "data", "models", "stories260K", "stories260K.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	if err := m.UseTokenizer(filepath.Join(shared, "data", "tokenizers", "tok512")); err != nil {
+		t.Fatal(err)
+	}
+	bos := 1
+	for _, c := range []struct {
+		bos  *int
+		want bool
+	}{{&bos, true}, {nil, false}} {
+		m.Config.BOSTokenID = c.bos
+		keys, _ := m.vocabularyKeys()
+		i := slices.IndexFunc(keys, func(k gguf.Key) bool { return k.Name == "tokenizer.ggml.add_bos_token" })
+		if i < 0 || keys[i].Value != c.want {
+			t.Errorf("configured %v: key %d of %v, want %v", c.bos, i, keys[max(i, 0)], c.want)
+		}
+	}
+}

@@ -145,7 +145,8 @@ func (m *Model) vocabularyKeys() (keys []gguf.Key, warning string) {
 			*id = int32(*config)
 		}
 	}
-	given(&g.BOS, m.Config.BOSTokenID) // what the tokenizer leaves to the model
+	g.AddBOS = g.AddBOS && m.begin(t) >= 0 // else another program's text would begin with a token that this model's never did
+	given(&g.BOS, m.Config.BOSTokenID)     // what the tokenizer leaves to the model
 	given(&g.EOS, m.Config.EOSTokenID)
 	given(&g.Pad, m.Config.PadTokenID)
 	add := func(key string, value any) { keys = append(keys, gguf.Key{Name: under + key, Value: value}) }
