@@ -58,7 +58,7 @@ func (x *attention) forward(in []G.Value) error {
 	if err := x.p.In.refresh(x.w); err != nil {
 		return err
 	}
-	if err := x.p.Out.refresh(x.w); err != nil {
+	if err := x.w.Quantiser.Refresh(x.p.Out.Lin); err != nil {
 		return err
 	}
 	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.B, x.w.T, x.s, nil, x.w.Starts, x.buf)

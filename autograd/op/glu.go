@@ -53,7 +53,7 @@ func (x *gated) forward(in []G.Value) error {
 	if err := x.p.In.refresh(x.w); err != nil {
 		return err
 	}
-	if err := x.p.Down.refresh(x.w); err != nil {
+	if err := x.w.Quantiser.Refresh(x.p.Down.Lin); err != nil {
 		return err
 	}
 	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.N, x.buf)

@@ -65,10 +65,8 @@ func Loss(w *Workspace, m *layer.Head, p HeadWeights, h *G.Node) (*G.Node, error
 
 func (x *head) forward(in []G.Value) error {
 	w, V := x.w, x.w.Config.VocabSize
-	if x.p.Out != nil {
-		if err := w.Quantiser.Refresh(x.p.Out); err != nil {
-			return err
-		}
+	if err := w.Quantiser.Refresh(x.p.Out); err != nil {
+		return err
 	}
 	x.m.Quantize(w.Env, floats(in[0]), w.N, x.buf)
 	for x.t0 = 0; x.t0 < w.N; x.t0 += x.chunk {

@@ -39,9 +39,19 @@ func NewQuantiser(env *layer.Env, n int) *Quantiser {
 	return q
 }
 
-// Refresh ternarizes and packs the linear's shadow weight if that has changed since it last did.
-func (q *Quantiser) Refresh(l *Linear) error {
-	if l.Shadow == nil || l.generation == q.Generation {
+// Refresh ternarizes and packs shadow weights that have changed since it last did. A nil linear is a full-precision matrix, which
+// has no codes.
+func (q *Quantiser) Refresh(linears ...*Linear) error {
+	for _, l := range linears {
+		if err := q.refresh(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *Quantiser) refresh(l *Linear) error {
+	if l == nil || l.Shadow == nil || l.generation == q.Generation {
 		return nil
 	}
 	q.l = l

@@ -72,10 +72,8 @@ func (w *Workspace) mixerScratch() {
 }
 
 func (x *mixer) forward(in []G.Value) error {
-	for _, l := range []*Linear{x.p.I, x.p.F, x.p.G, x.p.O} {
-		if err := x.w.Quantiser.Refresh(l); err != nil {
-			return err
-		}
+	if err := x.w.Quantiser.Refresh(x.p.I, x.p.F, x.p.G, x.p.O); err != nil {
+		return err
 	}
 	clear(x.state)
 	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.B, x.w.T, x.state, nil, x.w.Starts, x.buf)

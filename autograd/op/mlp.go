@@ -49,13 +49,8 @@ func ChannelMixer(w *Workspace, m *layer.ChannelMixer, l int, p MLPWeights, h *G
 }
 
 func (x *mlp) forward(in []G.Value) error {
-	for _, l := range []*Linear{x.p.Gate, x.p.Down} {
-		if l == nil {
-			continue
-		}
-		if err := x.w.Quantiser.Refresh(l); err != nil {
-			return err
-		}
+	if err := x.w.Quantiser.Refresh(x.p.Gate, x.p.Down); err != nil {
+		return err
 	}
 	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.N, x.buf)
 	x.w.tap(x.m.Name(), x.l, x.out)

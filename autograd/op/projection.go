@@ -19,14 +19,6 @@ func (p *ProjectionWeights) inputs() []Weight {
 	return []Weight{p.W, *p.Norm}
 }
 
-// refresh renews the codes of a ternary tensor.
-func (p *ProjectionWeights) refresh(w *Workspace) error {
-	if p.Lin == nil {
-		return nil
-	}
-	return w.Quantiser.Refresh(p.Lin)
-}
-
 // backward adds the gradient of m's weight and writes that of its normalised input [n, Cols] to dx. codes are those of the
 // input, or x is the input itself where the weight is full precision.
 func (p *ProjectionWeights) backward(w *Workspace, m *layer.Projection, dx, dy []float32, codes *layer.Codes, x []float32, n int) {
@@ -67,7 +59,7 @@ func (p FanWeights) inputs() (list []Weight) {
 
 func (p FanWeights) refresh(w *Workspace) error {
 	for i := range p {
-		if err := p[i].refresh(w); err != nil {
+		if err := w.Quantiser.Refresh(p[i].Lin); err != nil {
 			return err
 		}
 	}

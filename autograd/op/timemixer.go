@@ -70,10 +70,8 @@ func TimeMixer(w *Workspace, m *layer.TimeMixer, l int, p TimeMixerWeights, h *G
 }
 
 func (x *timeMixer) forward(in []G.Value) error {
-	for _, l := range [...]*Linear{x.p.In[0], x.p.In[1], x.p.In[2], x.p.O} {
-		if err := x.w.Quantiser.Refresh(l); err != nil {
-			return err
-		}
+	if err := x.w.Quantiser.Refresh(x.p.In[0], x.p.In[1], x.p.In[2], x.p.O); err != nil {
+		return err
 	}
 	clear(x.state)
 	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.B, x.w.T, x.state, nil, x.w.Starts, x.buf)
