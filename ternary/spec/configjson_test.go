@@ -66,7 +66,9 @@ func TestConfigRoundTrip(t *testing.T) {
 	tied := small()
 	tied.TieWordEmbeddings, tied.DownProj, tied.NumHeads = true, spec.DownDenseUnnormed, 3
 	tied.Extra = map[string]json.RawMessage{"note": json.RawMessage(`"kept"`)}
-	for _, c := range []spec.Config{spec.Default(), odd, tied} {
+	rwkv4 := smallRWKV4()
+	rwkv4.BitLinearEps, rwkv4.ActivationRounding, rwkv4.TieWordEmbeddings = spec.BitLinearEpsFused, spec.HalfAway, true
+	for _, c := range []spec.Config{spec.Default(), odd, tied, rwkv4} {
 		out, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)
