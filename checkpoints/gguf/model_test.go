@@ -254,6 +254,12 @@ func TestRefusedModels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	recurrent := spec.Default()
+	recurrent.Arch = spec.ArchRWKV4
+	foreign, err := json.Marshal(recurrent)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for want, spoil := range map[string]func(*foreignFile){
 		"general.architecture is \"gptj\"": set("general.architecture", "gptj"),
 		"general.architecture is missing":  func(f *foreignFile) { f.keys = f.keys[1:] },
@@ -271,7 +277,8 @@ func TestRefusedModels(t *testing.T) {
 			f.key("llama.rope.freq_base", float32(10000))
 			f.key("mmfree.config", string(text))
 		},
-		"key mmfree.config": set("mmfree.config", "{"),
+		"mmfree.config states the architecture rwkv4": func(f *foreignFile) { f.key("mmfree.config", string(foreign)) },
+		"key mmfree.config":                           set("mmfree.config", "{"),
 		"\"blk.1.attn_q.weight\" is missing": func(f *foreignFile) {
 			f.tensors = slices.DeleteFunc(f.tensors, func(o gguf.Output) bool { return o.Name == "blk.1.attn_q.weight" })
 		},
