@@ -100,15 +100,21 @@ func norms(t *testing.T, set *kernel.Set) {
 	}
 }
 
+// someChannels returns numbers of tokens T and channels D, and the channels [c0, c1) for which a kernel runs: all in even rounds.
+func someChannels(rng *rand.Rand, round int) (T, D, c0, c1 int) {
+	T, D = 1+rng.IntN(maxTokens), 1+rng.IntN(150)
+	c0 = rng.IntN(D)
+	c1 = c0 + rng.IntN(D-c0+1)
+	if round%2 == 0 {
+		c0, c1 = 0, D
+	}
+	return T, D, c0, c1
+}
+
 func recurrence(t *testing.T, set *kernel.Set) {
 	rng := rand.New(rand.NewPCG(7, 1))
 	for round := range 300 {
-		T, D := 1+rng.IntN(maxTokens), 1+rng.IntN(150)
-		c0 := rng.IntN(D)
-		c1 := c0 + rng.IntN(D-c0+1)
-		if round%2 == 0 {
-			c0, c1 = 0, D
-		}
+		T, D, c0, c1 := someChannels(rng, round)
 		i, z, ds, before := floats(rng, T*D), floats(rng, T*D), floats(rng, T*D), floats(rng, D)
 		if round%16 == 5 {
 			damaged(rng, i)

@@ -48,12 +48,7 @@ func refWKV(y, states, state, k, v, rate, bonus, mask []float32, T, D, c0, c1 in
 func timeMixing(t *testing.T, set *kernel.Set) {
 	rng := rand.New(rand.NewPCG(11, 1))
 	for round := range 200 {
-		T, D := 1+rng.IntN(maxTokens), 1+rng.IntN(150)
-		c0 := rng.IntN(D)
-		c1 := c0 + rng.IntN(D-c0+1)
-		if round%2 == 0 {
-			c0, c1 = 0, D
-		}
+		T, D, c0, c1 := someChannels(rng, round)
 		k, v, bonus, rate := floats(rng, T*D), floats(rng, T*D), floats(rng, D), positives(rng, D)
 		for c := range rate {
 			rate[c] = -rate[c]
