@@ -12,12 +12,20 @@ import (
 	"mmfree/ternary/spec"
 )
 
+// droppers are the ways to drop values in training, at a rate.
+var droppers = map[string]func(o *Options, rate float64){
+	"halves":     func(o *Options, rate float64) { o.Dropout = rate },
+	"embeddings": func(o *Options, rate float64) { o.EmbeddingDropout = rate },
+}
+
 // dropped is a session with dropout, whose key is fixed.
-func dropped(t *testing.T, v variant, seed uint64, threads int, unfused bool, rate float64, key uint64) *Session {
+func dropped(t *testing.T, v variant, seed uint64, threads int, drop func(o *Options, rate float64), rate float64, key uint64) *Session {
 	t.Helper()
 	pool := par.New(threads)
 	t.Cleanup(pool.Close)
-	s, err := NewSession(smallModel(t, v.Config, seed), Options{Set: kernel.Generic(), Pool: pool, Unfused: unfused, Dropout: rate})
+	o := Options{Set: kernel.Generic(), Pool: pool}
+	drop(&o, rate)
+	s, err := NewSession(smallModel(t, v.Config, seed), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,9 +133,15 @@ func TestDropoutMask(t *testing.T) {
 func TestDropoutInTrainingOnly(t *testing.T) {
 	const B, T = 3, 13
 	v := wideVariants()[0]
+	for name, drop := range droppers {
+		t.Run(name, func(t *testing.T) { testTrainingOnly(t, v, B, T, drop) })
+	}
+}
+
+func testTrainingOnly(t *testing.T, v variant, B, T int, drop func(o *Options, rate float64)) {
 	ids, labels, _ := smallBatch(v.Config, B, T)
 	losses := func(rate float64, threads int, key uint64) (training, evaluation float64) {
-		s := dropped(t, v, 1, threads, false, rate, key)
+		s := dropped(t, v, 1, threads, drop, rate, key)
 		training, err := s.Backward(ids, labels, B, 1)
 		if err != nil {
 			t.Fatal(err)
@@ -159,6 +173,12 @@ func TestDropoutInTrainingOnly(t *testing.T) {
 // TestDropoutSlope: the transformer has no quantisers, so its gradient under a fixed mask is that of the loss itself; in
 // float32 a central difference along the gradient meets |g|² within a part in a hundred.
 func TestDropoutSlope(t *testing.T) {
+	for name, drop := range droppers {
+		t.Run(name, func(t *testing.T) { testSlope(t, drop) })
+	}
+}
+
+func testSlope(t *testing.T, drop func(o *Options, rate float64)) {
 	const B, T = 2, 9
 	c := spec.Default()
 	c.Arch, c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.IntermediateSize = spec.ArchTransformer, 11, 8, 2, 12
@@ -167,7 +187,9 @@ func TestDropoutSlope(t *testing.T) {
 	ids, labels, _ := smallBatch(c, B, T)
 	pool := par.New(1)
 	defer pool.Close()
-	s, err := NewSession(w, Options{Set: kernel.Generic(), Pool: pool, Dropout: 0.3})
+	o := Options{Set: kernel.Generic(), Pool: pool}
+	drop(&o, 0.3)
+	s, err := NewSession(w, o)
 	if err != nil {
 		t.Fatal(err)
 	}

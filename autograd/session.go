@@ -35,6 +35,8 @@ type Options struct {
 	// Dropout is the share of the values that each half of a block adds to the residual stream which training zeroes; Draw
 	// says which.
 	Dropout float64
+	// EmbeddingDropout is the same of the embedded tokens' values.
+	EmbeddingDropout float64
 }
 
 // WeightGradient names an arithmetic.
@@ -58,6 +60,7 @@ type Session struct {
 	env       *layer.Env
 	quantiser *op.Quantiser
 	dropout   *op.Dropout
+	embedded  *op.Dropout // of the embedded tokens
 	linears   map[string]*op.Linear
 
 	training   map[[2]int]*program
@@ -114,7 +117,7 @@ func NewForward(p *pack.Model, o Options) *Session {
 func newSession(p *pack.Model, o Options) *Session {
 	return &Session{
 		options: o, packed: p, layers: layer.New(p), env: layer.NewEnv(o.Set, o.Pool, p.Config),
-		dropout: op.NewDropout(o.Dropout),
+		dropout: op.NewDropout(o.Dropout), embedded: op.NewDropout(o.EmbeddingDropout),
 		linears: map[string]*op.Linear{}, training: map[[2]int]*program{}, evaluation: map[[2]int]*program{},
 	}
 }
@@ -156,7 +159,7 @@ func (s *Session) Teach(t *Targets) { s.targets = t }
 func (s *Session) Watch(m *layer.Meter) { s.env.Meter = m }
 
 // Draw makes key decide what dropout zeroes from here on; a new one for each micro-batch.
-func (s *Session) Draw(key uint64) { s.dropout.Key = key }
+func (s *Session) Draw(key uint64) { s.dropout.Key, s.embedded.Key = key, key }
 
 // Backward runs forward and backward over one batch of B sequences, T = len(ids)/B tokens each, and adds the gradients of
 // Σ loss·scale to Grads. labels[t] is the token to predict at t; negative ones are ignored. It returns Σ loss in nats.
@@ -295,7 +298,7 @@ func (s *Session) program(programs map[[2]int]*program, training bool, ids []int
 
 func (s *Session) compile(B, T int, training bool) (*program, error) {
 	w := op.NewWorkspace(s.env, s.quantiser, s.packed.Config, B, T, training, s.options.Unfused)
-	w.Dropout = s.dropout
+	w.Dropout, w.EmbeddingDropout = s.dropout, s.embedded
 	w.IntegerGradients = s.options.WeightGradient == Int16
 	b := &binder{session: s, graph: G.NewGraph(), training: training}
 	loss, err := model.Build(w, s.layers, b)

@@ -85,6 +85,7 @@ type TrainConfig struct {
 	WeightDecay    float64 `yaml:"weight_decay" help:"decoupled weight decay of matrices; 0 = none"`
 	DecayUntil     float64 `yaml:"weight_decay_until" help:"share of the run from which on there is no weight decay; 1 = to the end"`
 	Dropout        float64 `yaml:"dropout" help:"share of the values that each half of a block adds to the residual stream which training zeroes; against overfitting"`
+	EmbeddingDrop  float64 `yaml:"embedding_dropout" help:"share of the embedded tokens' values which training zeroes; against overfitting"`
 	Clip           float64 `yaml:"clip" help:"largest norm of the whole gradient; 0 = no clipping"`
 	Beta1          float64 `yaml:"beta1" help:"AdamW: decay of the gradient's mean"`
 	Beta2          float64 `yaml:"beta2" help:"AdamW: decay of the squared gradient's mean"`
@@ -287,6 +288,7 @@ func (v *validator) train(t *TrainConfig) {
 	v.between("train.weight_decay", t.WeightDecay, 0, 10)
 	v.between("train.weight_decay_until", t.DecayUntil, 0, 1)
 	v.between("train.dropout", t.Dropout, 0, 0.9)
+	v.between("train.embedding_dropout", t.EmbeddingDrop, 0, 0.9)
 	v.between("train.clip", t.Clip, 0, 1e6)
 	// A beta of 1 never forgets, and its bias correction divides by zero.
 	v.between("train.beta1", t.Beta1, 0, 0.999999)

@@ -213,7 +213,7 @@ func newRun(r Request) (t *run, err error) {
 		return t, err
 	}
 	h := t.Config.Train
-	o := autograd.Options{Set: r.Machine.Set, Pool: r.Machine.Pool, Unfused: !h.Fused, Dropout: h.Dropout, Blend: t.Config.Quant.blends()}
+	o := autograd.Options{Set: r.Machine.Set, Pool: r.Machine.Pool, Unfused: !h.Fused, Dropout: h.Dropout, EmbeddingDropout: h.EmbeddingDrop, Blend: t.Config.Quant.blends()}
 	if h.WeightGradient == gradientInt16 {
 		o.WeightGradient = autograd.Int16
 		if !h.Fused {

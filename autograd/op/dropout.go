@@ -39,6 +39,9 @@ func (w *Workspace) dropOut(b *layer.Branch, part uint64) {
 func firstHalf(l int) uint64  { return uint64(2 * l) }
 func secondHalf(l int) uint64 { return uint64(2*l + 1) }
 
+// embeddings is the number of the embeddings among all parts, behind the halves of every possible block.
+const embeddings = 1<<32 - 1
+
 // branchGradient returns the gradient of what a part added to the residual stream: dh, through dropout in scratch.
 func (w *Workspace) branchGradient(part uint64, dh, scratch []float32) []float32 {
 	if !w.Dropout.On() {

@@ -32,12 +32,18 @@ func Embed(w *Workspace, m *layer.Model, table Weight, out []float32) (*G.Node, 
 
 func (e *embed) forward([]G.Value) error {
 	e.model.Embed(e.out, e.w.IDs)
+	if e.w.Training && e.w.EmbeddingDropout.On() {
+		e.w.EmbeddingDropout.Apply(e.w.Env, embeddings, e.out, e.out)
+	}
 	e.w.tap(layer.TapEmbeddings, -1, e.out)
 	return nil
 }
 
 func (e *embed) backward(in []G.Value) error {
 	e.dh = floats(in[2])
+	if e.w.EmbeddingDropout.On() {
+		e.w.EmbeddingDropout.Apply(e.w.Env, embeddings, e.dh, e.dh)
+	}
 	d := e.w.Config.HiddenSize
 	e.w.Env.Pool.Run(layer.Blocks(d, embedChannels), e.run)
 	if pad := e.w.Config.PadTokenID; pad != nil && *pad < e.w.Config.VocabSize {

@@ -21,8 +21,9 @@ type Workspace struct {
 	Training  bool
 	Unfused   bool // keep float activations for the backward pass
 
-	IntegerGradients bool // of ternary tensors, where their codes are kept
-	Dropout          *Dropout
+	IntegerGradients bool     // of ternary tensors, where their codes are kept
+	Dropout          *Dropout // of what parts add
+	EmbeddingDropout *Dropout
 
 	// The batch of the run in flight.
 	IDs       []int32   // [N]
