@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"mmfree/data/corpus"
+	"mmfree/data/tokenizer"
 	"mmfree/ternary/infer"
 	"mmfree/ternary/kernel"
 	"mmfree/ternary/pack"
@@ -187,6 +188,17 @@ func (l *lab) rounded(r rounding, m *train.Model, ids, before []int32) (loss flo
 // heldOut returns the first n ids of the held-out tenth, as many that lie before it, and the bytes that all but the first
 // held-out one stand for.
 func (l *lab) heldOut(m *train.Model, n int) (ids, before []int32, bytes int, err error) {
+	all, at, t, err := l.text(m)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	ids, before = all[at:min(at+n, len(all))], all[max(0, at-n):at]
+	raw, err := t.Decode(nil, ids[1:])
+	return ids, before, len(raw), err
+}
+
+// text returns the report's text in a model's tokens; the held-out tenth begins at ids[at].
+func (l *lab) text(m *train.Model) (ids []int32, at int, t tokenizer.Tokenizer, err error) {
 	var text *corpus.Corpus
 	if len(l.corpus) == 0 {
 		text, _, err = corpus.Builtin(corpus.GoRoot())
@@ -194,20 +206,13 @@ func (l *lab) heldOut(m *train.Model, n int) (ids, before []int32, bytes int, er
 		text, err = corpus.Load(l.corpus)
 	}
 	if err != nil {
-		return nil, nil, 0, err
+		return nil, 0, nil, err
 	}
-	tokenizer, err := m.Tokenizer()
-	if err != nil {
-		return nil, nil, 0, err
+	if t, err = m.Tokenizer(); err != nil {
+		return nil, 0, nil, err
 	}
-	all, err := tokenizer.Encode(nil, text.Text)
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	at := len(all) - len(all)/10
-	ids, before = all[at:min(at+n, len(all))], all[max(0, at-n):at]
-	raw, err := tokenizer.Decode(nil, ids[1:])
-	return ids, before, len(raw), err
+	ids, err = t.Encode(nil, text.Text)
+	return ids, len(ids) - len(ids)/10, t, err
 }
 
 // read runs a model over ids and returns its loss in nats and the likeliest token at each place. enter, where it is not nil,

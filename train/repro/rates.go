@@ -79,7 +79,7 @@ func (l *lab) sweep(ctx context.Context, a arm, s size, rates []float64, seeds i
 // sweep of the smallest size is R4's own.
 func (l *lab) tuned(ctx context.Context, a arm, s size) (*swept, error) {
 	smallest := sizesOf(l.budget)[0]
-	w, err := l.sweep(ctx, a, smallest, rates(l.budget), sweepSeeds(l.budget))
+	w, err := l.sweep(ctx, a, smallest, rates(l.budget), sweepSeeds(l.budget, smallest))
 	if err != nil || s == smallest {
 		return w, err
 	}
@@ -87,7 +87,13 @@ func (l *lab) tuned(ctx context.Context, a arm, s size) (*swept, error) {
 	return l.sweep(ctx, a, s, []float64{rate / 2, rate, 2 * rate}, 1)
 }
 
-func sweepSeeds(b Budget) int { return of(b, 1, 1, 3) }
+// sweepSeeds returns the seeds of each rate: the losses of the smallest models lie closest.
+func sweepSeeds(b Budget, s size) int {
+	if s == sizes()[0] {
+		return of(b, 1, 1, 5)
+	}
+	return of(b, 1, 1, 3)
+}
 
 func learningRates() Experiment {
 	return Experiment{
@@ -108,7 +114,7 @@ func runLearningRates(ctx context.Context, l *lab, t *Table) error {
 		chart := metrics.Chart{Title: "R4: loss after " + fmt.Sprintf("%.3g", float64(sweepTokens(l.budget))) + " tokens, " + s.name, X: "largest learning rate", Y: "held-out loss, nats a token", LogX: true}
 		found := map[string]*swept{}
 		for _, a := range arms() {
-			w, err := l.sweep(ctx, a, s, rates(l.budget), sweepSeeds(l.budget))
+			w, err := l.sweep(ctx, a, s, rates(l.budget), sweepSeeds(l.budget, s))
 			if err != nil {
 				return err
 			}

@@ -248,3 +248,33 @@ func TestNumber(t *testing.T) {
 		}
 	}
 }
+
+// TestBigramEntropy: nothing where each token follows from the last one, ln 2 where two follow it equally often, and what
+// sums over a table of counts say otherwise.
+func TestBigramEntropy(t *testing.T) {
+	if got := bigramEntropy([]int32{1, 2, 3, 1, 2, 3, 1}); got != 0 {
+		t.Errorf("a cycle: %v nats, want 0", got)
+	}
+	if got := bigramEntropy([]int32{0, 0, 1, 1, 0}); math.Abs(got-math.Ln2) > 1e-12 { // 00, 01, 11, 10
+		t.Errorf("two equal ways each: %v nats, want ln 2", got)
+	}
+	if got := bigramEntropy([]int32{5}); !math.IsNaN(got) {
+		t.Errorf("one token: %v, want NaN", got)
+	}
+	ids := make([]int32, 5000)
+	for i := range ids {
+		ids[i] = int32(i * i % 97 % 7)
+	}
+	pairs, first := map[[2]int32]float64{}, map[int32]float64{}
+	for i := range ids[1:] {
+		pairs[[2]int32{ids[i], ids[i+1]}]++
+		first[ids[i]]++
+	}
+	var want float64
+	for p, n := range pairs {
+		want -= n / float64(len(ids)-1) * math.Log(n/first[p[0]])
+	}
+	if got := bigramEntropy(ids); math.Abs(got-want) > 1e-9 {
+		t.Errorf("got %v nats, the table says %v", got, want)
+	}
+}

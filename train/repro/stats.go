@@ -146,3 +146,31 @@ func resample(n, times int, f func(drawn []int)) {
 		f(drawn)
 	}
 }
+
+// bigramEntropy returns the entropy in nats of a token given the one before it, by the counts of ids: what a table of pairs
+// costs on the text that it was counted on.
+func bigramEntropy(ids []int32) float64 {
+	if len(ids) < 2 {
+		return math.NaN()
+	}
+	pairs := make([]uint64, len(ids)-1)
+	for i := range pairs {
+		pairs[i] = uint64(uint32(ids[i]))<<32 | uint64(uint32(ids[i+1]))
+	}
+	slices.Sort(pairs)
+	logs := func(same func(a, b uint64) bool) (sum float64) { // Σ n·ln n over the groups of equal pairs
+		for from := 0; from < len(pairs); {
+			to := from + 1
+			for to < len(pairs) && same(pairs[from], pairs[to]) {
+				to++
+			}
+			n := float64(to - from)
+			sum += float64(n * math.Log(n))
+			from = to
+		}
+		return sum
+	}
+	first := logs(func(a, b uint64) bool { return a>>32 == b>>32 })
+	both := logs(func(a, b uint64) bool { return a == b })
+	return (first - both) / float64(len(pairs))
+}
