@@ -19,7 +19,7 @@ func postTraining() Experiment {
 		ID: "R10", Title: "Norm scales of 8 bits, activations of 16 and 8, fixed-point gates and norms, behind training",
 		Claim: "Behind training, 16-bit activations are nearly free, 8-bit ones cost more than 12% of mean accuracy: 39.97, 39.78 and 35.40.",
 		Rule: "on the trained MatMul-free model, scales of 8 bits in each; confirmed if the loss rises by less than 0.5% at 16 bits, and at 8 bits by at least five times as much; contradicted if it rises less at 8 bits than " +
-			"at 16; otherwise inconclusive.",
+			"at 16, by more than twice the standard error of the rises over tokens; otherwise inconclusive.",
 		do: runPostTraining,
 	}
 }
@@ -29,6 +29,7 @@ type quantised struct {
 	Loss   Number `json:"loss"`
 	Bits   Number `json:"bits_per_byte"`
 	Agrees Number `json:"agrees"` // share of places whose likeliest token is the unchanged model's
+	Error  Number `json:"error"`  // standard error of the loss's rise against the unchanged model's, by the differences of tokens
 }
 
 // rounding says what is done to a model behind training.
@@ -85,11 +86,13 @@ func runPostTraining(ctx context.Context, l *lab, t *Table) error {
 		t.row(setting, "loss", "nats", none(), q.Loss)
 		t.row(setting, "bits per byte", "bits", none(), q.Bits)
 		t.row(setting, "rise of the loss", "share", none(), Number(rises[r.name]))
+		t.row(setting, "rise of the loss, standard error", "share", none(), q.Error/base.Loss)
 		t.row(setting, "likeliest token as without", "share", none(), q.Agrees)
 	}
-	because := fmt.Sprintf("the loss rises by %.3f%% at 16 bits and by %.3f%% at 8", 100*rises["a16"], 100*rises["a8"])
+	margin := 2 * math.Hypot(float64(results["a16"].Error), float64(results["a8"].Error)) / float64(base.Loss)
+	because := fmt.Sprintf("the loss rises by %.3f%% at 16 bits and by %.3f%% at 8 (margin %.3f%%)", 100*rises["a16"], 100*rises["a8"], 100*margin)
 	switch a16, a8 := rises["a16"], rises["a8"]; {
-	case a8 < a16:
+	case a8 < a16-margin:
 		t.decide(Contradicted, "%s", because)
 	case a16 < 0.005 && a8 >= 5*math.Abs(a16):
 		t.decide(Confirmed, "%s", because)
@@ -117,39 +120,44 @@ func (l *lab) roundEach(ctx context.Context, dir string) (map[string]quantised, 
 		return nil, err
 	}
 	results := map[string]quantised{}
+	var unchanged []float64
 	var first []int32
 	for _, r := range roundings() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		loss, likeliest, err := l.rounded(r, m, ids, before)
+		losses, likeliest, err := l.rounded(r, m, ids, before)
 		if err != nil {
 			return nil, err
 		}
 		if first == nil {
-			first = likeliest
+			unchanged, first = losses, likeliest
 		}
-		same := 0
-		for i := range likeliest {
+		same, rises := 0, make([]float64, len(losses))
+		for i, loss := range losses {
 			if likeliest[i] == first[i] {
 				same++
 			}
+			rises[i] = loss - unchanged[i]
 		}
-		n := float64(len(likeliest))
-		results[r.name] = quantised{Loss: Number(loss / n), Bits: Number(loss / math.Ln2 / float64(bytes)), Agrees: Number(float64(same) / n)}
+		n, loss, rise := float64(len(losses)), sample(losses).mean(), sample(rises)
+		results[r.name] = quantised{
+			Loss: Number(loss), Bits: Number(n * loss / math.Ln2 / float64(bytes)), Agrees: Number(float64(same) / n),
+			Error: Number(rise.deviation() / math.Sqrt(n)),
+		}
 	}
 	return results, nil
 }
 
 // rounded reads ids with the model under a rounding; scales of tensors are those of the text before.
-func (l *lab) rounded(r rounding, m *train.Model, ids, before []int32) (loss float64, likeliest []int32, err error) {
+func (l *lab) rounded(r rounding, m *train.Model, ids, before []int32) (losses []float64, likeliest []int32, err error) {
 	c := m.Config
 	if r.eps > 0 {
 		c.RMSNormEps, c.BitLinearEps = r.eps, r.eps
 	}
 	w, err := spec.NewWeights(c)
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	copy(w.Flat(), m.Weights.Flat())
 	for i := range w.Tensors {
@@ -159,7 +167,7 @@ func (l *lab) rounded(r rounding, m *train.Model, ids, before []int32) (loss flo
 	}
 	p, err := pack.Build(w)
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	set := *l.machine.Set
 	if r.root {
@@ -177,7 +185,7 @@ func (l *lab) rounded(r rounding, m *train.Model, ids, before []int32) (loss flo
 		round.most = map[tensorAt]float64{}
 		round.install(&watching)
 		if _, _, err := l.read(p, &watching, before, round.enter); err != nil {
-			return 0, nil, err
+			return nil, nil, err
 		}
 		round.known = true
 	}
@@ -215,9 +223,9 @@ func (l *lab) text(m *train.Model) (ids []int32, at int, t tokenizer.Tokenizer, 
 	return ids, len(ids) - len(ids)/10, t, err
 }
 
-// read runs a model over ids and returns its loss in nats and the likeliest token at each place. enter, where it is not nil,
+// read runs a model over ids and returns its loss in nats and the likeliest token at each place, that is of each id but the first. enter, where it is not nil,
 // is called before each part of the model, from 0, with what that reads, and behind the last one.
-func (l *lab) read(p *pack.Model, set *kernel.Set, ids []int32, enter func(part int, rows []float32)) (loss float64, likeliest []int32, err error) {
+func (l *lab) read(p *pack.Model, set *kernel.Set, ids []int32, enter func(part int, rows []float32)) (losses []float64, likeliest []int32, err error) {
 	m := infer.New(p, set, l.machine.Pool, infer.DefaultChunk)
 	state, V := m.NewState(1), p.Config.VocabSize
 	logits := make([]float32, infer.DefaultChunk*V)
@@ -234,14 +242,14 @@ func (l *lab) read(p *pack.Model, set *kernel.Set, ids []int32, enter func(part 
 		end := min(at+infer.DefaultChunk, len(ids)-1)
 		rows := logits[:(end-at)*V]
 		if err := m.Forward(state, infer.Call{IDs: ids[at:end], Which: infer.All, Logits: rows, Tap: tap}); err != nil {
-			return 0, nil, err
+			return nil, nil, err
 		}
 		for t := at; t < end; t++ {
 			row := rows[(t-at)*V:][:V]
 			_, _, lse := l.machine.Set.LogSumExp(row)
-			loss += lse - float64(row[ids[t+1]])
+			losses = append(losses, lse-float64(row[ids[t+1]]))
 			likeliest = append(likeliest, largest(row))
 		}
 	}
-	return loss, likeliest, nil
+	return losses, likeliest, nil
 }

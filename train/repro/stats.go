@@ -13,7 +13,7 @@ const (
 	oneSeed        = 0.02 // of a single run
 )
 
-// sample is one figure of runs that differ in their seed alone.
+// sample is one figure of runs that differ in their seed alone, or of tokens.
 type sample []float64
 
 func (s sample) mean() float64 {
