@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mmfree/checkpoints/packed"
+	"mmfree/data"
 	"mmfree/ternary/infer"
 	"mmfree/ternary/pack"
 	"mmfree/train/metrics"
@@ -73,8 +74,47 @@ func (t *run) finish(ctx context.Context, r *Result) error {
 	if err != nil {
 		return err
 	}
+	if r.CarriedValLoss, err = t.carriedLoss(file.Model()); err != nil {
+		return err
+	}
 	r.Sample, err = t.sample(file.Model())
 	return err
+}
+
+// carriedLoss returns the loss in nats a token over the held-out text of a model that reads every document from its start
+// to its end, as eval ppl --streaming does, in place of windows as long as training's sequences. Nil where there is no such
+// text, or the model has no state that reaches so far.
+func (t *run) carriedLoss(p *pack.Model) (*float64, error) {
+	if t.text.loader.Val().Len() == 0 || p.Config.MaxPositions() > 0 {
+		return nil, nil
+	}
+	walk, err := t.text.loader.Validation(infer.DefaultChunk, 1)
+	if err != nil {
+		return nil, err
+	}
+	m, V := infer.New(p, t.Machine.Set, t.Machine.Pool, infer.DefaultChunk), p.Config.VocabSize
+	state, logits := m.NewState(1), make([]float32, infer.DefaultChunk*V)
+	var sum float64
+	var count int
+	for b := walk.Next(); b != nil; b = walk.Next() {
+		if err := m.Forward(state, infer.Call{IDs: b.IDs, Starts: b.Starts, Which: infer.All, Logits: logits}); err != nil {
+			return nil, err
+		}
+		for i, label := range b.Labels {
+			if label == data.IgnoreLabel {
+				continue
+			}
+			row := logits[i*V:][:V]
+			_, _, lse := t.Machine.Set.LogSumExp(row)
+			sum += lse - float64(row[label])
+			count++
+		}
+	}
+	if count == 0 {
+		return nil, nil
+	}
+	loss := sum / float64(count)
+	return &loss, nil
 }
 
 // export writes the packed file and opens it again.

@@ -84,6 +84,7 @@ type Result struct {
 	TrainLoss         float64        `json:"train_loss"`
 	ValLoss           float64        `json:"val_loss"`
 	ValBitsPerByte    float64        `json:"val_bits_per_byte"`
+	CarriedValLoss    *float64       `json:"carried_val_loss,omitempty"` // of the export, whose state is carried over each held-out document; recurrent models alone
 	PeakRSSBytes      int64          `json:"peak_rss_bytes"`
 	SkippedSteps      int64          `json:"skipped_steps"`
 	Interrupted       bool           `json:"interrupted"`

@@ -335,3 +335,20 @@ func TestMinutes(t *testing.T) {
 		t.Errorf("the last rate is %v of %v", last.LR, r.Config.Train.LR)
 	}
 }
+
+// TestCarriedLoss: one window over the whole held-out text and a carried state read the same, shorter windows other things.
+// A model without such a state has no such loss.
+func TestCarriedLoss(t *testing.T) {
+	whole := mustStart(t, tiny(t, "data.seq_len=199", "data.batch_size=1")) // of 200 held-out bytes
+	if whole.CarriedValLoss == nil || math.Abs(*whole.CarriedValLoss-whole.ValLoss) > 1e-12 {
+		t.Errorf("carried %v, in one window %v", whole.CarriedValLoss, whole.ValLoss)
+	}
+	short := mustStart(t, tiny(t, "data.seq_len=4"))
+	if short.CarriedValLoss == nil || *short.CarriedValLoss == short.ValLoss {
+		t.Errorf("carried %v, in windows of 4 bytes %v", short.CarriedValLoss, short.ValLoss)
+	}
+	other := mustStart(t, tiny(t, "model.arch=transformer", "model.hidden_size=16", "model.num_attention_heads=2"))
+	if other.CarriedValLoss != nil {
+		t.Errorf("a transformer carries %v", *other.CarriedValLoss)
+	}
+}

@@ -119,7 +119,10 @@ func printTrained(w io.Writer, r *train.Result) error {
 		rows = append(rows, []string{"skipped", fmt.Sprintf("%d steps whose loss or gradient was not finite", r.SkippedSteps)})
 	}
 	if !math.IsNaN(r.ValBitsPerByte) {
-		rows = append(rows, []string{"validation", fmt.Sprintf("%.4f bits per byte", r.ValBitsPerByte)})
+		rows = append(rows, []string{"validation", fmt.Sprintf("%.4f bits per byte, %.4f nats a token, in windows as long as training's", r.ValBitsPerByte, r.ValLoss)})
+	}
+	if l := r.CarriedValLoss; l != nil {
+		rows = append(rows, []string{"carried", fmt.Sprintf("%.4f bits per byte, %.4f nats a token, with the state carried over the text", r.BitsPerByte(*l), *l)})
 	}
 	if r.RoundedValLoss != nil {
 		rows = append(rows, []string{"exported", fmt.Sprintf("rounded to codes, %.4f bits per byte", r.BitsPerByte(*r.RoundedValLoss))})
