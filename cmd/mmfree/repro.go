@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,7 +62,7 @@ func reproAction(c *cli.Context) error {
 	}
 	defer r.Machine.Pool.Close()
 	watch := newWatcher(os.Stderr)
-	r.Hooks = repro.Hooks{Begin: watch.experiment, Run: watch.notice, Step: watch.miniature, Done: watch.decided}
+	r.Hooks = repro.Hooks{Begin: watch.experiment, Run: watch.run, Step: watch.miniature, Done: watch.decided}
 	report, err := repro.Start(c.Context, r)
 	watch.progress.Stop()
 	if err != nil {
@@ -91,6 +92,12 @@ func listExperiments(c *cli.Context, list []repro.Experiment) error {
 // experiment states the claim and the rule for its verdict, before anything of it runs.
 func (x *watcher) experiment(e *repro.Experiment) {
 	x.notice(fmt.Sprintf("%s  %s\nclaim   %s\nrule    %s", e.ID, e.Title, e.Claim, e.Rule))
+}
+
+// run names the run that begins, of which nothing has been seen yet.
+func (x *watcher) run(name string) {
+	x.valBPB, x.health = math.NaN(), ""
+	x.notice(name)
 }
 
 // miniature shows a training run's progress as one among many.

@@ -26,7 +26,7 @@ const ConvertMatMulFree = "convert-matmulfree"
 
 // names lists the recipes as people see them: the first one first, its twins of other architectures behind it, then by size.
 func names() []string {
-	return []string{Default, "tiny", "tiny-transformer", "tiny-bitnet", "char-small", "char-transformer", "char-bitnet", FineTune, Convert, ConvertMatMulFree, "bench-s", "bench-m", "370m", "1.3b", "2.7b"}
+	return []string{Default, "tiny", "tiny-transformer", "tiny-bitnet", "char-small", "char-transformer", "char-bitnet", "char-5min", "char-60min", FineTune, Convert, ConvertMatMulFree, "bench-s", "bench-m", "370m", "1.3b", "2.7b"}
 }
 
 // Recipe is one built-in configuration: its name, what it is for in one line, and its file.
