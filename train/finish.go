@@ -11,6 +11,7 @@ import (
 	"mmfree/data"
 	"mmfree/ternary/infer"
 	"mmfree/ternary/pack"
+	"mmfree/train/eval"
 	"mmfree/train/metrics"
 	"mmfree/train/verify"
 )
@@ -92,22 +93,30 @@ func (t *run) carriedLoss(p *pack.Model) (*float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, V := infer.New(p, t.Machine.Set, t.Machine.Pool, infer.DefaultChunk), p.Config.VocabSize
-	state, logits := m.NewState(1), make([]float32, infer.DefaultChunk*V)
+	scorer := eval.NewPacked(p, t.Machine.Set, t.Machine.Pool)
 	var sum float64
 	var count int
+	var behind []byte // the state
 	for b := walk.Next(); b != nil; b = walk.Next() {
-		if err := m.Forward(state, infer.Call{IDs: b.IDs, Starts: b.Starts, Which: infer.All, Logits: logits}); err != nil {
-			return nil, err
-		}
-		for i, label := range b.Labels {
-			if label == data.IgnoreLabel {
-				continue
+		for from := 0; from < b.T; {
+			to := from + 1
+			for to < b.T && !b.Starts[to] {
+				to++
 			}
-			row := logits[i*V:][:V]
-			_, _, lse := t.Machine.Set.LogSumExp(row)
-			sum += lse - float64(row[label])
-			count++
+			if b.Starts[from] {
+				behind = nil
+			}
+			n := to
+			for n > from && b.Labels[n-1] == data.IgnoreLabel { // a document's last token, and what fills the last row up
+				n--
+			}
+			var score eval.Score
+			if score, behind, err = scorer.Stream(behind, b.IDs[from:n], b.Labels[from:n]); err != nil {
+				return nil, err
+			}
+			sum -= score.LogLikelihood
+			count += n - from
+			from = to
 		}
 	}
 	if count == 0 {

@@ -343,6 +343,14 @@ func TestCarriedLoss(t *testing.T) {
 	if whole.CarriedValLoss == nil || math.Abs(*whole.CarriedValLoss-whole.ValLoss) > 1e-12 {
 		t.Errorf("carried %v, in one window %v", whole.CarriedValLoss, whole.ValLoss)
 	}
+	records := filepath.Join(t.TempDir(), "records.jsonl")
+	if err := os.WriteFile(records, []byte(strings.Repeat(`{"text":"Light is bent."}`+"\n"+`{"text":"So."}`+"\n"+`{"text":"!"}`+"\n", 200)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	several := mustStart(t, tiny(t, "data.corpus="+records, "data.seq_len=380", "data.batch_size=1"))
+	if several.CarriedValLoss == nil || math.Abs(*several.CarriedValLoss-several.ValLoss) > 1e-12 {
+		t.Errorf("carried over several documents %v, in one window %v", several.CarriedValLoss, several.ValLoss)
+	}
 	short := mustStart(t, tiny(t, "data.seq_len=4"))
 	if short.CarriedValLoss == nil || *short.CarriedValLoss == short.ValLoss {
 		t.Errorf("carried %v, in windows of 4 bytes %v", short.CarriedValLoss, short.ValLoss)
