@@ -254,3 +254,25 @@ func TestModelNamesWhatIsWrong(t *testing.T) {
 		t.Errorf("NaN: error %v, want one that names %s and value 3", err, name)
 	}
 }
+
+// BenchmarkEncode packs a matrix and its transpose, as every training step does; MB/s are million weights.
+func BenchmarkEncode(b *testing.B) {
+	const rows, cols = 1024, 256
+	rng := rand.New(rand.NewPCG(1, 2))
+	codes := make([]int8, rows*cols)
+	for i := range codes {
+		codes[i] = int8(rng.IntN(3) - 1)
+	}
+	m, t := pack.New(rows, cols), pack.New(cols, rows)
+	for name, encode := range map[string]func(){
+		"rows":       func() { m.Encode(codes, 0, m.Superblocks()) },
+		"transposed": func() { t.EncodeTransposed(codes, 0, t.Superblocks()) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(rows * cols)
+			for b.Loop() {
+				encode()
+			}
+		})
+	}
+}
