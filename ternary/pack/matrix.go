@@ -172,27 +172,18 @@ func (m *Matrix) Superblock(s int) (first, rows int, words []uint16) {
 
 // Encode writes codes, row-major [Rows, Cols] of −1, 0 and +1, into superblocks [from, to).
 func (m *Matrix) Encode(codes []int8, from, to int) {
-	bytes := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(codes))), len(codes))
-	for s := from; s < to; s++ {
-		first, rows, words := m.Superblock(s)
-		real := min(rows, m.Rows-first)
-		for j := range WordsPerRow(m.Cols) {
-			k, column := j*TritsPerWord, words[j*rows:][:rows]
-			n := min(TritsPerWord, m.Cols-k)
-			if n == TritsPerWord {
-				for i := range real {
-					at := (first+i)*m.Cols + k
-					low, high := digits(binary.LittleEndian.Uint64(bytes[at:])), digits(binary.LittleEndian.Uint64(bytes[at+1:]))
-					column[i] = group(low) | group(low>>24)<<GroupBits | group(high>>40)<<(2*GroupBits)
-				}
-			} else {
-				for i := range real {
-					column[i] = word(codes[(first+i)*m.Cols+k:], 1, n)
-				}
+	bytes := asBytes(codes)
+	m.encode(from, to, func(column []uint16, first, k, n int) {
+		for i := range column {
+			at := (first+i)*m.Cols + k
+			if n < TritsPerWord {
+				column[i] = word(codes[at:], 1, n)
+				continue
 			}
-			fillZero(column[real:])
+			low, high := digits(binary.LittleEndian.Uint64(bytes[at:])), digits(binary.LittleEndian.Uint64(bytes[at+1:]))
+			column[i] = group(low) | group(low>>24)<<GroupBits | group(high>>40)<<(2*GroupBits)
 		}
-	}
+	})
 }
 
 // EncodeTransposed is Encode of the transpose: codes is row-major [Cols, Rows].
@@ -201,37 +192,50 @@ func (m *Matrix) EncodeTransposed(codes []int8, from, to int) {
 		low  = bytesOfOne * (1<<(8-GroupBits) - 1) // of a code, what the lower byte of a word has room for behind another one
 		rest = bytesOfOne * (1<<(2*GroupBits-8) - 1)
 	)
-	bytes := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(codes))), len(codes))
+	bytes := asBytes(codes)
+	m.encode(from, to, func(column []uint16, first, k, n int) {
+		i := 0
+		for ; i+8 <= len(column); i += 8 { // the bytes of eight rows
+			var c [GroupsPerWord]uint64
+			for p := range TritsPerWord {
+				d := uint64(bytesOfOne) // a zero trit
+				if p < n {
+					d = digits(binary.LittleEndian.Uint64(bytes[(k+p)*m.Rows+first+i:]))
+				}
+				c[p/TritsPerGroup] += d * powers[p%TritsPerGroup]
+			}
+			lower := c[0] | c[1]&low<<GroupBits
+			upper := c[1]>>(8-GroupBits)&rest | c[2]<<(2*GroupBits-8)
+			for half := range 2 {
+				w := spread(uint32(lower>>(32*half))) | spread(uint32(upper>>(32*half)))<<8
+				to := column[i+4*half:][:4]
+				to[0], to[1], to[2], to[3] = uint16(w), uint16(w>>16), uint16(w>>32), uint16(w>>48)
+			}
+		}
+		for ; i < len(column); i++ {
+			column[i] = word(codes[k*m.Rows+first+i:], m.Rows, n)
+		}
+	})
+}
+
+// encode writes superblocks [from, to): write fills a word column of the rows from first on with the n trits from column k on,
+// and padding rows are zero trits.
+func (m *Matrix) encode(from, to int, write func(column []uint16, first, k, n int)) {
 	for s := from; s < to; s++ {
 		first, rows, words := m.Superblock(s)
 		real := min(rows, m.Rows-first)
 		for j := range WordsPerRow(m.Cols) {
 			k, column := j*TritsPerWord, words[j*rows:][:rows]
-			n := min(TritsPerWord, m.Cols-k)
-			i := 0
-			for ; i+8 <= real; i += 8 { // the bytes of eight rows
-				var c [GroupsPerWord]uint64
-				for p := range TritsPerWord {
-					d := uint64(bytesOfOne) // a zero trit
-					if p < n {
-						d = digits(binary.LittleEndian.Uint64(bytes[(k+p)*m.Rows+first+i:]))
-					}
-					c[p/TritsPerGroup] += d * powers[p%TritsPerGroup]
-				}
-				lower := c[0] | c[1]&low<<GroupBits
-				upper := c[1]>>(8-GroupBits)&rest | c[2]<<(2*GroupBits-8)
-				for half := range 2 {
-					w := spread(uint32(lower>>(32*half))) | spread(uint32(upper>>(32*half)))<<8
-					to := column[i+4*half:][:4]
-					to[0], to[1], to[2], to[3] = uint16(w), uint16(w>>16), uint16(w>>32), uint16(w>>48)
-				}
+			write(column[:real], first, k, min(TritsPerWord, m.Cols-k))
+			for i := real; i < rows; i++ {
+				column[i] = zeroWord
 			}
-			for ; i < real; i++ {
-				column[i] = word(codes[k*m.Rows+first+i:], m.Rows, n)
-			}
-			fillZero(column[real:])
 		}
 	}
+}
+
+func asBytes(codes []int8) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(codes))), len(codes))
 }
 
 // bytesOfOne has eight bytes of 1: the digits of zero trits.
@@ -265,12 +269,6 @@ func word(codes []int8, stride, n int) uint16 {
 		w += uint16(int16(codes[p*stride])) * place[p]
 	}
 	return w
-}
-
-func fillZero(words []uint16) {
-	for i := range words {
-		words[i] = zeroWord
-	}
 }
 
 // Decode writes the codes of superblocks [from, to) to dst, row-major [Rows, Cols].
