@@ -77,8 +77,10 @@ func runTernaryMap(ctx context.Context, l *lab, t *Table) error {
 					return err
 				}
 				t.row(setting, "scores that are 0"+at, "share", none(), zeros)
-				if bigrams, err = l.bigrams(o.dir); err != nil {
-					return err
+				if math.IsNaN(bigrams) { // of the text, which all runs share
+					if bigrams, err = l.bigrams(o.dir); err != nil {
+						return err
+					}
 				}
 			}
 		}
