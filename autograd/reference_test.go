@@ -3,6 +3,7 @@ package autograd
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"mmfree/ternary/spec"
 )
@@ -24,6 +25,11 @@ type reference struct {
 	weightShare, activationShare float64
 
 	streams map[string][]float64 // of the last run: the residual stream behind the second half of each layer, [N, d]
+
+	// From token cut of each sequence on (0: never), recurrent states begin with what the first run had there: constants.
+	cut    int
+	first  int // the first token of the sequence in flight, in its batch
+	states map[string][]float64
 
 	frozen  bool
 	offsets [][]float64 // in the order of the calls of quantise
@@ -181,9 +187,22 @@ func (r *reference) record(l int, h [][]float64) {
 	}
 }
 
+// detach makes state what it was when this was first called for the part in the sequence in flight.
+func (r *reference) detach(part string, state []float64) {
+	if r.states == nil {
+		r.states = map[string][]float64{}
+	}
+	name := fmt.Sprintf("%s, sequence at %d", part, r.first)
+	if r.states[name] == nil {
+		r.states[name] = slices.Clone(state)
+	}
+	copy(state, r.states[name])
+}
+
 // sequence returns the logits of one sequence, whose first token is number first of the batch.
 func (r *reference) sequence(ids []int32, first int) (logits [][]float64) {
 	c := r.config
+	r.first = first
 	if c.MaxPositions() > 0 {
 		return r.attentionSequence(ids)
 	}
@@ -213,6 +232,9 @@ func (r *reference) sequence(ids []int32, first int) (logits [][]float64) {
 		for t := range h {
 			if c.Arch == spec.ArchRWKV4 {
 				break
+			}
+			if r.cut > 0 && t == r.cut {
+				r.detach(p, s)
 			}
 			x := rms64(h[t], gain(p+"attn_norm.weight"), c.RMSNormEps)
 			i, z, g := r.bitLinear(x, p+"attn.i_proj"), r.bitLinear(x, p+"attn.f_proj"), r.bitLinear(x, p+"attn.g_proj")

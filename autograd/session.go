@@ -66,6 +66,7 @@ type Session struct {
 	training   map[[2]int]*program
 	evaluation map[[2]int]*program
 	targets    *Targets
+	states     *States
 	derivedOf  uint64 // generation of the weights that layer.Model.Update last saw
 }
 
@@ -155,6 +156,33 @@ type Targets = op.Targets
 // loss that Backward returns stays the labels'.
 func (s *Session) Teach(t *Targets) { s.targets = t }
 
+// States is what a model's recurrent parts carry from one batch of B sequences to the next.
+type States struct {
+	B     int
+	Parts []layer.Recurrent // nil where a part carries nothing
+}
+
+// NewStates returns the states before the first token of B sequences.
+func (s *Session) NewStates(B int) *States {
+	states := &States{B: B}
+	for _, p := range s.layers.Parts {
+		r, _ := p.NewState(B).(layer.Recurrent)
+		states.Parts = append(states.Parts, r)
+	}
+	return states
+}
+
+// Reset clears the states.
+func (s *States) Reset() {
+	for _, p := range s.Parts {
+		p.Reset()
+	}
+}
+
+// Carry makes the next Backward calls begin with these states of as many sequences, and leave in them what is behind the last
+// tokens: texts go on from batch to batch. No gradient crosses (spec §4). Nil ends that. Attention carries nothing.
+func (s *Session) Carry(states *States) { s.states = states }
+
 // Watch counts the codes of activations in m from here on; nil ends that.
 func (s *Session) Watch(m *layer.Meter) { s.env.Meter = m }
 
@@ -228,7 +256,13 @@ func (s *Session) run(programs map[[2]int]*program, training bool, ids, labels [
 		if err := s.checkTargets(len(ids)); err != nil {
 			return 0, err
 		}
-		p.work.Targets = s.targets
+		p.work.Targets, p.work.States = s.targets, nil
+		if c := s.states; c != nil {
+			if c.B != B || len(c.Parts) != len(s.layers.Parts) {
+				return 0, fmt.Errorf("%w: states of %d sequences and %d parts for %d and %d", ErrInput, c.B, len(c.Parts), B, len(s.layers.Parts))
+			}
+			p.work.States = c.Parts
+		}
 	}
 	if err := s.execute(p, ids, starts, scale); err != nil {
 		return 0, err

@@ -105,6 +105,9 @@ type Options struct {
 	ValFraction float64 // part of the ids held out at the end, in [0, 1); 0 = none
 	Seed        uint64  // of the order of windows
 	Rank, World int     // of World loaders that share the windows, this is number Rank; a World of 0 is 1
+	// Carry is how many windows of consecutive text a row brings in as many steps of Rows rows each, for models whose state
+	// goes on from step to step; 0 is 1.
+	Carry, Rows int
 }
 
 // Loader deals the training windows of a corpus in shuffled order, for ever.
@@ -115,6 +118,10 @@ type Options struct {
 // out), so that the cuts move from epoch to epoch, and every window comes exactly once. Batches take windows one after
 // the other and run on into the next epoch.
 //
+// With Options.Carry above 1 what is shuffled is segments of so many windows. The rows of as many steps deal one segment each,
+// window by window, and a segment's first window starts a document, wherever in one it begins. Less than the text of such a
+// group of steps sits out at the front and at the back.
+//
 // Of World loaders, each draws windows in the same order and keeps every World-th.
 //
 // A Loader is not for concurrent use; the ids stay where they are.
@@ -123,11 +130,12 @@ type Loader struct {
 	seqLen      int
 	seed        uint64
 	rank, world int
+	carry, rows uint64 // windows of a segment, and rows of a step over all ranks; both 1 without segments
 
 	pos     Position
 	phase   int         // start of the first window of epoch pos.Epoch
 	windows uint64      // in epoch pos.Epoch
-	order   permutation // of the windows of epoch pos.Epoch
+	order   permutation // of the segments of epoch pos.Epoch
 }
 
 // New cuts ids, the tokens of a whole corpus in order, into a training part and, behind it, a validation part of
@@ -157,11 +165,23 @@ func NewSplit(train, val Source, o Options) (*Loader, error) {
 	if o.Rank < 0 || o.Rank >= o.World {
 		return nil, &Error{Problem: fmt.Sprintf("rank %d of %d", o.Rank, o.World), Fix: "count ranks from 0"}
 	}
-	if n := train.Len(); n < o.SeqLen+1 {
+	n := train.Len()
+	if n < o.SeqLen+1 {
 		return nil, &Error{
 			Problem: fmt.Sprintf("the corpus has %d tokens, of which %d are for training; rows of %d need at least %d",
 				n+val.Len(), n, o.SeqLen, o.SeqLen+1),
 			Fix: "give more text, or lower data.seq_len or data.val_fraction",
+		}
+	}
+	carry, rows := 1, 1
+	if o.Carry > 1 {
+		carry, rows = o.Carry, max(1, o.Rows)
+		if windows := (n - 1) / o.SeqLen; rows > windows/carry/o.World { // divided, because the product may overflow
+			return nil, &Error{
+				Problem: fmt.Sprintf("the corpus has %d tokens for training, %d windows; %d rows that carry their state through %d windows need more",
+					n, windows, rows*o.World, carry),
+				Fix: "give more text, or lower data.carry_windows",
+			}
 		}
 	}
 	if held := val.Len(); held == 1 || held == 0 && o.ValFraction > 0 {
@@ -182,7 +202,13 @@ func NewSplit(train, val Source, o Options) (*Loader, error) {
 			}
 		}
 	}
-	l := &Loader{train: train, val: val, seqLen: o.SeqLen, seed: o.Seed, rank: o.Rank, world: o.World}
+	l := &Loader{
+		train: train, val: val, seqLen: o.SeqLen, seed: o.Seed, rank: o.Rank, world: o.World,
+		carry: uint64(carry), rows: uint64(rows),
+	}
+	if carry > 1 {
+		l.rows *= uint64(o.World)
+	}
 	l.enter(0)
 	return l, nil
 }
@@ -237,34 +263,43 @@ func (l *Loader) Next(b *Batch) error {
 		return err
 	}
 	for row := range b.B {
-		start := 0
+		start, first := 0, false
 		for rank := range l.world {
-			if at := l.nextStart(); rank == l.rank {
-				start = at
+			if at, begins := l.nextStart(); rank == l.rank {
+				start, first = at, begins
 			}
 		}
 		b.fill(row, l.train, start, b.T)
+		if first {
+			b.Starts[row*b.T] = true
+		}
 	}
 	return nil
 }
 
-// nextStart returns the first id of the next window, entering the next epoch when this one is used up.
-func (l *Loader) nextStart() int {
+// nextStart returns the first id of the next window, entering the next epoch when this one is used up, and whether a segment
+// begins with it.
+func (l *Loader) nextStart() (at int, begins bool) {
 	if l.pos.Index >= l.windows {
 		l.enter(l.pos.Epoch + 1)
 	}
-	k := l.order.at(l.pos.Index)
+	group, k := l.pos.Index/l.group(), l.pos.Index%l.group() // the windows of a group are dealt step by step
+	segment, window := l.order.at(group*l.rows+k%l.rows), k/l.rows
 	l.pos.Index++
-	return l.phase + int(k)*l.seqLen
+	return l.phase + int(segment*l.carry+window)*l.seqLen, l.carry > 1 && window == 0
 }
+
+// group returns the number of windows that are dealt together: a segment of each row.
+func (l *Loader) group() uint64 { return l.carry * l.rows }
 
 // enter goes to the first window of an epoch and derives the epoch's phase and order from the seed.
 func (l *Loader) enter(epoch uint64) {
 	g := generator{state: mix(l.seed) ^ mix(^epoch)}
-	// At most T−1 ids are left out at the front, and never so many that no window remains.
-	phases := min(l.seqLen, l.train.Len()-l.seqLen)
+	// Less than a group's ids are left out at the front, and never so many that no group remains.
+	span := int(l.group()) * l.seqLen
+	phases := min(span, l.train.Len()-span)
 	l.phase = int(g.next() % uint64(phases)) // the bias of % is below 2⁻³⁰ for any real T
-	l.windows = uint64((l.train.Len() - 1 - l.phase) / l.seqLen)
-	l.order = newPermutation(l.windows, &g)
+	l.windows = uint64((l.train.Len()-1-l.phase)/span) * l.group()
+	l.order = newPermutation(l.windows/l.carry, &g)
 	l.pos = Position{Epoch: epoch}
 }

@@ -262,3 +262,65 @@ func TestErrors(t *testing.T) {
 		t.Errorf("without validation ids: %v, %v", v, err)
 	}
 }
+
+// TestCarry: the rows of consecutive steps go on with one text each, a segment's first window starts a document, every window
+// of an epoch comes once, and ranks share the rows of a step.
+func TestCarry(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		T, B := rapid.IntRange(1, 5).Draw(t, "T"), rapid.IntRange(1, 4).Draw(t, "B")
+		carry, world := rapid.IntRange(2, 4).Draw(t, "carry"), rapid.IntRange(1, 3).Draw(t, "world")
+		o := Options{SeqLen: T, Seed: rapid.Uint64().Draw(t, "seed"), Carry: carry, Rows: B * world}
+		span := T * carry * B * world
+		n := rapid.IntRange(span+1, 6*span).Draw(t, "n")
+		l, b := newLoader(t, n, o), NewBatch(B*world, T)
+		ranks := make([]*Loader, world)
+		for i := range ranks {
+			o := o
+			o.Rank, o.World, o.Rows = i, world, B
+			ranks[i] = newLoader(t, n, o)
+		}
+		part := NewBatch(B, T)
+
+		seen, before := map[int32]bool{}, make([]int32, B*world)
+		for step := 0; l.Position().Epoch == 0 && l.Position().Index < l.Windows(); step++ {
+			next(t, l, b)
+			for row := range b.B {
+				at, start := b.IDs[row*T], b.Starts[row*T]
+				if first := step%carry == 0; start != first && at != 0 {
+					t.Fatalf("step %d, row %d: starts a document: %v", step, row, start)
+				} else if !first && at != before[row]+int32(T) {
+					t.Fatalf("step %d, row %d goes on at %d behind %d", step, row, at, before[row])
+				}
+				if seen[at] {
+					t.Fatalf("the window at %d comes twice", at)
+				}
+				seen[at], before[row] = true, at
+			}
+			for i, rank := range ranks {
+				next(t, rank, part)
+				for row := range B {
+					if got, want := part.IDs[row*T], b.IDs[(row*world+i)*T]; got != want {
+						t.Fatalf("step %d: rank %d has the window at %d in row %d, want %d", step, i, got, row, want)
+					}
+				}
+			}
+		}
+		if got, least := len(seen)*T, n-1-2*span; got <= least {
+			t.Fatalf("an epoch deals %d of %d tokens", got, n)
+		}
+		at := l.Position()
+		want := next(t, l, b)
+		if err := l.Seek(at); err != nil {
+			t.Fatal(err)
+		}
+		if got := next(t, l, b); !slices.Equal(got, want) {
+			t.Fatalf("at %+v again: %v, want %v", at, got, want)
+		}
+	})
+	if _, err := New(counting(100), Options{SeqLen: 4, Carry: 8, Rows: 4}); !errors.Is(err, ErrData) {
+		t.Errorf("too short a text: %v", err)
+	}
+	if _, err := New(counting(100), Options{SeqLen: 4, Carry: math.MaxInt, Rows: math.MaxInt}); !errors.Is(err, ErrData) {
+		t.Errorf("sizes that overflow: %v", err)
+	}
+}

@@ -69,6 +69,7 @@ type DataConfig struct {
 	VocabSize   int      `yaml:"vocab_size" help:"bpe: tokens of its vocabulary, the 256 bytes among them; 0 otherwise"`
 	SeqLen      int      `yaml:"seq_len" help:"tokens in a sequence, T"`
 	BatchSize   int      `yaml:"batch_size" help:"sequences in a micro-batch, B"`
+	Carry       int      `yaml:"carry_windows" help:"recurrent models: sequences of seq_len tokens in a row through which the state is carried, a step each; 1 = it begins at 0 in each"`
 	ValFraction float64  `yaml:"val_fraction" help:"share of the text, at its end, kept for validation; 0 = none"`
 }
 
@@ -120,7 +121,7 @@ func Default() Config {
 	// Loss curves under int16 cannot be told from float32's: docs/PERFORMANCE.md.
 	return Config{
 		Model: model,
-		Data:  DataConfig{Tokenizer: TokenizerBytes, SeqLen: 256, BatchSize: 8, ValFraction: 0.1},
+		Data:  DataConfig{Tokenizer: TokenizerBytes, SeqLen: 256, BatchSize: 8, Carry: 1, ValFraction: 0.1},
 		Train: TrainConfig{
 			// Betas and clipping are those of the sister papers from the same training code; the paper names none. Ternary
 			// models want rates an order above a float model's: the sign of a code flips only when its shadow crosses 0.5 m.
@@ -187,9 +188,16 @@ func (c *Config) Validate() error {
 	if c.FineTune.Match > 0 && c.Distill.Cache != "" {
 		v.bad("distill.cache", "leave one of them out", "keeps probabilities, and finetune.match asks for the residual streams")
 	}
+	if c.Data.Carry > 1 && len(c.FineTune.Replay) > 0 {
+		v.bad("data.carry_windows", "leave one of them out", "is %d, and finetune.replay mixes other sequences in", c.Data.Carry)
+	}
 	invalid := model.Validate()
 	if invalid == nil {
-		if most := model.MaxPositions(); most > 0 && c.Data.SeqLen > most {
+		most := model.MaxPositions()
+		if most > 0 && c.Data.Carry > 1 {
+			v.bad("data.carry_windows", "leave it out, or raise data.seq_len", "is %d, and a %s has no state to carry", c.Data.Carry, model.Arch)
+		}
+		if most > 0 && c.Data.SeqLen > most {
 			v.bad("data.seq_len", "raise model.max_position_embeddings, or cut shorter sequences", "is %d, the model looks back on at most %d", c.Data.SeqLen, most)
 		}
 	}
@@ -264,6 +272,7 @@ func (v *validator) data(d *DataConfig) {
 		v.bad("data.batch_size", "lower one of them and raise train.accumulate",
 			"%d sequences of %d tokens are more than %d tokens", d.BatchSize, d.SeqLen, maxTokens)
 	}
+	v.whole("data.carry_windows", d.Carry, 1, maxBatch)
 	v.between("data.val_fraction", d.ValFraction, 0, 0.5)
 }
 

@@ -145,6 +145,9 @@ func (t *run) step(lr float64) (loss, norm float64, err error) {
 			}
 			t.session.Teach(targets)
 		}
+		if t.carried != nil {
+			t.session.Carry(t.carried[micro])
+		}
 		t.session.Draw(t.Config.Train.Seed ^ (uint64(t.state.Step)*maxBatch+uint64(micro))*0x9e3779b97f4a7c15)
 		sum, err := t.session.BackwardDocuments(batch.IDs, batch.Labels, batch.Starts, batch.B, 1/count)
 		if err != nil {
@@ -167,6 +170,9 @@ func (t *run) step(lr float64) (loss, norm float64, err error) {
 	} else {
 		t.state.SkippedSteps++
 		t.state.SkippedInARow++
+		for _, s := range t.carried { // a NaN would stay in them
+			s.Reset()
+		}
 	}
 	return loss, norm, nil
 }

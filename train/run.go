@@ -158,11 +158,12 @@ type run struct {
 	state         state
 	settled       bool // the session was between full precision and ternary, and is ternary for good
 	health        *health
-	teacher       *teacher  // nil: none
-	factors       []float64 // of the learning rate of each tensor; nil: all 1
-	paced         bool      // they are the optimiser's, …
-	matched       bool      // … those of token mixers alone
-	taught        float64   // Σ divergence from it of the step in flight
+	teacher       *teacher           // nil: none
+	factors       []float64          // of the learning rate of each tensor; nil: all 1
+	paced         bool               // they are the optimiser's, …
+	matched       bool               // … those of token mixers alone
+	taught        float64            // Σ divergence from it of the step in flight
+	carried       []*autograd.States // of each micro-batch, see data.carry_windows; nil: none
 	saver         saver
 	saved         int64   // step of the newest checkpoint that is known to be whole; −1: none
 	lowest        float64 // validation loss of the best checkpoint, or of the one that is being saved as it; +Inf: none
@@ -223,6 +224,11 @@ func newRun(r Request) (t *run, err error) {
 	}
 	if t.session, err = autograd.NewSession(t.weights, o); err != nil {
 		return t, err
+	}
+	if t.Config.Data.Carry > 1 {
+		for range h.Accumulate {
+			t.carried = append(t.carried, t.session.NewStates(t.Config.Data.BatchSize))
+		}
 	}
 	t.optimizer = optim.New(optim.Hyper{
 		Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Eps, WeightDecay: h.WeightDecay, Clip: h.Clip,
@@ -354,7 +360,7 @@ func (t *run) vacant() error {
 
 // restore loads the newest whole checkpoint; a run that was stopped before its first begins again.
 func (t *run) restore() error {
-	parts := checkpoints.Parts{Weights: t.weights, Optimizer: moments(t.optimizer.M, t.optimizer.V)}
+	parts := checkpoints.Parts{Weights: t.weights, Optimizer: append(moments(t.optimizer.M, t.optimizer.V), t.carriedTensors()...)}
 	newest, empty, warnings, err := t.folder.LoadNewest(&parts)
 	for _, w := range warnings {
 		t.notice(w)

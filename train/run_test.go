@@ -154,10 +154,10 @@ func TestBits(t *testing.T) {
 
 // TestResume stops a run behind every step and goes on: weights, losses and evaluations are those of one never stopped.
 func TestResume(t *testing.T) {
-	for _, accumulate := range []string{"train.accumulate=1", "train.accumulate=2"} {
-		reference := tiny(t, accumulate)
+	for _, way := range [][]string{{"train.accumulate=1"}, {"train.accumulate=2"}, {"train.accumulate=2", "data.carry_windows=3"}} {
+		reference := tiny(t, way...)
 		mustStart(t, reference)
-		r := tiny(t, accumulate)
+		r := tiny(t, way...)
 		for stop := int64(1); stop <= 12; stop += 2 {
 			ctx, cancel := context.WithCancel(t.Context())
 			r.Hooks.Step = func(p Progress) {
@@ -179,20 +179,20 @@ func TestResume(t *testing.T) {
 		r.Hooks.Step = nil
 		mustStart(t, r)
 		if model(t, r, "step-12") != model(t, reference, "step-12") {
-			t.Errorf("%s: the resumed run made another model", accumulate)
+			t.Errorf("%s: the resumed run made another model", way)
 		}
 		want, got := losses(t, reference), losses(t, r)
 		if len(got) != len(want) {
-			t.Fatalf("%s: %d lines of metrics, want %d", accumulate, len(got), len(want))
+			t.Fatalf("%s: %d lines of metrics, want %d", way, len(got), len(want))
 		}
 		for i := range want {
 			if got[i] != want[i] {
-				t.Errorf("%s: metrics %v, want %v", accumulate, got[i], want[i])
+				t.Errorf("%s: metrics %v, want %v", way, got[i], want[i])
 			}
 		}
 		// Resuming what is finished does the end again, and nothing else.
 		if again := mustStart(t, r); again.Steps != 12 || again.Verify == nil || !again.Verify.Identical {
-			t.Errorf("%s: a finished run resumed: %+v", accumulate, again)
+			t.Errorf("%s: a finished run resumed: %+v", way, again)
 		}
 	}
 }

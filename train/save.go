@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"mmfree/checkpoints"
@@ -135,11 +136,28 @@ func (t *run) parts(weights, m, v *spec.Weights) (p checkpoints.Parts, err error
 	if err != nil {
 		return p, err
 	}
-	return checkpoints.Parts{Weights: weights, Optimizer: moments(m, v), State: append(text, '\n'), Tokenizer: t.tokenizerJSON}, nil
+	carried := t.carriedTensors()
+	for i := range carried { // a copy: training goes on while it is written
+		carried[i].Values = slices.Clone(carried[i].Values)
+	}
+	return checkpoints.Parts{Weights: weights, Optimizer: append(moments(m, v), carried...), State: append(text, '\n'), Tokenizer: t.tokenizerJSON}, nil
 }
 
 func moments(m, v *spec.Weights) []checkpoints.NamedTensor {
 	return append(checkpoints.Moments("exp_avg", m), checkpoints.Moments("exp_avg_sq", v)...)
+}
+
+// carriedTensors names the recurrent states that the next step begins with, of data.carry_windows: carried.MICROBATCH.PART.
+// The values are the run's own.
+func (t *run) carriedTensors() (list []checkpoints.NamedTensor) {
+	for micro, s := range t.carried {
+		for part, values := range s.Parts {
+			if values != nil {
+				list = append(list, checkpoints.NamedTensor{Name: fmt.Sprintf("carried.%d.%d", micro, part), Shape: []int{len(values)}, Values: values})
+			}
+		}
+	}
+	return list
 }
 
 // write writes a checkpoint. It may run beside the training loop: beyond its arguments it touches only the folder and the

@@ -135,7 +135,10 @@ func (s *source) encodePart(t tokenizer.Tokenizer, from, to int64, threads int) 
 
 // loader deals the ids: those that the shards, or the learning of the vocabulary, hold out are held out, else the end.
 func (s *source) loader(c *Config) (*data.Loader, error) {
-	o := data.Options{SeqLen: c.Data.SeqLen, ValFraction: c.Data.ValFraction, Seed: c.Train.Seed}
+	o := data.Options{
+		SeqLen: c.Data.SeqLen, ValFraction: c.Data.ValFraction, Seed: c.Train.Seed,
+		Carry: c.Data.Carry, Rows: c.Data.BatchSize * c.Train.Accumulate,
+	}
 	switch {
 	case s.held != nil:
 		return data.NewSplit(s.set.Train, s.held.Train, o)

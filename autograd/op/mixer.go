@@ -21,7 +21,7 @@ type mixer struct {
 	p     MixerWeights
 	buf   *layer.MixerBuffers
 	out   []float32
-	state []float32 // [B, D], cleared before each run
+	state carried // [B, D]
 
 	h, dh   []float32 // of the backward pass in flight
 	dBranch []float32 // the gradient of what the half adds to the residual stream
@@ -33,7 +33,7 @@ type mixer struct {
 func TokenMixer(w *Workspace, m *layer.TokenMixer, l int, p MixerWeights, h *G.Node, buf *layer.MixerBuffers, out []float32) (*G.Node, error) {
 	x := &mixer{
 		w: w, m: m, l: l, p: p, buf: buf, out: out,
-		state: make([]float32, w.B*w.Config.RecurrenceWidth()),
+		state: newCarried(w.B * w.Config.RecurrenceWidth()),
 	}
 	x.gateBack, x.recurBack, x.normBack = x.gateBackward, x.recurBackward, x.normBackward
 	x.gateChain, x.normChain = x.chainGate, x.chainNorm
@@ -65,7 +65,7 @@ func (w *Workspace) mixerScratch() {
 		s.dS = floats(w.N * D)
 		s.dNorm[1] = s.dS
 	}
-	s.dG, s.dBound, s.zero = floats(w.N*D), floats(w.B*D), floats(w.B*D)
+	s.dG, s.dBound, s.zero = floats(w.N*D), floats(w.B*D), floats(D)
 	if w.Unfused {
 		s.dI, s.dZ = floats(w.N*D), floats(w.N*D)
 	}
@@ -75,8 +75,9 @@ func (x *mixer) forward(in []G.Value) error {
 	if err := x.w.Quantiser.Refresh(x.p.I, x.p.F, x.p.G, x.p.O); err != nil {
 		return err
 	}
-	clear(x.state)
-	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.B, x.w.T, x.state, nil, x.w.Starts, x.buf)
+	x.state.enter(x.w, x.l)
+	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.B, x.w.T, x.state.behind, nil, x.w.Starts, x.buf)
+	x.state.leave(x.w, x.l)
 	x.w.tap(x.m.Name(), x.l, x.out)
 	return nil
 }
@@ -189,8 +190,11 @@ func (x *mixer) recurBackward(_, b int) {
 	// From the last document to the first, as the kernel goes from the last token; no gradient crosses a start.
 	for from, to := 0, (seq+1)*T; to > seq*T; to = from {
 		from = layer.DocumentStart(w.Starts, seq*T, to)
-		at := from * D
-		w.Env.Set.RecurrenceBackward(dI[at:], dZ[at:], s.dBound[seq*D:][:D], s.dS[at:], buf.S[at:], s.zero[seq*D:][:D],
+		at, before := from*D, s.zero
+		if from == seq*T && (w.Starts == nil || !w.Starts[from]) {
+			before = x.state.before[seq*D:][:D]
+		}
+		w.Env.Set.RecurrenceBackward(dI[at:], dZ[at:], s.dBound[seq*D:][:D], s.dS[at:], buf.S[at:], before,
 			buf.I[at:], buf.Z[at:], x.m.Bound, nil, to-from, D, c0, c1)
 	}
 }

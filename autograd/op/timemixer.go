@@ -23,7 +23,7 @@ type timeMixer struct {
 	p     TimeMixerWeights
 	buf   *layer.TimeBuffers
 	out   []float32
-	state []float32 // [B, 4, d], cleared before each run
+	state carried // [B, 4, d]
 
 	h, dh      []float32    // of the backward pass in flight
 	d          [3][]float32 // gradients of receptance, key and value
@@ -46,7 +46,7 @@ const timeGains = 7
 // TimeMixer adds the first half of layer l: h + o_proj(σ(r)∘wkv). buf and out [N, d] are its memory.
 func TimeMixer(w *Workspace, m *layer.TimeMixer, l int, p TimeMixerWeights, h *G.Node, buf *layer.TimeBuffers, out []float32) (*G.Node, error) {
 	d := w.Config.HiddenSize
-	x := &timeMixer{w: w, m: m, l: l, p: p, buf: buf, out: out, state: make([]float32, w.B*4*d)}
+	x := &timeMixer{w: w, m: m, l: l, p: p, buf: buf, out: out, state: newCarried(w.B * 4 * d)}
 	x.leaveBack, x.recurBack, x.enterBack, x.streamBack = x.leaveBackward, x.recurBackward, x.enterBackward, x.streamBackward
 	n := &part{
 		name: layer.TapName(m.Name(), l), out: Dense(out, w.N, d), forward: x.forward,
@@ -73,8 +73,9 @@ func (x *timeMixer) forward(in []G.Value) error {
 	if err := x.w.Quantiser.Refresh(x.p.In[0], x.p.In[1], x.p.In[2], x.p.O); err != nil {
 		return err
 	}
-	clear(x.state)
-	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.B, x.w.T, x.state, nil, x.w.Starts, x.buf)
+	x.state.enter(x.w, x.l)
+	x.m.Forward(x.w.Env, x.out, floats(in[0]), x.w.B, x.w.T, x.state.behind, nil, x.w.Starts, x.buf)
+	x.state.leave(x.w, x.l)
 	x.w.tap(x.m.Name(), x.l, x.out)
 	return nil
 }
@@ -158,7 +159,7 @@ func (x *timeMixer) enterBackward(worker, b int) {
 		dGain[i], dMix[i] = w.partialGain(b, timeGains*d, i*d, d), w.partialGain(b, timeGains*d, (3+i)*d, d)
 	}
 	for t, end := layer.Span(b, layer.TokenBlock, w.N); t < end; t++ {
-		own, before := buf.Normed.X[t*d:][:d], buf.Before(t, w.T, w.Starts)
+		own, before := buf.Normed.X[t*d:][:d], buf.Before(t, w.T, x.state.before, w.Starts)
 		mixed := w.row(worker, 0, d)
 		for i := range dGain {
 			set.Shift(mixed, own, before, x.m.Mix[i])

@@ -34,6 +34,8 @@ type Workspace struct {
 	Logits    []float32 // [N, V], where they are wanted; else nil
 	Tap       func(name string, rows []float32)
 	Targets   *Targets // of the training pass in flight; nil: labels alone
+	// States of the parts are what the sequences begin with, and become what is behind their last tokens; nil: 0.
+	States []layer.Recurrent
 
 	scratch backwardScratch
 	gains   gainJob
@@ -56,7 +58,7 @@ type backwardScratch struct {
 	gains      []float32    // partial gradients of gains, per block of tokens
 	gainStride int          // floats of a block that the parts reserved
 	dh         []float32    // [N, d]: gradient of the residual stream
-	zero       []float32    // [B, D] of zeros: the state before the first token; of TokenMixers
+	zero       []float32    // [D] of zeros: the state before a document; of TokenMixers
 }
 
 // NewWorkspace makes the memory for batches of B×T tokens.

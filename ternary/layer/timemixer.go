@@ -66,12 +66,15 @@ func (m *TimeMixer) Forward(e *Env, dst, h []float32, B, T int, state, mask []fl
 	buf.add(e, dst[:N*d], h[:N*d])
 }
 
-// Before returns the row of RMS(h) before token t of sequences of T tokens without a mask, each from the state before the
-// first token: zeros where a document starts.
-func (b *TimeBuffers) Before(t, T int, starts []bool) []float32 {
+// Before returns the row of RMS(h) before token t of sequences of T tokens without a mask, each from its state [B, 4, d]:
+// zeros where a document starts.
+func (b *TimeBuffers) Before(t, T int, state []float32, starts []bool) []float32 {
 	d := len(b.none)
-	if t%T == 0 || starts != nil && starts[t] {
+	switch {
+	case starts != nil && starts[t]:
 		return b.none
+	case t%T == 0:
+		return state[t/T*4*d:][:d]
 	}
 	return b.Normed.X[(t-1)*d:][:d]
 }
