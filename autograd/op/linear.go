@@ -78,10 +78,10 @@ func (q *Quantiser) refresh(l *Linear) error {
 	return nil
 }
 
-func (q *Quantiser) sumBlock(_, b int) { q.sums[b] = quant.AbsSum(quant.Block(q.l.Shadow, b)) }
+func (q *Quantiser) sumBlock(_, b int) { q.sums[b] = q.env.Set.AbsSum(quant.Block(q.l.Shadow, b)) }
 
 func (q *Quantiser) tritBlock(_, b int) {
-	quant.Trits(quant.Block(q.codes[:len(q.l.Shadow)], b), quant.Block(q.l.Shadow, b), q.l.W.Scale)
+	q.env.Set.Trits(quant.Block(q.codes[:len(q.l.Shadow)], b), quant.Block(q.l.Shadow, b), q.l.W.Scale)
 }
 
 func (q *Quantiser) mixBlock(_, b int) {

@@ -51,6 +51,49 @@ func Sum(x []float32) float32 {
 	return fold(&acc)
 }
 
+// Lanes64 is the number of partial sums of every float64 reduction of float32 values, as Lanes.
+const Lanes64 = 32
+
+// AbsSum returns Σ|x| in float64, in the order that Lanes64 describes; a NaN or an infinity in x makes it non-finite.
+func AbsSum(x []float32) float64 {
+	var acc [Lanes64]float64
+	for len(x) >= Lanes64 {
+		for j, v := range x[:Lanes64] {
+			acc[j] += float64(Abs(v))
+		}
+		x = x[Lanes64:]
+	}
+	for j, v := range x {
+		acc[j] += float64(Abs(v))
+	}
+	return Fold64(&acc)
+}
+
+// SquareSum returns Σ x² in float64, in the order that Lanes64 describes. A square of a float32 is exact.
+func SquareSum(x []float32) float64 {
+	var acc [Lanes64]float64
+	for len(x) >= Lanes64 {
+		for j, v := range x[:Lanes64] {
+			acc[j] += float64(float64(v) * float64(v))
+		}
+		x = x[Lanes64:]
+	}
+	for j, v := range x {
+		acc[j] += float64(float64(v) * float64(v))
+	}
+	return Fold64(&acc)
+}
+
+// Fold64 adds the upper half of the lanes to the lower half until one is left.
+func Fold64(acc *[Lanes64]float64) float64 {
+	for n := Lanes64 / 2; n > 0; n /= 2 {
+		for j := range n {
+			acc[j] += acc[j+n]
+		}
+	}
+	return acc[0]
+}
+
 func fold(acc *[Lanes]float32) float32 {
 	for n := Lanes / 2; n > 0; n /= 2 {
 		for j := range n {

@@ -105,7 +105,7 @@ func BenchmarkRows(b *testing.B) {
 	for _, set := range kernel.Available() {
 		const n, V, T = 512, 32000, 16
 		x, y, gain, dst, acc := randomFloats(rng, n), randomFloats(rng, n), randomFloats(rng, n), make([]float32, n), make([]float32, n)
-		codes, logits := make([]int8, n), randomFloats(rng, V)
+		codes, trits, logits := make([]int8, n), make([]int8, V), randomFloats(rng, V)
 		i, z, ds, states := randomFloats(rng, T*n), randomFloats(rng, T*n), randomFloats(rng, T*n), make([]float32, T*n)
 		di, dz, state, bound := make([]float32, T*n), make([]float32, T*n), make([]float32, n), make([]float32, n)
 		for _, c := range []struct {
@@ -126,6 +126,9 @@ func BenchmarkRows(b *testing.B) {
 			{"Add", n, func() { set.Add(dst, x, y) }},
 			{"LogSumExp", V, func() { set.LogSumExp(logits) }},
 			{"SoftmaxGradient", V, func() { set.SoftmaxGradient(logits, 5, 100, 3, 1) }},
+			{"Trits", V, func() { set.Trits(trits, logits, 0.8) }},
+			{"AbsSum", V, func() { set.AbsSum(logits) }},
+			{"SquareSum", V, func() { set.SquareSum(logits) }},
 			{"AdamW", n, func() {
 				set.AdamW(dst, acc, state, y, kernel.AdamStep{Clip: 1, Decay: 1, Rest2: 1, Correction2: 1, Epsilon: 1})
 			}},

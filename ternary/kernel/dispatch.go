@@ -6,8 +6,10 @@ import (
 	"os"
 	"strings"
 
+	"mmfree/ternary/f32"
 	"mmfree/ternary/kernel/gemm"
 	"mmfree/ternary/kernel/generic"
+	"mmfree/ternary/quant"
 )
 
 // ErrISA is the class of an impossible choice of kernel set.
@@ -43,6 +45,7 @@ func Generic() *Set {
 		Shift: generic.Shift, WKV: generic.WKV, WKVBackward: generic.WKVBackward,
 		Receptance: generic.Receptance, ReceptanceBackward: generic.ReceptanceBackward,
 		LogSumExp: generic.LogSumExp, SoftmaxGradient: generic.SoftmaxGradient,
+		Trits: quant.Trits, AbsSum: f32.AbsSum, SquareSum: f32.SquareSum,
 		AdamW: adamW(generic.AdamW),
 	}
 	setFew(s, 1)

@@ -13,5 +13,6 @@ func setRows(s *Set, r amd64.Rows) {
 	s.Recurrence, s.RecurrenceBackward = r.Recurrence, r.RecurrenceBackward
 	s.OutputGate, s.OutputGateBackward = r.OutputGate, r.OutputGateBackward
 	s.SwiGLU, s.SwiGLUBackward, s.Add = r.SwiGLU, r.SwiGLUBackward, r.Add
+	s.Trits, s.AbsSum, s.SquareSum = r.Trits, r.AbsSum, r.SquareSum
 	s.LogSumExp, s.SoftmaxGradient, s.AdamW = r.LogSumExp, r.SoftmaxGradient, adamW(r.AdamW)
 }

@@ -37,6 +37,9 @@ func TestRowsStayInside(t *testing.T) {
 					set.Add(a, x, y)
 					set.LogSumExp(x)
 					set.SoftmaxGradient(c, 1, 2, n/2, 1)
+					set.Trits(codes, x, 1)
+					set.AbsSum(x)
+					set.SquareSum(x)
 					set.AdamW(a, b, c, x, kernel.AdamStep{})
 					atEnd = false
 				}

@@ -108,6 +108,11 @@ type Set struct {
 	// SoftmaxGradient: x = (e^(x−top)/sum − [j = label])·scale, in place.
 	SoftmaxGradient func(x []float32, top, sum float32, label int, scale float32)
 
+	// Trits, AbsSum and SquareSum are quant.Trits, f32.AbsSum and f32.SquareSum, of a run of values.
+	Trits     func(dst []int8, w []float32, m float32)
+	AbsSum    func(w []float32) float64
+	SquareSum func(g []float32) float64
+
 	// AdamW updates one run of values (spec §12): g is multiplied by clip first. See AdamStep.
 	AdamW func(theta, m, v, g []float32, a AdamStep)
 

@@ -29,6 +29,9 @@ func TestRowsAllocateNothing(t *testing.T) {
 			set.Add(a, x, y)
 			set.LogSumExp(x)
 			set.SoftmaxGradient(c, 1, 2, 3, 1)
+			set.Trits(codes, x, 1)
+			set.AbsSum(x)
+			set.SquareSum(x)
 			set.AdamW(a, b, c, x, kernel.AdamStep{})
 		})
 		if got != 0 {

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"mmfree/ternary/f32"
 	"mmfree/ternary/quant"
 )
 
@@ -146,7 +147,7 @@ func TestScaleIsTheMean(t *testing.T) {
 		var sums []float64
 		covered := 0
 		for b := range quant.Blocks(n) {
-			sums = append(sums, quant.AbsSum(quant.Block(w, b)))
+			sums = append(sums, f32.AbsSum(quant.Block(w, b)))
 			covered += len(quant.Block(w, b))
 		}
 		m, ok := quant.WeightScale(sums, n)
@@ -158,7 +159,7 @@ func TestScaleIsTheMean(t *testing.T) {
 	block := slices.Repeat([]float32{0.1}, quant.ScaleBlock)
 	n := 0
 	for b := range sums {
-		sums[b] = quant.AbsSum(block)
+		sums[b] = f32.AbsSum(block)
 		n += len(block)
 	}
 	if m, _ := quant.WeightScale(sums, n); m != 0.1 {

@@ -8,7 +8,8 @@ import (
 )
 
 // ScaleBlock is the number of values whose magnitudes are summed together; the sums of the blocks are then added in
-// order. It is part of the numeric contract: workers take whole blocks, so the mean never depends on their number.
+// order, each of f32.AbsSum. It is part of the numeric contract: workers take whole blocks, so the mean never depends on their
+// number.
 const ScaleBlock = 4096
 
 // Blocks returns the number of blocks that n values make.
@@ -17,26 +18,9 @@ func Blocks(n int) int { return (n + ScaleBlock - 1) / ScaleBlock }
 // Block returns block b of w.
 func Block[T any](w []T, b int) []T { return w[b*ScaleBlock : min((b+1)*ScaleBlock, len(w))] }
 
-// AbsSum returns Σ|w| of one block, in float64 and in order; NaN or infinity in w makes it non-finite.
-func AbsSum(block []float32) float64 {
-	// Four sums hide the adder's latency; sum j takes the values whose index is j modulo 4.
-	var acc [4]float64
-	for len(block) >= 4 {
-		acc[0] += float64(f32.Abs(block[0]))
-		acc[1] += float64(f32.Abs(block[1]))
-		acc[2] += float64(f32.Abs(block[2]))
-		acc[3] += float64(f32.Abs(block[3]))
-		block = block[4:]
-	}
-	for j, v := range block {
-		acc[j] += float64(f32.Abs(v))
-	}
-	return (acc[0] + acc[1]) + (acc[2] + acc[3])
-}
-
 const smallestMean = 1e-5
 
-// WeightScale returns m = max(mean|w|, 1e-5) of a tensor of n values from its blocks' sums (AbsSum). ok is false when
+// WeightScale returns m = max(mean|w|, 1e-5) of a tensor of n values from its blocks' sums (f32.AbsSum). ok is false when
 // the tensor holds a NaN or infinity. Source: spec §3.1 step 3.
 func WeightScale(blockSums []float64, n int) (m float32, ok bool) {
 	var sum float64
@@ -110,7 +94,7 @@ func Ternarize(dst []int8, w []float32) (m float32, err error) {
 	}
 	sums := make([]float64, Blocks(len(w)))
 	for b := range sums {
-		sums[b] = AbsSum(Block(w, b))
+		sums[b] = f32.AbsSum(Block(w, b))
 	}
 	m, ok := WeightScale(sums, len(w))
 	if !ok {
@@ -141,14 +125,14 @@ func (m *Scaler) Add(v []float32) {
 	m.count += len(v)
 	for len(v) > 0 {
 		if m.held == 0 && len(v) >= ScaleBlock {
-			m.sum += AbsSum(v[:ScaleBlock])
+			m.sum += f32.AbsSum(v[:ScaleBlock])
 			v = v[ScaleBlock:]
 			continue
 		}
 		n := copy(m.block[m.held:], v)
 		v = v[n:]
 		if m.held += n; m.held == ScaleBlock {
-			m.sum += AbsSum(m.block[:])
+			m.sum += f32.AbsSum(m.block[:])
 			m.held = 0
 		}
 	}
@@ -161,7 +145,7 @@ func (m *Scaler) Scale() (scale float32, ok bool) {
 	}
 	sum := m.sum
 	if m.held > 0 {
-		sum += AbsSum(m.block[:m.held])
+		sum += f32.AbsSum(m.block[:m.held])
 	}
 	return WeightScale([]float64{sum}, m.count)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"mmfree/ternary/kernel"
+	"mmfree/ternary/quant"
 )
 
 // rows returns the jobs of the kernels that work on rows, at a model's widths, on blocks of tokens as training cuts them.
@@ -83,6 +84,18 @@ func (k *bed) rows() []job {
 		block(softmaxGradient, fmt.Sprint(vocabulary), vocabulary, func() func() {
 			x := k.floats(vocabulary)
 			return func() { set.SoftmaxGradient(x, 5, 100, 3, 1) }
+		}),
+		block(trits, fmt.Sprint(quant.ScaleBlock), quant.ScaleBlock, func() func() {
+			dst, v := make([]int8, quant.ScaleBlock), k.floats(quant.ScaleBlock)
+			return func() { set.Trits(dst, v, 0.8) }
+		}),
+		block(absSum, fmt.Sprint(quant.ScaleBlock), quant.ScaleBlock, func() func() {
+			v := k.floats(quant.ScaleBlock)
+			return func() { set.AbsSum(v) }
+		}),
+		block(squareSum, fmt.Sprint(quant.ScaleBlock), quant.ScaleBlock, func() func() {
+			g := k.floats(quant.ScaleBlock)
+			return func() { set.SquareSum(g) }
 		}),
 		k.adam(),
 	}

@@ -44,6 +44,9 @@ const (
 	add
 	logSumExp
 	softmaxGradient
+	trits
+	absSum
+	squareSum
 	adamW
 	kernels
 )
@@ -80,6 +83,9 @@ var kernelTable = [kernels]kernelRow{
 	add:                {"Add", limitCache, 12},
 	logSumExp:          {"LogSumExp", limitCache, 4},
 	softmaxGradient:    {"SoftmaxGradient", limitCache, 8},
+	trits:              {"Trits", limitCache, 5},
+	absSum:             {"AbsSum", limitCache, 4},
+	squareSum:          {"SquareSum", limitCache, 4},
 	adamW:              {"AdamW", limitMemory, 16},
 }
 
@@ -249,6 +255,23 @@ func (w *stopwatch) wrapRows(s, set *kernel.Set) {
 		start := time.Now()
 		set.SoftmaxGradient(x, top, sum, label, scale)
 		w.values(softmaxGradient, start, len(x))
+	}
+	s.Trits = func(dst []int8, v []float32, m float32) {
+		start := time.Now()
+		set.Trits(dst, v, m)
+		w.values(trits, start, len(v))
+	}
+	s.AbsSum = func(v []float32) float64 {
+		start := time.Now()
+		sum := set.AbsSum(v)
+		w.values(absSum, start, len(v))
+		return sum
+	}
+	s.SquareSum = func(g []float32) float64 {
+		start := time.Now()
+		sum := set.SquareSum(g)
+		w.values(squareSum, start, len(g))
+		return sum
 	}
 	s.AdamW = func(theta, m, v, g []float32, a kernel.AdamStep) {
 		start := time.Now()

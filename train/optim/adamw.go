@@ -93,19 +93,7 @@ func (a *AdamW) GradNorm() float64 {
 }
 
 func (a *AdamW) sumBlock(_, b int) {
-	// Four sums hide the adder's latency; sum j takes the values whose index is j modulo 4.
-	var acc [4]float64
-	g := a.grads.Flat()[a.blocks[b].from:a.blocks[b].to]
-	for ; len(g) >= 4; g = g[4:] {
-		acc[0] += float64(float64(g[0]) * float64(g[0]))
-		acc[1] += float64(float64(g[1]) * float64(g[1]))
-		acc[2] += float64(float64(g[2]) * float64(g[2]))
-		acc[3] += float64(float64(g[3]) * float64(g[3]))
-	}
-	for j, v := range g {
-		acc[j] += float64(float64(v) * float64(v))
-	}
-	a.sums[b] = (acc[0] + acc[1]) + (acc[2] + acc[3])
+	a.sums[b] = a.set.SquareSum(a.grads.Flat()[a.blocks[b].from:a.blocks[b].to])
 }
 
 // Step clips and updates the weights with learning rate lr, given GradNorm's result. A norm that is not finite leaves

@@ -193,3 +193,33 @@ func adamW512(theta *float32, m *float32, v *float32, d *float32, clip float32, 
 //
 //go:noescape
 func adamW256(theta *float32, m *float32, v *float32, d *float32, clip float32, decay float32, beta1 float32, beta2 float32, rest1 float32, rest2 float32, rate float32, correction2 float32, epsilon float32, n int)
+
+// trits512: quant.Trits, inv its 1/m. Needs AVX-512 F and DQ, BMI2.
+//
+//go:noescape
+func trits512(codes *int8, w *float32, inv float32, n int)
+
+// trits256: quant.Trits, inv its 1/m. Needs AVX2.
+//
+//go:noescape
+func trits256(codes *int8, w *float32, inv float32, n int)
+
+// absSum512: acc[j] += |x| in f32.AbsSum's order; n is a multiple of 32. Needs AVX-512 F and DQ, BMI2.
+//
+//go:noescape
+func absSum512(acc *float64, x *float32, n int)
+
+// absSum256: acc[j] += |x| in f32.AbsSum's order; n is a multiple of 32. Needs AVX2.
+//
+//go:noescape
+func absSum256(acc *float64, x *float32, n int)
+
+// squareSum512: acc[j] += x² in f32.SquareSum's order; n is a multiple of 32. Needs AVX-512 F and DQ, BMI2.
+//
+//go:noescape
+func squareSum512(acc *float64, x *float32, n int)
+
+// squareSum256: acc[j] += x² in f32.SquareSum's order; n is a multiple of 32. Needs AVX2.
+//
+//go:noescape
+func squareSum256(acc *float64, x *float32, n int)

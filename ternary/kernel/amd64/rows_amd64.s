@@ -5206,3 +5206,340 @@ test2:
 done3:
 	VZEROUPPER
 	RET
+
+// func trits512(codes *int8, w *float32, inv float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·trits512(SB), NOSPLIT, $0-32
+	VBROADCASTSS rowConstants<>+352(SB), Z0
+	VBROADCASTSS rowConstants<>+576(SB), Z1
+	VBROADCASTSS rowConstants<>+640(SB), Z2
+	MOVQ         codes+0(FP), AX
+	MOVQ         w+8(FP), CX
+	VBROADCASTSS inv+16(FP), Z3
+	MOVQ         n+24(FP), DX
+	XORQ         BX, BX
+	MOVQ         DX, SI
+	ANDQ         $-16, SI
+	SHLQ         $0x02, SI
+	JMP          test2
+
+loop1:
+	VMOVUPS (CX)(BX*1), Z4
+	VMULPS  Z3, Z4, Z4
+	VANDPS  Z1, Z4, Z5
+	VPSRAD  $0x1f, Z4, Z4
+	VCMPPS  $0x1e, Z0, Z5, K1
+	VPORD.Z Z2, Z4, K1, Z4
+	MOVQ    BX, DI
+	SHRQ    $0x02, DI
+	VPMOVDB Z4, (AX)(DI*1)
+	ADDQ    $0x00000040, BX
+
+test2:
+	CMPQ      BX, SI
+	JB        loop1
+	ANDQ      $0x0000000f, DX
+	JZ        done3
+	MOVL      $0x0000ffff, SI
+	BZHIL     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z4
+	VMULPS    Z3, Z4, Z3
+	VANDPS    Z1, Z3, Z1
+	VPSRAD    $0x1f, Z3, Z3
+	VCMPPS    $0x1e, Z0, Z1, K2
+	VPORD.Z   Z2, Z3, K2, Z3
+	MOVQ      BX, CX
+	SHRQ      $0x02, CX
+	VPMOVDB   Z3, K1, (AX)(CX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func trits256(codes *int8, w *float32, inv float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·trits256(SB), NOSPLIT, $0-32
+	VBROADCASTSS rowConstants<>+352(SB), Y0
+	VBROADCASTSS rowConstants<>+576(SB), Y1
+	VBROADCASTSS rowConstants<>+640(SB), Y2
+	MOVQ         codes+0(FP), AX
+	MOVQ         w+8(FP), CX
+	VBROADCASTSS inv+16(FP), Y3
+	MOVQ         n+24(FP), DX
+	XORQ         BX, BX
+	MOVQ         DX, SI
+	ANDQ         $-8, SI
+	SHLQ         $0x02, SI
+	JMP          test2
+
+loop1:
+	VMOVUPS      (CX)(BX*1), Y4
+	VMULPS       Y3, Y4, Y4
+	VANDPS       Y1, Y4, Y5
+	VPSRAD       $0x1f, Y4, Y4
+	VCMPPS       $0x1e, Y0, Y5, Y5
+	VORPS        Y2, Y4, Y4
+	VANDPS       Y5, Y4, Y4
+	MOVQ         BX, DI
+	SHRQ         $0x02, DI
+	VPSHUFB      rowConstants<>+672(SB), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPUNPCKLDQ   X5, X4, X4
+	VMOVQ        X4, (AX)(DI*1)
+	ADDQ         $0x00000020, BX
+
+test2:
+	CMPQ         BX, SI
+	JB           loop1
+	ANDQ         $0x00000007, DX
+	JZ           done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+736(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y4
+	VMASKMOVPS   (CX)(BX*1), Y4, Y4
+	VMULPS       Y3, Y4, Y3
+	VANDPS       Y1, Y3, Y1
+	VPSRAD       $0x1f, Y3, Y3
+	VCMPPS       $0x1e, Y0, Y1, Y0
+	VORPS        Y2, Y3, Y1
+	VANDPS       Y0, Y1, Y0
+	MOVQ         BX, CX
+	SHRQ         $0x02, CX
+	VPSHUFB      rowConstants<>+672(SB), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPUNPCKLDQ   X1, X0, X0
+	VMOVQ        X0, BX
+
+bytes4:
+	MOVB BL, (AX)(CX*1)
+	SHRQ $0x08, BX
+	INCQ CX
+	DECQ DX
+	JNZ  bytes4
+
+done3:
+	VZEROUPPER
+	RET
+
+// func absSum512(acc *float64, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·absSum512(SB), NOSPLIT, $0-24
+	VBROADCASTSS rowConstants<>+576(SB), Z0
+	MOVQ         acc+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VMOVUPD      (AX), Z1
+	VMOVUPD      64(AX), Z2
+	VMOVUPD      128(AX), Z3
+	VMOVUPD      192(AX), Z4
+	JMP          test2
+
+loop1:
+	VMOVUPS   (CX), Y5
+	VANDPS    Y0, Y5, Y5
+	VCVTPS2PD Y5, Z5
+	VADDPD    Z5, Z1, Z1
+	VMOVUPS   32(CX), Y5
+	VANDPS    Y0, Y5, Y5
+	VCVTPS2PD Y5, Z5
+	VADDPD    Z5, Z2, Z2
+	VMOVUPS   64(CX), Y5
+	VANDPS    Y0, Y5, Y5
+	VCVTPS2PD Y5, Z5
+	VADDPD    Z5, Z3, Z3
+	VMOVUPS   96(CX), Y5
+	VANDPS    Y0, Y5, Y5
+	VCVTPS2PD Y5, Z5
+	VADDPD    Z5, Z4, Z4
+	ADDQ      $0x00000080, CX
+	SUBQ      $0x00000020, DX
+
+test2:
+	CMPQ    DX, $0x00
+	JG      loop1
+	VMOVUPD Z1, (AX)
+	VMOVUPD Z2, 64(AX)
+	VMOVUPD Z3, 128(AX)
+	VMOVUPD Z4, 192(AX)
+	VZEROUPPER
+	RET
+
+// func absSum256(acc *float64, x *float32, n int)
+// Requires: AVX
+TEXT ·absSum256(SB), NOSPLIT, $0-24
+	VBROADCASTSS rowConstants<>+576(SB), Y0
+	MOVQ         acc+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VMOVUPD      (AX), Y1
+	VMOVUPD      32(AX), Y2
+	VMOVUPD      64(AX), Y3
+	VMOVUPD      96(AX), Y4
+	VMOVUPD      128(AX), Y5
+	VMOVUPD      160(AX), Y6
+	VMOVUPD      192(AX), Y7
+	VMOVUPD      224(AX), Y8
+	JMP          test2
+
+loop1:
+	VMOVUPS   (CX), X9
+	VANDPS    X0, X9, X9
+	VCVTPS2PD X9, Y9
+	VADDPD    Y9, Y1, Y1
+	VMOVUPS   16(CX), X9
+	VANDPS    X0, X9, X9
+	VCVTPS2PD X9, Y9
+	VADDPD    Y9, Y2, Y2
+	VMOVUPS   32(CX), X9
+	VANDPS    X0, X9, X9
+	VCVTPS2PD X9, Y9
+	VADDPD    Y9, Y3, Y3
+	VMOVUPS   48(CX), X9
+	VANDPS    X0, X9, X9
+	VCVTPS2PD X9, Y9
+	VADDPD    Y9, Y4, Y4
+	VMOVUPS   64(CX), X9
+	VANDPS    X0, X9, X9
+	VCVTPS2PD X9, Y9
+	VADDPD    Y9, Y5, Y5
+	VMOVUPS   80(CX), X9
+	VANDPS    X0, X9, X9
+	VCVTPS2PD X9, Y9
+	VADDPD    Y9, Y6, Y6
+	VMOVUPS   96(CX), X9
+	VANDPS    X0, X9, X9
+	VCVTPS2PD X9, Y9
+	VADDPD    Y9, Y7, Y7
+	VMOVUPS   112(CX), X9
+	VANDPS    X0, X9, X9
+	VCVTPS2PD X9, Y9
+	VADDPD    Y9, Y8, Y8
+	ADDQ      $0x00000080, CX
+	SUBQ      $0x00000020, DX
+
+test2:
+	CMPQ    DX, $0x00
+	JG      loop1
+	VMOVUPD Y1, (AX)
+	VMOVUPD Y2, 32(AX)
+	VMOVUPD Y3, 64(AX)
+	VMOVUPD Y4, 96(AX)
+	VMOVUPD Y5, 128(AX)
+	VMOVUPD Y6, 160(AX)
+	VMOVUPD Y7, 192(AX)
+	VMOVUPD Y8, 224(AX)
+	VZEROUPPER
+	RET
+
+// func squareSum512(acc *float64, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·squareSum512(SB), NOSPLIT, $0-24
+	MOVQ    acc+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VMOVUPD (AX), Z0
+	VMOVUPD 64(AX), Z1
+	VMOVUPD 128(AX), Z2
+	VMOVUPD 192(AX), Z3
+	JMP     test2
+
+loop1:
+	VMOVUPS   (CX), Y4
+	VCVTPS2PD Y4, Z4
+	VMULPD    Z4, Z4, Z4
+	VADDPD    Z4, Z0, Z0
+	VMOVUPS   32(CX), Y4
+	VCVTPS2PD Y4, Z4
+	VMULPD    Z4, Z4, Z4
+	VADDPD    Z4, Z1, Z1
+	VMOVUPS   64(CX), Y4
+	VCVTPS2PD Y4, Z4
+	VMULPD    Z4, Z4, Z4
+	VADDPD    Z4, Z2, Z2
+	VMOVUPS   96(CX), Y4
+	VCVTPS2PD Y4, Z4
+	VMULPD    Z4, Z4, Z4
+	VADDPD    Z4, Z3, Z3
+	ADDQ      $0x00000080, CX
+	SUBQ      $0x00000020, DX
+
+test2:
+	CMPQ    DX, $0x00
+	JG      loop1
+	VMOVUPD Z0, (AX)
+	VMOVUPD Z1, 64(AX)
+	VMOVUPD Z2, 128(AX)
+	VMOVUPD Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func squareSum256(acc *float64, x *float32, n int)
+// Requires: AVX
+TEXT ·squareSum256(SB), NOSPLIT, $0-24
+	MOVQ    acc+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+	JMP     test2
+
+loop1:
+	VMOVUPS   (CX), X8
+	VCVTPS2PD X8, Y8
+	VMULPD    Y8, Y8, Y8
+	VADDPD    Y8, Y0, Y0
+	VMOVUPS   16(CX), X8
+	VCVTPS2PD X8, Y8
+	VMULPD    Y8, Y8, Y8
+	VADDPD    Y8, Y1, Y1
+	VMOVUPS   32(CX), X8
+	VCVTPS2PD X8, Y8
+	VMULPD    Y8, Y8, Y8
+	VADDPD    Y8, Y2, Y2
+	VMOVUPS   48(CX), X8
+	VCVTPS2PD X8, Y8
+	VMULPD    Y8, Y8, Y8
+	VADDPD    Y8, Y3, Y3
+	VMOVUPS   64(CX), X8
+	VCVTPS2PD X8, Y8
+	VMULPD    Y8, Y8, Y8
+	VADDPD    Y8, Y4, Y4
+	VMOVUPS   80(CX), X8
+	VCVTPS2PD X8, Y8
+	VMULPD    Y8, Y8, Y8
+	VADDPD    Y8, Y5, Y5
+	VMOVUPS   96(CX), X8
+	VCVTPS2PD X8, Y8
+	VMULPD    Y8, Y8, Y8
+	VADDPD    Y8, Y6, Y6
+	VMOVUPS   112(CX), X8
+	VCVTPS2PD X8, Y8
+	VMULPD    Y8, Y8, Y8
+	VADDPD    Y8, Y7, Y7
+	ADDQ      $0x00000080, CX
+	SUBQ      $0x00000020, DX
+
+test2:
+	CMPQ    DX, $0x00
+	JG      loop1
+	VMOVUPD Y0, (AX)
+	VMOVUPD Y1, 32(AX)
+	VMOVUPD Y2, 64(AX)
+	VMOVUPD Y3, 96(AX)
+	VMOVUPD Y4, 128(AX)
+	VMOVUPD Y5, 160(AX)
+	VMOVUPD Y6, 192(AX)
+	VMOVUPD Y7, 224(AX)
+	VZEROUPPER
+	RET

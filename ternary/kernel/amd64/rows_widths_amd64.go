@@ -150,3 +150,27 @@ func (wide Rows) adamW(theta, m, v, d *float32, clip, decay, beta1, beta2, rest1
 	}
 	adamW256(theta, m, v, d, clip, decay, beta1, beta2, rest1, rest2, rate, correction2, epsilon, n)
 }
+
+func (wide Rows) trits(codes *int8, w *float32, inv float32, n int) {
+	if wide {
+		trits512(codes, w, inv, n)
+		return
+	}
+	trits256(codes, w, inv, n)
+}
+
+func (wide Rows) absSum(acc *float64, x *float32, n int) {
+	if wide {
+		absSum512(acc, x, n)
+		return
+	}
+	absSum256(acc, x, n)
+}
+
+func (wide Rows) squareSum(acc *float64, x *float32, n int) {
+	if wide {
+		squareSum512(acc, x, n)
+		return
+	}
+	squareSum256(acc, x, n)
+}

@@ -85,6 +85,7 @@ func edges(t *testing.T, set *kernel.Set) {
 		edgeNorms(t, set, rng, n, round, what)
 		edgeGates(t, set, rng, n, round, what)
 		edgeLoss(t, set, rng, n, round, what)
+		checkWeights(t, set, extremeRow(rng, n, round), 0.5, what)
 		edgeAdamW(t, set, rng, n, round, what)
 	}
 	for round := range 40 {
