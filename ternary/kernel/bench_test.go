@@ -108,6 +108,7 @@ func BenchmarkRows(b *testing.B) {
 		codes, trits, logits := make([]int8, n), make([]int8, V), randomFloats(rng, V)
 		i, z, ds, states := randomFloats(rng, T*n), randomFloats(rng, T*n), randomFloats(rng, T*n), make([]float32, T*n)
 		di, dz, state, bound := make([]float32, T*n), make([]float32, T*n), make([]float32, n), make([]float32, n)
+		wkv, carried := make([]float32, 3*T*n), make([]float32, 3*n)
 		for _, c := range []struct {
 			name   string
 			values int
@@ -126,6 +127,11 @@ func BenchmarkRows(b *testing.B) {
 			{"Add", n, func() { set.Add(dst, x, y) }},
 			{"LogSumExp", V, func() { set.LogSumExp(logits) }},
 			{"SoftmaxGradient", V, func() { set.SoftmaxGradient(logits, 5, 100, 3, 1) }},
+			{"Shift", n, func() { set.Shift(dst, x, y, gain) }},
+			{"WKV", T * n, func() { set.WKV(states, wkv, carried, i, z, bound, gain, nil, T, n, 0, n) }},
+			{"WKVBackward", T * n, func() { set.WKVBackward(di, dz, acc, dst, ds, states, wkv, i, z, bound, gain, T, n, 0, n) }},
+			{"Receptance", n, func() { set.Receptance(dst, x, y) }},
+			{"ReceptanceBackward", n, func() { set.ReceptanceBackward(dst, acc, gain, x, y) }},
 			{"Trits", V, func() { set.Trits(trits, logits, 0.8) }},
 			{"AbsSum", V, func() { set.AbsSum(logits) }},
 			{"SquareSum", V, func() { set.SquareSum(logits) }},

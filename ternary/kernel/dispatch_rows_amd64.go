@@ -12,6 +12,8 @@ func setRows(s *Set, r amd64.Rows) {
 	s.RMSNorm, s.NormQuantize, s.RMSNormBackward = r.RMSNorm, r.NormQuantize, r.RMSNormBackward
 	s.Recurrence, s.RecurrenceBackward = r.Recurrence, r.RecurrenceBackward
 	s.OutputGate, s.OutputGateBackward = r.OutputGate, r.OutputGateBackward
+	s.Shift, s.WKV, s.WKVBackward = r.Shift, r.WKV, r.WKVBackward
+	s.Receptance, s.ReceptanceBackward = r.Receptance, r.ReceptanceBackward
 	s.SwiGLU, s.SwiGLUBackward, s.Add = r.SwiGLU, r.SwiGLUBackward, r.Add
 	s.Trits, s.AbsSum, s.SquareSum = r.Trits, r.AbsSum, r.SquareSum
 	s.LogSumExp, s.SoftmaxGradient, s.AdamW = r.LogSumExp, r.SoftmaxGradient, adamW(r.AdamW)

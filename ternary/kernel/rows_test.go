@@ -14,6 +14,7 @@ func TestRowsAllocateNothing(t *testing.T) {
 	x, y, gain, a, b, c, codes := row(), row(), row(), row(), row(), row(), make([]int8, n)
 	many := func() []float32 { return randomFloats(rng, T*n) }
 	states, i, z, ds, di, dz, mask := many(), many(), many(), many(), many(), many(), randomFloats(rng, T)
+	wkv, carried := make([]float32, 3*T*n), make([]float32, 3*n)
 	for _, set := range kernel.Available() {
 		got := testing.AllocsPerRun(5, func() {
 			set.RMSNorm(a, x, gain, 1e-6)
@@ -29,6 +30,11 @@ func TestRowsAllocateNothing(t *testing.T) {
 			set.Add(a, x, y)
 			set.LogSumExp(x)
 			set.SoftmaxGradient(c, 1, 2, 3, 1)
+			set.Shift(a, x, y, gain)
+			set.Receptance(a, x, y)
+			set.ReceptanceBackward(a, b, gain, x, y)
+			set.WKV(di, wkv, carried, i, z, gain, x, mask, T, n, 0, n)
+			set.WKVBackward(di, dz, a, b, ds, states, wkv, i, z, gain, x, T, n, 0, n)
 			set.Trits(codes, x, 1)
 			set.AbsSum(x)
 			set.SquareSum(x)

@@ -154,6 +154,56 @@ func sum512(dst *float32, a *float32, b *float32, n int)
 //go:noescape
 func sum256(dst *float32, a *float32, b *float32, n int)
 
+// shift512: generic.Shift. Needs AVX-512 F and DQ, BMI2.
+//
+//go:noescape
+func shift512(dst *float32, x *float32, before *float32, mix *float32, n int)
+
+// shift256: generic.Shift. Needs AVX2.
+//
+//go:noescape
+func shift256(dst *float32, x *float32, before *float32, mix *float32, n int)
+
+// receptance512: generic.Receptance. Needs AVX-512 F and DQ, BMI2.
+//
+//go:noescape
+func receptance512(dst *float32, r *float32, y *float32, n int)
+
+// receptance256: generic.Receptance. Needs AVX2.
+//
+//go:noescape
+func receptance256(dst *float32, r *float32, y *float32, n int)
+
+// receptanceBack512: generic.ReceptanceBackward. dr may be r, and dy da. Needs AVX-512 F and DQ, BMI2.
+//
+//go:noescape
+func receptanceBack512(dr *float32, dy *float32, da *float32, r *float32, y *float32, n int)
+
+// receptanceBack256: generic.ReceptanceBackward. dr may be r, and dy da. Needs AVX2.
+//
+//go:noescape
+func receptanceBack256(dr *float32, dy *float32, da *float32, r *float32, y *float32, n int)
+
+// wkv512: generic.WKV of one token and n channels; a, b and top are the three rows of the state. Needs AVX-512 F and DQ, BMI2.
+//
+//go:noescape
+func wkv512(y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
+
+// wkv256: generic.WKV of one token and n channels; a, b and top are the three rows of the state. Needs AVX2.
+//
+//go:noescape
+func wkv256(y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
+
+// wkvBack512: generic.WKVBackward of one token and n ≤ 256 channels, last token first; a, b and top are the rows of the state before it. work is [4][256]: da and db, which the later token carries over, the rate's gradient and the bonus's. dk may be key, and dv value. Needs AVX-512 F and DQ, BMI2.
+//
+//go:noescape
+func wkvBack512(dk *float32, dv *float32, work *float32, dy *float32, y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
+
+// wkvBack256: generic.WKVBackward of one token and n ≤ 256 channels, last token first; a, b and top are the rows of the state before it. work is [4][256]: da and db, which the later token carries over, the rate's gradient and the bonus's. dk may be key, and dv value. Needs AVX2.
+//
+//go:noescape
+func wkvBack256(dk *float32, dv *float32, work *float32, dy *float32, y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
+
 // largest512: the largest value of x that is not NaN, −Inf if there is none; of zeros either. Needs AVX-512 F and DQ, BMI2.
 //
 //go:noescape

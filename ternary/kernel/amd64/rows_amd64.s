@@ -3683,6 +3683,1628 @@ done3:
 	VZEROUPPER
 	RET
 
+// func shift512(dst *float32, x *float32, before *float32, mix *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·shift512(SB), NOSPLIT, $0-40
+	VBROADCASTSS rowConstants<>+320(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         before+16(FP), DX
+	MOVQ         mix+24(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	MOVQ         SI, R8
+	ANDQ         $-16, R8
+	SHLQ         $0x02, R8
+	JMP          test2
+
+loop1:
+	VMOVUPS (BX)(DI*1), Z1
+	VMOVUPS (CX)(DI*1), Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS (DX)(DI*1), Z3
+	VSUBPS  Z1, Z0, Z1
+	VMULPS  Z1, Z3, Z1
+	VADDPS  Z1, Z2, Z1
+	VMOVUPS Z1, (AX)(DI*1)
+	ADDQ    $0x00000040, DI
+
+test2:
+	CMPQ      DI, R8
+	JB        loop1
+	ANDQ      $0x0000000f, SI
+	JZ        done3
+	MOVL      $0x0000ffff, R8
+	BZHIL     SI, R8, R8
+	KMOVW     R8, K1
+	VMOVUPS.Z (BX)(DI*1), K1, Z1
+	VMOVUPS.Z (CX)(DI*1), K1, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS.Z (DX)(DI*1), K1, Z3
+	VSUBPS    Z1, Z0, Z0
+	VMULPS    Z0, Z3, Z0
+	VADDPS    Z0, Z2, Z0
+	VMOVUPS   Z0, K1, (AX)(DI*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func shift256(dst *float32, x *float32, before *float32, mix *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·shift256(SB), NOSPLIT, $0-40
+	VBROADCASTSS rowConstants<>+320(SB), Y0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         before+16(FP), DX
+	MOVQ         mix+24(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	MOVQ         SI, R8
+	ANDQ         $-8, R8
+	SHLQ         $0x02, R8
+	JMP          test2
+
+loop1:
+	VMOVUPS (BX)(DI*1), Y1
+	VMOVUPS (CX)(DI*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS (DX)(DI*1), Y3
+	VSUBPS  Y1, Y0, Y1
+	VMULPS  Y1, Y3, Y1
+	VADDPS  Y1, Y2, Y1
+	VMOVUPS Y1, (AX)(DI*1)
+	ADDQ    $0x00000020, DI
+
+test2:
+	CMPQ       DI, R8
+	JB         loop1
+	ANDQ       $0x00000007, SI
+	JZ         done3
+	MOVQ       $0x00000008, R8
+	CMPQ       SI, R8
+	CMOVQLT    SI, R8
+	LEAQ       rowConstants<>+736(SB), SI
+	SHLQ       $0x02, R8
+	SUBQ       R8, SI
+	VMOVUPS    (SI), Y1
+	VMASKMOVPS (BX)(DI*1), Y1, Y2
+	VMASKMOVPS (CX)(DI*1), Y1, Y3
+	VMULPS     Y2, Y3, Y3
+	VMASKMOVPS (DX)(DI*1), Y1, Y4
+	VSUBPS     Y2, Y0, Y0
+	VMULPS     Y0, Y4, Y0
+	VADDPS     Y0, Y3, Y0
+	VMASKMOVPS Y0, Y1, (AX)(DI*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func receptance512(dst *float32, r *float32, y *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·receptance512(SB), NOSPLIT, $0-32
+	VBROADCASTSS rowConstants<>+320(SB), Z0
+	VBROADCASTSS rowConstants<>+0(SB), Z1
+	VBROADCASTSS rowConstants<>+32(SB), Z2
+	VBROADCASTSS rowConstants<>+64(SB), Z3
+	VBROADCASTSS rowConstants<>+96(SB), Z4
+	VBROADCASTSS rowConstants<>+128(SB), Z5
+	VBROADCASTSS rowConstants<>+160(SB), Z6
+	VBROADCASTSS rowConstants<>+192(SB), Z7
+	VBROADCASTSS rowConstants<>+224(SB), Z8
+	VBROADCASTSS rowConstants<>+256(SB), Z9
+	VBROADCASTSS rowConstants<>+288(SB), Z10
+	VBROADCASTSS rowConstants<>+416(SB), Z11
+	VBROADCASTSS rowConstants<>+544(SB), Z12
+	MOVQ         dst+0(FP), AX
+	MOVQ         r+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	ANDQ         $-16, DI
+	SHLQ         $0x02, DI
+	JMP          test2
+
+loop1:
+	VMOVUPS     (CX)(SI*1), Z13
+	VORPS       Z12, Z13, Z14
+	VMULPS      Z1, Z14, Z15
+	VADDPS      Z2, Z15, Z15
+	VSUBPS      Z2, Z15, Z15
+	VMULPS      Z3, Z15, Z18
+	VSUBPS      Z18, Z14, Z18
+	VMULPS      Z4, Z15, Z19
+	VSUBPS      Z19, Z18, Z18
+	VMULPS      Z5, Z18, Z19
+	VADDPS      Z6, Z19, Z19
+	VMULPS      Z18, Z19, Z19
+	VADDPS      Z7, Z19, Z19
+	VMULPS      Z18, Z19, Z19
+	VADDPS      Z8, Z19, Z19
+	VMULPS      Z18, Z19, Z19
+	VADDPS      Z9, Z19, Z19
+	VMULPS      Z18, Z19, Z19
+	VADDPS      Z10, Z19, Z19
+	VMULPS      Z18, Z18, Z20
+	VMULPS      Z20, Z19, Z19
+	VADDPS      Z18, Z19, Z18
+	VADDPS      Z0, Z18, Z18
+	VCMPPS      $0x15, Z11, Z14, K1
+	VSCALEFPS.Z Z15, Z18, K1, Z14
+	VADDPS      Z0, Z14, Z15
+	VDIVPS      Z15, Z0, Z15
+	VPMOVD2M    Z13, K1
+	VBLENDMPS   Z14, Z0, K1, Z16
+	VMULPS      Z15, Z16, Z13
+	VMOVUPS     (DX)(SI*1), Z14
+	VMULPS      Z14, Z13, Z13
+	VMOVUPS     Z13, (AX)(SI*1)
+	ADDQ        $0x00000040, SI
+
+test2:
+	CMPQ        SI, DI
+	JB          loop1
+	ANDQ        $0x0000000f, BX
+	JZ          done3
+	MOVL        $0x0000ffff, DI
+	BZHIL       BX, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (CX)(SI*1), K1, Z13
+	VORPS       Z12, Z13, Z12
+	VMULPS      Z1, Z12, Z1
+	VADDPS      Z2, Z1, Z1
+	VSUBPS      Z2, Z1, Z1
+	VMULPS      Z3, Z1, Z2
+	VSUBPS      Z2, Z12, Z2
+	VMULPS      Z4, Z1, Z3
+	VSUBPS      Z3, Z2, Z2
+	VMULPS      Z5, Z2, Z3
+	VADDPS      Z6, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z7, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z9, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z10, Z3, Z3
+	VMULPS      Z2, Z2, Z4
+	VMULPS      Z4, Z3, Z3
+	VADDPS      Z2, Z3, Z2
+	VADDPS      Z0, Z2, Z2
+	VCMPPS      $0x15, Z11, Z12, K2
+	VSCALEFPS.Z Z1, Z2, K2, Z1
+	VADDPS      Z0, Z1, Z2
+	VDIVPS      Z2, Z0, Z2
+	VPMOVD2M    Z13, K2
+	VBLENDMPS   Z1, Z0, K2, Z17
+	VMULPS      Z2, Z17, Z0
+	VMOVUPS.Z   (DX)(SI*1), K1, Z1
+	VMULPS      Z1, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)(SI*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func receptance256(dst *float32, r *float32, y *float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·receptance256(SB), NOSPLIT, $0-32
+	VBROADCASTSS rowConstants<>+320(SB), Y0
+	MOVQ         dst+0(FP), AX
+	MOVQ         r+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	ANDQ         $-8, DI
+	SHLQ         $0x02, DI
+	JMP          test2
+
+loop1:
+	VMOVUPS   (CX)(SI*1), Y1
+	VORPS     rowConstants<>+544(SB), Y1, Y2
+	VMULPS    rowConstants<>+0(SB), Y2, Y3
+	VADDPS    rowConstants<>+32(SB), Y3, Y3
+	VSUBPS    rowConstants<>+32(SB), Y3, Y4
+	VMULPS    rowConstants<>+64(SB), Y4, Y5
+	VSUBPS    Y5, Y2, Y5
+	VMULPS    rowConstants<>+96(SB), Y4, Y4
+	VSUBPS    Y4, Y5, Y4
+	VMULPS    rowConstants<>+128(SB), Y4, Y5
+	VADDPS    rowConstants<>+160(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+192(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+224(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+256(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+288(SB), Y5, Y5
+	VMULPS    Y4, Y4, Y6
+	VMULPS    Y6, Y5, Y5
+	VADDPS    Y4, Y5, Y4
+	VADDPS    Y0, Y4, Y4
+	VPSLLD    $0x17, Y3, Y3
+	VPADDD    Y0, Y3, Y3
+	VMULPS    Y3, Y4, Y3
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y2, Y2
+	VANDPS    Y2, Y3, Y2
+	VADDPS    Y0, Y2, Y3
+	VDIVPS    Y3, Y0, Y3
+	VBLENDVPS Y1, Y2, Y0, Y1
+	VMULPS    Y3, Y1, Y1
+	VMOVUPS   (DX)(SI*1), Y2
+	VMULPS    Y2, Y1, Y1
+	VMOVUPS   Y1, (AX)(SI*1)
+	ADDQ      $0x00000020, SI
+
+test2:
+	CMPQ       SI, DI
+	JB         loop1
+	ANDQ       $0x00000007, BX
+	JZ         done3
+	MOVQ       $0x00000008, DI
+	CMPQ       BX, DI
+	CMOVQLT    BX, DI
+	LEAQ       rowConstants<>+736(SB), BX
+	SHLQ       $0x02, DI
+	SUBQ       DI, BX
+	VMOVUPS    (BX), Y1
+	VMASKMOVPS (CX)(SI*1), Y1, Y2
+	VORPS      rowConstants<>+544(SB), Y2, Y3
+	VMULPS     rowConstants<>+0(SB), Y3, Y4
+	VADDPS     rowConstants<>+32(SB), Y4, Y4
+	VSUBPS     rowConstants<>+32(SB), Y4, Y5
+	VMULPS     rowConstants<>+64(SB), Y5, Y6
+	VSUBPS     Y6, Y3, Y6
+	VMULPS     rowConstants<>+96(SB), Y5, Y5
+	VSUBPS     Y5, Y6, Y5
+	VMULPS     rowConstants<>+128(SB), Y5, Y6
+	VADDPS     rowConstants<>+160(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     rowConstants<>+192(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     rowConstants<>+224(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     rowConstants<>+256(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     rowConstants<>+288(SB), Y6, Y6
+	VMULPS     Y5, Y5, Y7
+	VMULPS     Y7, Y6, Y6
+	VADDPS     Y5, Y6, Y5
+	VADDPS     Y0, Y5, Y5
+	VPSLLD     $0x17, Y4, Y4
+	VPADDD     Y0, Y4, Y4
+	VMULPS     Y4, Y5, Y4
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y3, Y3
+	VANDPS     Y3, Y4, Y3
+	VADDPS     Y0, Y3, Y4
+	VDIVPS     Y4, Y0, Y4
+	VBLENDVPS  Y2, Y3, Y0, Y0
+	VMULPS     Y4, Y0, Y0
+	VMASKMOVPS (DX)(SI*1), Y1, Y2
+	VMULPS     Y2, Y0, Y0
+	VMASKMOVPS Y0, Y1, (AX)(SI*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func receptanceBack512(dr *float32, dy *float32, da *float32, r *float32, y *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·receptanceBack512(SB), NOSPLIT, $0-48
+	VBROADCASTSS rowConstants<>+320(SB), Z0
+	VBROADCASTSS rowConstants<>+0(SB), Z1
+	VBROADCASTSS rowConstants<>+32(SB), Z2
+	VBROADCASTSS rowConstants<>+64(SB), Z3
+	VBROADCASTSS rowConstants<>+96(SB), Z4
+	VBROADCASTSS rowConstants<>+128(SB), Z5
+	VBROADCASTSS rowConstants<>+160(SB), Z6
+	VBROADCASTSS rowConstants<>+192(SB), Z7
+	VBROADCASTSS rowConstants<>+224(SB), Z8
+	VBROADCASTSS rowConstants<>+256(SB), Z9
+	VBROADCASTSS rowConstants<>+288(SB), Z10
+	VBROADCASTSS rowConstants<>+416(SB), Z11
+	VBROADCASTSS rowConstants<>+544(SB), Z12
+	MOVQ         dr+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         da+16(FP), DX
+	MOVQ         r+24(FP), BX
+	MOVQ         y+32(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	MOVQ         DI, R9
+	ANDQ         $-16, R9
+	SHLQ         $0x02, R9
+	JMP          test2
+
+loop1:
+	VMOVUPS     (BX)(R8*1), Z13
+	VORPS       Z12, Z13, Z14
+	VMULPS      Z1, Z14, Z15
+	VADDPS      Z2, Z15, Z15
+	VSUBPS      Z2, Z15, Z15
+	VMULPS      Z3, Z15, Z18
+	VSUBPS      Z18, Z14, Z18
+	VMULPS      Z4, Z15, Z19
+	VSUBPS      Z19, Z18, Z18
+	VMULPS      Z5, Z18, Z19
+	VADDPS      Z6, Z19, Z19
+	VMULPS      Z18, Z19, Z19
+	VADDPS      Z7, Z19, Z19
+	VMULPS      Z18, Z19, Z19
+	VADDPS      Z8, Z19, Z19
+	VMULPS      Z18, Z19, Z19
+	VADDPS      Z9, Z19, Z19
+	VMULPS      Z18, Z19, Z19
+	VADDPS      Z10, Z19, Z19
+	VMULPS      Z18, Z18, Z20
+	VMULPS      Z20, Z19, Z19
+	VADDPS      Z18, Z19, Z18
+	VADDPS      Z0, Z18, Z18
+	VCMPPS      $0x15, Z11, Z14, K1
+	VSCALEFPS.Z Z15, Z18, K1, Z14
+	VADDPS      Z0, Z14, Z15
+	VDIVPS      Z15, Z0, Z15
+	VPMOVD2M    Z13, K1
+	VBLENDMPS   Z14, Z0, K1, Z16
+	VMULPS      Z15, Z16, Z13
+	VMOVUPS     (DX)(R8*1), Z14
+	VSUBPS      Z13, Z0, Z15
+	VMULPS      Z15, Z13, Z15
+	VMOVUPS     (SI)(R8*1), Z18
+	VMULPS      Z18, Z14, Z18
+	VMULPS      Z15, Z18, Z15
+	VMOVUPS     Z15, (AX)(R8*1)
+	VMULPS      Z13, Z14, Z13
+	VMOVUPS     Z13, (CX)(R8*1)
+	ADDQ        $0x00000040, R8
+
+test2:
+	CMPQ        R8, R9
+	JB          loop1
+	ANDQ        $0x0000000f, DI
+	JZ          done3
+	MOVL        $0x0000ffff, R9
+	BZHIL       DI, R9, R9
+	KMOVW       R9, K1
+	VMOVUPS.Z   (BX)(R8*1), K1, Z13
+	VORPS       Z12, Z13, Z12
+	VMULPS      Z1, Z12, Z1
+	VADDPS      Z2, Z1, Z1
+	VSUBPS      Z2, Z1, Z1
+	VMULPS      Z3, Z1, Z2
+	VSUBPS      Z2, Z12, Z2
+	VMULPS      Z4, Z1, Z3
+	VSUBPS      Z3, Z2, Z2
+	VMULPS      Z5, Z2, Z3
+	VADDPS      Z6, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z7, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z9, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z10, Z3, Z3
+	VMULPS      Z2, Z2, Z4
+	VMULPS      Z4, Z3, Z3
+	VADDPS      Z2, Z3, Z2
+	VADDPS      Z0, Z2, Z2
+	VCMPPS      $0x15, Z11, Z12, K2
+	VSCALEFPS.Z Z1, Z2, K2, Z1
+	VADDPS      Z0, Z1, Z2
+	VDIVPS      Z2, Z0, Z2
+	VPMOVD2M    Z13, K2
+	VBLENDMPS   Z1, Z0, K2, Z17
+	VMULPS      Z2, Z17, Z1
+	VMOVUPS.Z   (DX)(R8*1), K1, Z2
+	VSUBPS      Z1, Z0, Z0
+	VMULPS      Z0, Z1, Z0
+	VMOVUPS.Z   (SI)(R8*1), K1, Z3
+	VMULPS      Z3, Z2, Z3
+	VMULPS      Z0, Z3, Z0
+	VMOVUPS     Z0, K1, (AX)(R8*1)
+	VMULPS      Z1, Z2, Z0
+	VMOVUPS     Z0, K1, (CX)(R8*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func receptanceBack256(dr *float32, dy *float32, da *float32, r *float32, y *float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·receptanceBack256(SB), NOSPLIT, $0-48
+	VBROADCASTSS rowConstants<>+320(SB), Y0
+	MOVQ         dr+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         da+16(FP), DX
+	MOVQ         r+24(FP), BX
+	MOVQ         y+32(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	MOVQ         DI, R9
+	ANDQ         $-8, R9
+	SHLQ         $0x02, R9
+	JMP          test2
+
+loop1:
+	VMOVUPS   (BX)(R8*1), Y1
+	VORPS     rowConstants<>+544(SB), Y1, Y2
+	VMULPS    rowConstants<>+0(SB), Y2, Y3
+	VADDPS    rowConstants<>+32(SB), Y3, Y3
+	VSUBPS    rowConstants<>+32(SB), Y3, Y4
+	VMULPS    rowConstants<>+64(SB), Y4, Y5
+	VSUBPS    Y5, Y2, Y5
+	VMULPS    rowConstants<>+96(SB), Y4, Y4
+	VSUBPS    Y4, Y5, Y4
+	VMULPS    rowConstants<>+128(SB), Y4, Y5
+	VADDPS    rowConstants<>+160(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+192(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+224(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+256(SB), Y5, Y5
+	VMULPS    Y4, Y5, Y5
+	VADDPS    rowConstants<>+288(SB), Y5, Y5
+	VMULPS    Y4, Y4, Y6
+	VMULPS    Y6, Y5, Y5
+	VADDPS    Y4, Y5, Y4
+	VADDPS    Y0, Y4, Y4
+	VPSLLD    $0x17, Y3, Y3
+	VPADDD    Y0, Y3, Y3
+	VMULPS    Y3, Y4, Y3
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y2, Y2
+	VANDPS    Y2, Y3, Y2
+	VADDPS    Y0, Y2, Y3
+	VDIVPS    Y3, Y0, Y3
+	VBLENDVPS Y1, Y2, Y0, Y1
+	VMULPS    Y3, Y1, Y1
+	VMOVUPS   (DX)(R8*1), Y2
+	VSUBPS    Y1, Y0, Y3
+	VMULPS    Y3, Y1, Y3
+	VMOVUPS   (SI)(R8*1), Y4
+	VMULPS    Y4, Y2, Y4
+	VMULPS    Y3, Y4, Y3
+	VMOVUPS   Y3, (AX)(R8*1)
+	VMULPS    Y1, Y2, Y1
+	VMOVUPS   Y1, (CX)(R8*1)
+	ADDQ      $0x00000020, R8
+
+test2:
+	CMPQ       R8, R9
+	JB         loop1
+	ANDQ       $0x00000007, DI
+	JZ         done3
+	MOVQ       $0x00000008, R9
+	CMPQ       DI, R9
+	CMOVQLT    DI, R9
+	LEAQ       rowConstants<>+736(SB), DI
+	SHLQ       $0x02, R9
+	SUBQ       R9, DI
+	VMOVUPS    (DI), Y1
+	VMASKMOVPS (BX)(R8*1), Y1, Y2
+	VORPS      rowConstants<>+544(SB), Y2, Y3
+	VMULPS     rowConstants<>+0(SB), Y3, Y4
+	VADDPS     rowConstants<>+32(SB), Y4, Y4
+	VSUBPS     rowConstants<>+32(SB), Y4, Y5
+	VMULPS     rowConstants<>+64(SB), Y5, Y6
+	VSUBPS     Y6, Y3, Y6
+	VMULPS     rowConstants<>+96(SB), Y5, Y5
+	VSUBPS     Y5, Y6, Y5
+	VMULPS     rowConstants<>+128(SB), Y5, Y6
+	VADDPS     rowConstants<>+160(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     rowConstants<>+192(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     rowConstants<>+224(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     rowConstants<>+256(SB), Y6, Y6
+	VMULPS     Y5, Y6, Y6
+	VADDPS     rowConstants<>+288(SB), Y6, Y6
+	VMULPS     Y5, Y5, Y7
+	VMULPS     Y7, Y6, Y6
+	VADDPS     Y5, Y6, Y5
+	VADDPS     Y0, Y5, Y5
+	VPSLLD     $0x17, Y4, Y4
+	VPADDD     Y0, Y4, Y4
+	VMULPS     Y4, Y5, Y4
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y3, Y3
+	VANDPS     Y3, Y4, Y3
+	VADDPS     Y0, Y3, Y4
+	VDIVPS     Y4, Y0, Y4
+	VBLENDVPS  Y2, Y3, Y0, Y2
+	VMULPS     Y4, Y2, Y2
+	VMASKMOVPS (DX)(R8*1), Y1, Y3
+	VSUBPS     Y2, Y0, Y0
+	VMULPS     Y0, Y2, Y0
+	VMASKMOVPS (SI)(R8*1), Y1, Y4
+	VMULPS     Y4, Y3, Y4
+	VMULPS     Y0, Y4, Y0
+	VMASKMOVPS Y0, Y1, (AX)(R8*1)
+	VMULPS     Y2, Y3, Y0
+	VMASKMOVPS Y0, Y1, (CX)(R8*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func wkv512(y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·wkv512(SB), NOSPLIT, $0-72
+	VBROADCASTSS rowConstants<>+320(SB), Z0
+	VBROADCASTSS rowConstants<>+0(SB), Z1
+	VBROADCASTSS rowConstants<>+32(SB), Z2
+	VBROADCASTSS rowConstants<>+64(SB), Z3
+	VBROADCASTSS rowConstants<>+96(SB), Z4
+	VBROADCASTSS rowConstants<>+128(SB), Z5
+	VBROADCASTSS rowConstants<>+160(SB), Z6
+	VBROADCASTSS rowConstants<>+192(SB), Z7
+	VBROADCASTSS rowConstants<>+224(SB), Z8
+	VBROADCASTSS rowConstants<>+256(SB), Z9
+	VBROADCASTSS rowConstants<>+288(SB), Z10
+	VBROADCASTSS rowConstants<>+416(SB), Z11
+	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+512(SB), Z13
+	VXORPS       Z14, Z14, Z14
+	MOVQ         y+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         top+24(FP), BX
+	MOVQ         key+32(FP), SI
+	MOVQ         value+40(FP), DI
+	MOVQ         rate+48(FP), R8
+	MOVQ         bonus+56(FP), R9
+	MOVQ         n+64(FP), R10
+	XORQ         R11, R11
+	MOVQ         R10, R12
+	ANDQ         $-16, R12
+	SHLQ         $0x02, R12
+	JMP          test2
+
+loop1:
+	VMOVUPS     (BX)(R11*1), Z15
+	VMOVUPS     (DX)(R11*1), Z16
+	VCMPPS      $0x00, Z14, Z16, K1
+	VMOVAPS     Z13, K1, Z15
+	VMOVUPS     (R9)(R11*1), Z16
+	VMOVUPS     (SI)(R11*1), Z17
+	VADDPS      Z17, Z16, Z16
+	VSUBPS      Z15, Z16, Z17
+	VORPS       Z12, Z17, Z17
+	VMULPS      Z1, Z17, Z18
+	VADDPS      Z2, Z18, Z18
+	VSUBPS      Z2, Z18, Z18
+	VMULPS      Z3, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VMULPS      Z4, Z18, Z20
+	VSUBPS      Z20, Z19, Z19
+	VMULPS      Z5, Z19, Z20
+	VADDPS      Z6, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z7, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z8, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z9, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z10, Z20, Z20
+	VMULPS      Z19, Z19, Z21
+	VMULPS      Z21, Z20, Z20
+	VADDPS      Z19, Z20, Z19
+	VADDPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z11, Z17, K1
+	VSCALEFPS.Z Z18, Z19, K1, Z17
+	VCMPPS      $0x1e, Z15, Z16, K1
+	VMOVAPS     Z0, Z18
+	VMOVAPS     Z17, K1, Z18
+	VMOVAPS     Z17, Z17
+	VMOVAPS     Z0, K1, Z17
+	VMOVAPS     Z15, Z19
+	VMOVAPS     Z16, K1, Z19
+	VMOVUPS     (CX)(R11*1), Z16
+	VMULPS      Z16, Z18, Z16
+	VMOVUPS     (DX)(R11*1), Z19
+	VMULPS      Z19, Z18, Z18
+	VMOVUPS     (DI)(R11*1), Z19
+	VMULPS      Z19, Z17, Z19
+	VADDPS      Z19, Z16, Z16
+	VADDPS      Z17, Z18, Z17
+	VDIVPS      Z17, Z16, Z16
+	VMOVUPS     Z16, (AX)(R11*1)
+	VMOVUPS     (R8)(R11*1), Z16
+	VADDPS      Z16, Z15, Z15
+	VMOVUPS     (SI)(R11*1), Z16
+	VSUBPS      Z15, Z16, Z17
+	VORPS       Z12, Z17, Z17
+	VMULPS      Z1, Z17, Z18
+	VADDPS      Z2, Z18, Z18
+	VSUBPS      Z2, Z18, Z18
+	VMULPS      Z3, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VMULPS      Z4, Z18, Z20
+	VSUBPS      Z20, Z19, Z19
+	VMULPS      Z5, Z19, Z20
+	VADDPS      Z6, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z7, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z8, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z9, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z10, Z20, Z20
+	VMULPS      Z19, Z19, Z21
+	VMULPS      Z21, Z20, Z20
+	VADDPS      Z19, Z20, Z19
+	VADDPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z11, Z17, K1
+	VSCALEFPS.Z Z18, Z19, K1, Z17
+	VCMPPS      $0x1e, Z15, Z16, K1
+	VMOVAPS     Z0, Z18
+	VMOVAPS     Z17, K1, Z18
+	VMOVAPS     Z17, Z17
+	VMOVAPS     Z0, K1, Z17
+	VMOVAPS     Z15, Z15
+	VMOVAPS     Z16, K1, Z15
+	VMOVUPS     Z15, (BX)(R11*1)
+	VMOVUPS     (CX)(R11*1), Z15
+	VMULPS      Z15, Z18, Z15
+	VMOVUPS     (DI)(R11*1), Z16
+	VMULPS      Z16, Z17, Z16
+	VADDPS      Z16, Z15, Z15
+	VMOVUPS     Z15, (CX)(R11*1)
+	VMOVUPS     (DX)(R11*1), Z15
+	VMULPS      Z15, Z18, Z15
+	VADDPS      Z17, Z15, Z15
+	VMOVUPS     Z15, (DX)(R11*1)
+	ADDQ        $0x00000040, R11
+
+test2:
+	CMPQ        R11, R12
+	JB          loop1
+	ANDQ        $0x0000000f, R10
+	JZ          done3
+	MOVL        $0x0000ffff, R12
+	BZHIL       R10, R12, R12
+	KMOVW       R12, K1
+	VMOVUPS.Z   (BX)(R11*1), K1, Z15
+	VMOVUPS.Z   (DX)(R11*1), K1, Z16
+	VCMPPS      $0x00, Z14, Z16, K2
+	VMOVAPS     Z13, K2, Z15
+	VMOVUPS.Z   (R9)(R11*1), K1, Z13
+	VMOVUPS.Z   (SI)(R11*1), K1, Z14
+	VADDPS      Z14, Z13, Z13
+	VSUBPS      Z15, Z13, Z14
+	VORPS       Z12, Z14, Z14
+	VMULPS      Z1, Z14, Z16
+	VADDPS      Z2, Z16, Z16
+	VSUBPS      Z2, Z16, Z16
+	VMULPS      Z3, Z16, Z17
+	VSUBPS      Z17, Z14, Z17
+	VMULPS      Z4, Z16, Z18
+	VSUBPS      Z18, Z17, Z17
+	VMULPS      Z5, Z17, Z18
+	VADDPS      Z6, Z18, Z18
+	VMULPS      Z17, Z18, Z18
+	VADDPS      Z7, Z18, Z18
+	VMULPS      Z17, Z18, Z18
+	VADDPS      Z8, Z18, Z18
+	VMULPS      Z17, Z18, Z18
+	VADDPS      Z9, Z18, Z18
+	VMULPS      Z17, Z18, Z18
+	VADDPS      Z10, Z18, Z18
+	VMULPS      Z17, Z17, Z19
+	VMULPS      Z19, Z18, Z18
+	VADDPS      Z17, Z18, Z17
+	VADDPS      Z0, Z17, Z17
+	VCMPPS      $0x15, Z11, Z14, K2
+	VSCALEFPS.Z Z16, Z17, K2, Z14
+	VCMPPS      $0x1e, Z15, Z13, K2
+	VMOVAPS     Z0, Z16
+	VMOVAPS     Z14, K2, Z16
+	VMOVAPS     Z14, Z14
+	VMOVAPS     Z0, K2, Z14
+	VMOVAPS     Z15, Z17
+	VMOVAPS     Z13, K2, Z17
+	VMOVUPS.Z   (CX)(R11*1), K1, Z13
+	VMULPS      Z13, Z16, Z13
+	VMOVUPS.Z   (DX)(R11*1), K1, Z17
+	VMULPS      Z17, Z16, Z16
+	VMOVUPS.Z   (DI)(R11*1), K1, Z17
+	VMULPS      Z17, Z14, Z17
+	VADDPS      Z17, Z13, Z13
+	VADDPS      Z14, Z16, Z14
+	VDIVPS      Z14, Z13, Z13
+	VMOVUPS     Z13, K1, (AX)(R11*1)
+	VMOVUPS.Z   (R8)(R11*1), K1, Z13
+	VADDPS      Z13, Z15, Z13
+	VMOVUPS.Z   (SI)(R11*1), K1, Z14
+	VSUBPS      Z13, Z14, Z15
+	VORPS       Z12, Z15, Z12
+	VMULPS      Z1, Z12, Z1
+	VADDPS      Z2, Z1, Z1
+	VSUBPS      Z2, Z1, Z1
+	VMULPS      Z3, Z1, Z2
+	VSUBPS      Z2, Z12, Z2
+	VMULPS      Z4, Z1, Z3
+	VSUBPS      Z3, Z2, Z2
+	VMULPS      Z5, Z2, Z3
+	VADDPS      Z6, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z7, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z9, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z10, Z3, Z3
+	VMULPS      Z2, Z2, Z4
+	VMULPS      Z4, Z3, Z3
+	VADDPS      Z2, Z3, Z2
+	VADDPS      Z0, Z2, Z2
+	VCMPPS      $0x15, Z11, Z12, K2
+	VSCALEFPS.Z Z1, Z2, K2, Z1
+	VCMPPS      $0x1e, Z13, Z14, K2
+	VMOVAPS     Z0, Z2
+	VMOVAPS     Z1, K2, Z2
+	VMOVAPS     Z1, Z1
+	VMOVAPS     Z0, K2, Z1
+	VMOVAPS     Z13, Z0
+	VMOVAPS     Z14, K2, Z0
+	VMOVUPS     Z0, K1, (BX)(R11*1)
+	VMOVUPS.Z   (CX)(R11*1), K1, Z0
+	VMULPS      Z0, Z2, Z0
+	VMOVUPS.Z   (DI)(R11*1), K1, Z3
+	VMULPS      Z3, Z1, Z3
+	VADDPS      Z3, Z0, Z0
+	VMOVUPS     Z0, K1, (CX)(R11*1)
+	VMOVUPS.Z   (DX)(R11*1), K1, Z0
+	VMULPS      Z0, Z2, Z0
+	VADDPS      Z1, Z0, Z0
+	VMOVUPS     Z0, K1, (DX)(R11*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func wkv256(y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·wkv256(SB), NOSPLIT, $0-72
+	VBROADCASTSS rowConstants<>+320(SB), Y0
+	VXORPS       Y1, Y1, Y1
+	MOVQ         y+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         top+24(FP), BX
+	MOVQ         key+32(FP), SI
+	MOVQ         value+40(FP), DI
+	MOVQ         rate+48(FP), R8
+	MOVQ         bonus+56(FP), R9
+	MOVQ         n+64(FP), R10
+	XORQ         R11, R11
+	MOVQ         R10, R12
+	ANDQ         $-8, R12
+	SHLQ         $0x02, R12
+	JMP          test2
+
+loop1:
+	VMOVUPS   (BX)(R11*1), Y2
+	VMOVUPS   (DX)(R11*1), Y3
+	VCMPPS    $0x00, Y1, Y3, Y3
+	VBLENDVPS Y3, rowConstants<>+512(SB), Y2, Y2
+	VMOVUPS   (R9)(R11*1), Y3
+	VMOVUPS   (SI)(R11*1), Y4
+	VADDPS    Y4, Y3, Y3
+	VSUBPS    Y2, Y3, Y4
+	VORPS     rowConstants<>+544(SB), Y4, Y4
+	VMULPS    rowConstants<>+0(SB), Y4, Y5
+	VADDPS    rowConstants<>+32(SB), Y5, Y5
+	VSUBPS    rowConstants<>+32(SB), Y5, Y6
+	VMULPS    rowConstants<>+64(SB), Y6, Y7
+	VSUBPS    Y7, Y4, Y7
+	VMULPS    rowConstants<>+96(SB), Y6, Y6
+	VSUBPS    Y6, Y7, Y6
+	VMULPS    rowConstants<>+128(SB), Y6, Y7
+	VADDPS    rowConstants<>+160(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+192(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+224(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+256(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+288(SB), Y7, Y7
+	VMULPS    Y6, Y6, Y8
+	VMULPS    Y8, Y7, Y7
+	VADDPS    Y6, Y7, Y6
+	VADDPS    Y0, Y6, Y6
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y0, Y5, Y5
+	VMULPS    Y5, Y6, Y5
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS    Y4, Y5, Y4
+	VCMPPS    $0x1e, Y2, Y3, Y6
+	VBLENDVPS Y6, Y4, Y0, Y5
+	VBLENDVPS Y6, Y0, Y4, Y4
+	VBLENDVPS Y6, Y3, Y2, Y3
+	VMOVUPS   (CX)(R11*1), Y3
+	VMULPS    Y3, Y5, Y3
+	VMOVUPS   (DX)(R11*1), Y6
+	VMULPS    Y6, Y5, Y5
+	VMOVUPS   (DI)(R11*1), Y6
+	VMULPS    Y6, Y4, Y6
+	VADDPS    Y6, Y3, Y3
+	VADDPS    Y4, Y5, Y4
+	VDIVPS    Y4, Y3, Y3
+	VMOVUPS   Y3, (AX)(R11*1)
+	VMOVUPS   (R8)(R11*1), Y3
+	VADDPS    Y3, Y2, Y2
+	VMOVUPS   (SI)(R11*1), Y3
+	VSUBPS    Y2, Y3, Y4
+	VORPS     rowConstants<>+544(SB), Y4, Y4
+	VMULPS    rowConstants<>+0(SB), Y4, Y5
+	VADDPS    rowConstants<>+32(SB), Y5, Y5
+	VSUBPS    rowConstants<>+32(SB), Y5, Y6
+	VMULPS    rowConstants<>+64(SB), Y6, Y7
+	VSUBPS    Y7, Y4, Y7
+	VMULPS    rowConstants<>+96(SB), Y6, Y6
+	VSUBPS    Y6, Y7, Y6
+	VMULPS    rowConstants<>+128(SB), Y6, Y7
+	VADDPS    rowConstants<>+160(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+192(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+224(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+256(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+288(SB), Y7, Y7
+	VMULPS    Y6, Y6, Y8
+	VMULPS    Y8, Y7, Y7
+	VADDPS    Y6, Y7, Y6
+	VADDPS    Y0, Y6, Y6
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y0, Y5, Y5
+	VMULPS    Y5, Y6, Y5
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS    Y4, Y5, Y4
+	VCMPPS    $0x1e, Y2, Y3, Y6
+	VBLENDVPS Y6, Y4, Y0, Y5
+	VBLENDVPS Y6, Y0, Y4, Y4
+	VBLENDVPS Y6, Y3, Y2, Y2
+	VMOVUPS   Y2, (BX)(R11*1)
+	VMOVUPS   (CX)(R11*1), Y2
+	VMULPS    Y2, Y5, Y2
+	VMOVUPS   (DI)(R11*1), Y3
+	VMULPS    Y3, Y4, Y3
+	VADDPS    Y3, Y2, Y2
+	VMOVUPS   Y2, (CX)(R11*1)
+	VMOVUPS   (DX)(R11*1), Y2
+	VMULPS    Y2, Y5, Y2
+	VADDPS    Y4, Y2, Y2
+	VMOVUPS   Y2, (DX)(R11*1)
+	ADDQ      $0x00000020, R11
+
+test2:
+	CMPQ       R11, R12
+	JB         loop1
+	ANDQ       $0x00000007, R10
+	JZ         done3
+	MOVQ       $0x00000008, R12
+	CMPQ       R10, R12
+	CMOVQLT    R10, R12
+	LEAQ       rowConstants<>+736(SB), R10
+	SHLQ       $0x02, R12
+	SUBQ       R12, R10
+	VMOVUPS    (R10), Y2
+	VMASKMOVPS (BX)(R11*1), Y2, Y3
+	VMASKMOVPS (DX)(R11*1), Y2, Y4
+	VCMPPS     $0x00, Y1, Y4, Y1
+	VBLENDVPS  Y1, rowConstants<>+512(SB), Y3, Y3
+	VMASKMOVPS (R9)(R11*1), Y2, Y1
+	VMASKMOVPS (SI)(R11*1), Y2, Y4
+	VADDPS     Y4, Y1, Y1
+	VSUBPS     Y3, Y1, Y4
+	VORPS      rowConstants<>+544(SB), Y4, Y4
+	VMULPS     rowConstants<>+0(SB), Y4, Y5
+	VADDPS     rowConstants<>+32(SB), Y5, Y5
+	VSUBPS     rowConstants<>+32(SB), Y5, Y6
+	VMULPS     rowConstants<>+64(SB), Y6, Y7
+	VSUBPS     Y7, Y4, Y7
+	VMULPS     rowConstants<>+96(SB), Y6, Y6
+	VSUBPS     Y6, Y7, Y6
+	VMULPS     rowConstants<>+128(SB), Y6, Y7
+	VADDPS     rowConstants<>+160(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+192(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+224(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+256(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+288(SB), Y7, Y7
+	VMULPS     Y6, Y6, Y8
+	VMULPS     Y8, Y7, Y7
+	VADDPS     Y6, Y7, Y6
+	VADDPS     Y0, Y6, Y6
+	VPSLLD     $0x17, Y5, Y5
+	VPADDD     Y0, Y5, Y5
+	VMULPS     Y5, Y6, Y5
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS     Y4, Y5, Y4
+	VCMPPS     $0x1e, Y3, Y1, Y6
+	VBLENDVPS  Y6, Y4, Y0, Y5
+	VBLENDVPS  Y6, Y0, Y4, Y4
+	VBLENDVPS  Y6, Y1, Y3, Y1
+	VMASKMOVPS (CX)(R11*1), Y2, Y1
+	VMULPS     Y1, Y5, Y1
+	VMASKMOVPS (DX)(R11*1), Y2, Y6
+	VMULPS     Y6, Y5, Y5
+	VMASKMOVPS (DI)(R11*1), Y2, Y6
+	VMULPS     Y6, Y4, Y6
+	VADDPS     Y6, Y1, Y1
+	VADDPS     Y4, Y5, Y4
+	VDIVPS     Y4, Y1, Y1
+	VMASKMOVPS Y1, Y2, (AX)(R11*1)
+	VMASKMOVPS (R8)(R11*1), Y2, Y1
+	VADDPS     Y1, Y3, Y1
+	VMASKMOVPS (SI)(R11*1), Y2, Y3
+	VSUBPS     Y1, Y3, Y4
+	VORPS      rowConstants<>+544(SB), Y4, Y4
+	VMULPS     rowConstants<>+0(SB), Y4, Y5
+	VADDPS     rowConstants<>+32(SB), Y5, Y5
+	VSUBPS     rowConstants<>+32(SB), Y5, Y6
+	VMULPS     rowConstants<>+64(SB), Y6, Y7
+	VSUBPS     Y7, Y4, Y7
+	VMULPS     rowConstants<>+96(SB), Y6, Y6
+	VSUBPS     Y6, Y7, Y6
+	VMULPS     rowConstants<>+128(SB), Y6, Y7
+	VADDPS     rowConstants<>+160(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+192(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+224(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+256(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+288(SB), Y7, Y7
+	VMULPS     Y6, Y6, Y8
+	VMULPS     Y8, Y7, Y7
+	VADDPS     Y6, Y7, Y6
+	VADDPS     Y0, Y6, Y6
+	VPSLLD     $0x17, Y5, Y5
+	VPADDD     Y0, Y5, Y5
+	VMULPS     Y5, Y6, Y5
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS     Y4, Y5, Y4
+	VCMPPS     $0x1e, Y1, Y3, Y6
+	VBLENDVPS  Y6, Y4, Y0, Y5
+	VBLENDVPS  Y6, Y0, Y4, Y0
+	VBLENDVPS  Y6, Y3, Y1, Y1
+	VMASKMOVPS Y1, Y2, (BX)(R11*1)
+	VMASKMOVPS (CX)(R11*1), Y2, Y1
+	VMULPS     Y1, Y5, Y1
+	VMASKMOVPS (DI)(R11*1), Y2, Y3
+	VMULPS     Y3, Y0, Y3
+	VADDPS     Y3, Y1, Y1
+	VMASKMOVPS Y1, Y2, (CX)(R11*1)
+	VMASKMOVPS (DX)(R11*1), Y2, Y1
+	VMULPS     Y1, Y5, Y1
+	VADDPS     Y0, Y1, Y0
+	VMASKMOVPS Y0, Y2, (DX)(R11*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func wkvBack512(dk *float32, dv *float32, work *float32, dy *float32, y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·wkvBack512(SB), NOSPLIT, $0-104
+	VBROADCASTSS rowConstants<>+320(SB), Z0
+	VBROADCASTSS rowConstants<>+0(SB), Z1
+	VBROADCASTSS rowConstants<>+32(SB), Z2
+	VBROADCASTSS rowConstants<>+64(SB), Z3
+	VBROADCASTSS rowConstants<>+96(SB), Z4
+	VBROADCASTSS rowConstants<>+128(SB), Z5
+	VBROADCASTSS rowConstants<>+160(SB), Z6
+	VBROADCASTSS rowConstants<>+192(SB), Z7
+	VBROADCASTSS rowConstants<>+224(SB), Z8
+	VBROADCASTSS rowConstants<>+256(SB), Z9
+	VBROADCASTSS rowConstants<>+288(SB), Z10
+	VBROADCASTSS rowConstants<>+416(SB), Z11
+	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+512(SB), Z13
+	VXORPS       Z14, Z14, Z14
+	MOVQ         work+16(FP), AX
+	MOVQ         n+96(FP), CX
+	XORQ         DX, DX
+	MOVQ         CX, BX
+	ANDQ         $-16, BX
+	SHLQ         $0x02, BX
+	JMP          test2
+
+loop1:
+	MOVQ        b+48(FP), SI
+	MOVQ        top+56(FP), DI
+	VMOVUPS     (DI)(DX*1), Z15
+	VMOVUPS     (SI)(DX*1), Z16
+	VCMPPS      $0x00, Z14, Z16, K1
+	VMOVAPS     Z13, K1, Z15
+	MOVQ        bonus+88(FP), SI
+	VMOVUPS     (SI)(DX*1), Z16
+	MOVQ        key+64(FP), SI
+	VMOVUPS     (SI)(DX*1), Z17
+	VADDPS      Z17, Z16, Z16
+	VSUBPS      Z15, Z16, Z17
+	VORPS       Z12, Z17, Z17
+	VMULPS      Z1, Z17, Z18
+	VADDPS      Z2, Z18, Z18
+	VSUBPS      Z2, Z18, Z18
+	VMULPS      Z3, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VMULPS      Z4, Z18, Z20
+	VSUBPS      Z20, Z19, Z19
+	VMULPS      Z5, Z19, Z20
+	VADDPS      Z6, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z7, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z8, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z9, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z10, Z20, Z20
+	VMULPS      Z19, Z19, Z21
+	VMULPS      Z21, Z20, Z20
+	VADDPS      Z19, Z20, Z19
+	VADDPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z11, Z17, K1
+	VSCALEFPS.Z Z18, Z19, K1, Z17
+	VCMPPS      $0x1e, Z15, Z16, K1
+	VMOVAPS     Z0, Z18
+	VMOVAPS     Z17, K1, Z18
+	VMOVAPS     Z17, Z17
+	VMOVAPS     Z0, K1, Z17
+	VMOVAPS     Z15, Z19
+	VMOVAPS     Z16, K1, Z19
+	MOVQ        dy+24(FP), SI
+	VMOVUPS     (SI)(DX*1), Z16
+	MOVQ        b+48(FP), SI
+	VMOVUPS     (SI)(DX*1), Z19
+	VMULPS      Z19, Z18, Z19
+	VADDPS      Z17, Z19, Z19
+	VDIVPS      Z19, Z16, Z16
+	VMULPS      Z17, Z16, Z17
+	VMULPS      Z18, Z16, Z16
+	MOVQ        value+72(FP), SI
+	VMOVUPS     (SI)(DX*1), Z18
+	MOVQ        y+32(FP), SI
+	VMOVUPS     (SI)(DX*1), Z19
+	VSUBPS      Z19, Z18, Z18
+	VMULPS      Z18, Z17, Z18
+	VMOVUPS     3072(AX)(DX*1), Z19
+	VADDPS      Z18, Z19, Z19
+	VMOVUPS     Z19, 3072(AX)(DX*1)
+	MOVQ        rate+80(FP), SI
+	VMOVUPS     (SI)(DX*1), Z19
+	VADDPS      Z19, Z15, Z15
+	MOVQ        key+64(FP), SI
+	VMOVUPS     (SI)(DX*1), Z19
+	VSUBPS      Z15, Z19, Z20
+	VORPS       Z12, Z20, Z20
+	VMULPS      Z1, Z20, Z21
+	VADDPS      Z2, Z21, Z21
+	VSUBPS      Z2, Z21, Z21
+	VMULPS      Z3, Z21, Z22
+	VSUBPS      Z22, Z20, Z22
+	VMULPS      Z4, Z21, Z23
+	VSUBPS      Z23, Z22, Z22
+	VMULPS      Z5, Z22, Z23
+	VADDPS      Z6, Z23, Z23
+	VMULPS      Z22, Z23, Z23
+	VADDPS      Z7, Z23, Z23
+	VMULPS      Z22, Z23, Z23
+	VADDPS      Z8, Z23, Z23
+	VMULPS      Z22, Z23, Z23
+	VADDPS      Z9, Z23, Z23
+	VMULPS      Z22, Z23, Z23
+	VADDPS      Z10, Z23, Z23
+	VMULPS      Z22, Z22, Z24
+	VMULPS      Z24, Z23, Z23
+	VADDPS      Z22, Z23, Z22
+	VADDPS      Z0, Z22, Z22
+	VCMPPS      $0x15, Z11, Z20, K1
+	VSCALEFPS.Z Z21, Z22, K1, Z20
+	VCMPPS      $0x1e, Z15, Z19, K1
+	VMOVAPS     Z0, Z21
+	VMOVAPS     Z20, K1, Z21
+	VMOVAPS     Z20, Z20
+	VMOVAPS     Z0, K1, Z20
+	VMOVAPS     Z15, Z15
+	VMOVAPS     Z19, K1, Z15
+	VMOVUPS     (AX)(DX*1), Z15
+	VMOVUPS     1024(AX)(DX*1), Z19
+	MOVQ        value+72(FP), SI
+	VMOVUPS     (SI)(DX*1), Z22
+	VMULPS      Z22, Z15, Z22
+	VADDPS      Z19, Z22, Z22
+	VMULPS      Z22, Z20, Z22
+	VADDPS      Z18, Z22, Z18
+	MOVQ        dk+0(FP), SI
+	VMOVUPS     Z18, (SI)(DX*1)
+	VMULPS      Z15, Z20, Z18
+	VADDPS      Z17, Z18, Z17
+	MOVQ        dv+8(FP), SI
+	VMOVUPS     Z17, (SI)(DX*1)
+	MOVQ        a+40(FP), SI
+	VMOVUPS     (SI)(DX*1), Z17
+	VMULPS      Z17, Z15, Z17
+	MOVQ        b+48(FP), SI
+	VMOVUPS     (SI)(DX*1), Z18
+	VMULPS      Z18, Z19, Z18
+	VADDPS      Z18, Z17, Z17
+	VMOVUPS     2048(AX)(DX*1), Z18
+	VMULPS      Z17, Z21, Z17
+	VADDPS      Z17, Z18, Z17
+	VMOVUPS     Z17, 2048(AX)(DX*1)
+	VMULPS      Z15, Z21, Z15
+	VADDPS      Z16, Z15, Z15
+	VMOVUPS     Z15, (AX)(DX*1)
+	VMULPS      Z19, Z21, Z15
+	MOVQ        y+32(FP), SI
+	VMOVUPS     (SI)(DX*1), Z17
+	VMULPS      Z17, Z16, Z16
+	VSUBPS      Z16, Z15, Z15
+	VMOVUPS     Z15, 1024(AX)(DX*1)
+	ADDQ        $0x00000040, DX
+
+test2:
+	CMPQ        DX, BX
+	JB          loop1
+	ANDQ        $0x0000000f, CX
+	JZ          done3
+	MOVL        $0x0000ffff, BX
+	BZHIL       CX, BX, BX
+	KMOVW       BX, K1
+	MOVQ        b+48(FP), CX
+	MOVQ        top+56(FP), BX
+	VMOVUPS.Z   (BX)(DX*1), K1, Z15
+	VMOVUPS.Z   (CX)(DX*1), K1, Z16
+	VCMPPS      $0x00, Z14, Z16, K2
+	VMOVAPS     Z13, K2, Z15
+	MOVQ        bonus+88(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z13
+	MOVQ        key+64(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z14
+	VADDPS      Z14, Z13, Z13
+	VSUBPS      Z15, Z13, Z14
+	VORPS       Z12, Z14, Z14
+	VMULPS      Z1, Z14, Z16
+	VADDPS      Z2, Z16, Z16
+	VSUBPS      Z2, Z16, Z16
+	VMULPS      Z3, Z16, Z17
+	VSUBPS      Z17, Z14, Z17
+	VMULPS      Z4, Z16, Z18
+	VSUBPS      Z18, Z17, Z17
+	VMULPS      Z5, Z17, Z18
+	VADDPS      Z6, Z18, Z18
+	VMULPS      Z17, Z18, Z18
+	VADDPS      Z7, Z18, Z18
+	VMULPS      Z17, Z18, Z18
+	VADDPS      Z8, Z18, Z18
+	VMULPS      Z17, Z18, Z18
+	VADDPS      Z9, Z18, Z18
+	VMULPS      Z17, Z18, Z18
+	VADDPS      Z10, Z18, Z18
+	VMULPS      Z17, Z17, Z19
+	VMULPS      Z19, Z18, Z18
+	VADDPS      Z17, Z18, Z17
+	VADDPS      Z0, Z17, Z17
+	VCMPPS      $0x15, Z11, Z14, K2
+	VSCALEFPS.Z Z16, Z17, K2, Z14
+	VCMPPS      $0x1e, Z15, Z13, K2
+	VMOVAPS     Z0, Z16
+	VMOVAPS     Z14, K2, Z16
+	VMOVAPS     Z14, Z14
+	VMOVAPS     Z0, K2, Z14
+	VMOVAPS     Z15, Z17
+	VMOVAPS     Z13, K2, Z17
+	MOVQ        dy+24(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z13
+	MOVQ        b+48(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z17
+	VMULPS      Z17, Z16, Z17
+	VADDPS      Z14, Z17, Z17
+	VDIVPS      Z17, Z13, Z13
+	VMULPS      Z14, Z13, Z14
+	VMULPS      Z16, Z13, Z13
+	MOVQ        value+72(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z16
+	MOVQ        y+32(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z17
+	VSUBPS      Z17, Z16, Z16
+	VMULPS      Z16, Z14, Z16
+	VMOVUPS.Z   3072(AX)(DX*1), K1, Z17
+	VADDPS      Z16, Z17, Z17
+	VMOVUPS     Z17, K1, 3072(AX)(DX*1)
+	MOVQ        rate+80(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z17
+	VADDPS      Z17, Z15, Z15
+	MOVQ        key+64(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z17
+	VSUBPS      Z15, Z17, Z18
+	VORPS       Z12, Z18, Z12
+	VMULPS      Z1, Z12, Z1
+	VADDPS      Z2, Z1, Z1
+	VSUBPS      Z2, Z1, Z1
+	VMULPS      Z3, Z1, Z2
+	VSUBPS      Z2, Z12, Z2
+	VMULPS      Z4, Z1, Z3
+	VSUBPS      Z3, Z2, Z2
+	VMULPS      Z5, Z2, Z3
+	VADDPS      Z6, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z7, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z9, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z10, Z3, Z3
+	VMULPS      Z2, Z2, Z4
+	VMULPS      Z4, Z3, Z3
+	VADDPS      Z2, Z3, Z2
+	VADDPS      Z0, Z2, Z2
+	VCMPPS      $0x15, Z11, Z12, K2
+	VSCALEFPS.Z Z1, Z2, K2, Z1
+	VCMPPS      $0x1e, Z15, Z17, K2
+	VMOVAPS     Z0, Z2
+	VMOVAPS     Z1, K2, Z2
+	VMOVAPS     Z1, Z1
+	VMOVAPS     Z0, K2, Z1
+	VMOVAPS     Z15, Z0
+	VMOVAPS     Z17, K2, Z0
+	VMOVUPS.Z   (AX)(DX*1), K1, Z0
+	VMOVUPS.Z   1024(AX)(DX*1), K1, Z3
+	MOVQ        value+72(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z4
+	VMULPS      Z4, Z0, Z4
+	VADDPS      Z3, Z4, Z4
+	VMULPS      Z4, Z1, Z4
+	VADDPS      Z16, Z4, Z4
+	MOVQ        dk+0(FP), CX
+	VMOVUPS     Z4, K1, (CX)(DX*1)
+	VMULPS      Z0, Z1, Z1
+	VADDPS      Z14, Z1, Z1
+	MOVQ        dv+8(FP), CX
+	VMOVUPS     Z1, K1, (CX)(DX*1)
+	MOVQ        a+40(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z1
+	VMULPS      Z1, Z0, Z1
+	MOVQ        b+48(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z4
+	VMULPS      Z4, Z3, Z4
+	VADDPS      Z4, Z1, Z1
+	VMOVUPS.Z   2048(AX)(DX*1), K1, Z4
+	VMULPS      Z1, Z2, Z1
+	VADDPS      Z1, Z4, Z1
+	VMOVUPS     Z1, K1, 2048(AX)(DX*1)
+	VMULPS      Z0, Z2, Z0
+	VADDPS      Z13, Z0, Z0
+	VMOVUPS     Z0, K1, (AX)(DX*1)
+	VMULPS      Z3, Z2, Z0
+	MOVQ        y+32(FP), CX
+	VMOVUPS.Z   (CX)(DX*1), K1, Z1
+	VMULPS      Z1, Z13, Z1
+	VSUBPS      Z1, Z0, Z0
+	VMOVUPS     Z0, K1, 1024(AX)(DX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
+// func wkvBack256(dk *float32, dv *float32, work *float32, dy *float32, y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·wkvBack256(SB), NOSPLIT, $0-104
+	VBROADCASTSS rowConstants<>+320(SB), Y0
+	VXORPS       Y1, Y1, Y1
+	MOVQ         work+16(FP), AX
+	MOVQ         n+96(FP), CX
+	XORQ         DX, DX
+	MOVQ         CX, BX
+	ANDQ         $-8, BX
+	SHLQ         $0x02, BX
+	JMP          test2
+
+loop1:
+	MOVQ      b+48(FP), SI
+	MOVQ      top+56(FP), DI
+	VMOVUPS   (DI)(DX*1), Y2
+	VMOVUPS   (SI)(DX*1), Y3
+	VCMPPS    $0x00, Y1, Y3, Y3
+	VBLENDVPS Y3, rowConstants<>+512(SB), Y2, Y2
+	MOVQ      bonus+88(FP), SI
+	VMOVUPS   (SI)(DX*1), Y3
+	MOVQ      key+64(FP), SI
+	VMOVUPS   (SI)(DX*1), Y4
+	VADDPS    Y4, Y3, Y3
+	VSUBPS    Y2, Y3, Y4
+	VORPS     rowConstants<>+544(SB), Y4, Y4
+	VMULPS    rowConstants<>+0(SB), Y4, Y5
+	VADDPS    rowConstants<>+32(SB), Y5, Y5
+	VSUBPS    rowConstants<>+32(SB), Y5, Y6
+	VMULPS    rowConstants<>+64(SB), Y6, Y7
+	VSUBPS    Y7, Y4, Y7
+	VMULPS    rowConstants<>+96(SB), Y6, Y6
+	VSUBPS    Y6, Y7, Y6
+	VMULPS    rowConstants<>+128(SB), Y6, Y7
+	VADDPS    rowConstants<>+160(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+192(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+224(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+256(SB), Y7, Y7
+	VMULPS    Y6, Y7, Y7
+	VADDPS    rowConstants<>+288(SB), Y7, Y7
+	VMULPS    Y6, Y6, Y8
+	VMULPS    Y8, Y7, Y7
+	VADDPS    Y6, Y7, Y6
+	VADDPS    Y0, Y6, Y6
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y0, Y5, Y5
+	VMULPS    Y5, Y6, Y5
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS    Y4, Y5, Y4
+	VCMPPS    $0x1e, Y2, Y3, Y6
+	VBLENDVPS Y6, Y4, Y0, Y5
+	VBLENDVPS Y6, Y0, Y4, Y4
+	VBLENDVPS Y6, Y3, Y2, Y3
+	MOVQ      dy+24(FP), SI
+	VMOVUPS   (SI)(DX*1), Y3
+	MOVQ      b+48(FP), SI
+	VMOVUPS   (SI)(DX*1), Y6
+	VMULPS    Y6, Y5, Y6
+	VADDPS    Y4, Y6, Y6
+	VDIVPS    Y6, Y3, Y3
+	VMULPS    Y4, Y3, Y4
+	VMULPS    Y5, Y3, Y3
+	MOVQ      value+72(FP), SI
+	VMOVUPS   (SI)(DX*1), Y5
+	MOVQ      y+32(FP), SI
+	VMOVUPS   (SI)(DX*1), Y6
+	VSUBPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y5
+	VMOVUPS   3072(AX)(DX*1), Y6
+	VADDPS    Y5, Y6, Y6
+	VMOVUPS   Y6, 3072(AX)(DX*1)
+	MOVQ      rate+80(FP), SI
+	VMOVUPS   (SI)(DX*1), Y6
+	VADDPS    Y6, Y2, Y2
+	MOVQ      key+64(FP), SI
+	VMOVUPS   (SI)(DX*1), Y6
+	VSUBPS    Y2, Y6, Y7
+	VORPS     rowConstants<>+544(SB), Y7, Y7
+	VMULPS    rowConstants<>+0(SB), Y7, Y8
+	VADDPS    rowConstants<>+32(SB), Y8, Y8
+	VSUBPS    rowConstants<>+32(SB), Y8, Y9
+	VMULPS    rowConstants<>+64(SB), Y9, Y10
+	VSUBPS    Y10, Y7, Y10
+	VMULPS    rowConstants<>+96(SB), Y9, Y9
+	VSUBPS    Y9, Y10, Y9
+	VMULPS    rowConstants<>+128(SB), Y9, Y10
+	VADDPS    rowConstants<>+160(SB), Y10, Y10
+	VMULPS    Y9, Y10, Y10
+	VADDPS    rowConstants<>+192(SB), Y10, Y10
+	VMULPS    Y9, Y10, Y10
+	VADDPS    rowConstants<>+224(SB), Y10, Y10
+	VMULPS    Y9, Y10, Y10
+	VADDPS    rowConstants<>+256(SB), Y10, Y10
+	VMULPS    Y9, Y10, Y10
+	VADDPS    rowConstants<>+288(SB), Y10, Y10
+	VMULPS    Y9, Y9, Y11
+	VMULPS    Y11, Y10, Y10
+	VADDPS    Y9, Y10, Y9
+	VADDPS    Y0, Y9, Y9
+	VPSLLD    $0x17, Y8, Y8
+	VPADDD    Y0, Y8, Y8
+	VMULPS    Y8, Y9, Y8
+	VCMPPS    $0x15, rowConstants<>+416(SB), Y7, Y7
+	VANDPS    Y7, Y8, Y7
+	VCMPPS    $0x1e, Y2, Y6, Y9
+	VBLENDVPS Y9, Y7, Y0, Y8
+	VBLENDVPS Y9, Y0, Y7, Y7
+	VBLENDVPS Y9, Y6, Y2, Y2
+	VMOVUPS   (AX)(DX*1), Y2
+	VMOVUPS   1024(AX)(DX*1), Y6
+	MOVQ      value+72(FP), SI
+	VMOVUPS   (SI)(DX*1), Y9
+	VMULPS    Y9, Y2, Y9
+	VADDPS    Y6, Y9, Y9
+	VMULPS    Y9, Y7, Y9
+	VADDPS    Y5, Y9, Y5
+	MOVQ      dk+0(FP), SI
+	VMOVUPS   Y5, (SI)(DX*1)
+	VMULPS    Y2, Y7, Y5
+	VADDPS    Y4, Y5, Y4
+	MOVQ      dv+8(FP), SI
+	VMOVUPS   Y4, (SI)(DX*1)
+	MOVQ      a+40(FP), SI
+	VMOVUPS   (SI)(DX*1), Y4
+	VMULPS    Y4, Y2, Y4
+	MOVQ      b+48(FP), SI
+	VMOVUPS   (SI)(DX*1), Y5
+	VMULPS    Y5, Y6, Y5
+	VADDPS    Y5, Y4, Y4
+	VMOVUPS   2048(AX)(DX*1), Y5
+	VMULPS    Y4, Y8, Y4
+	VADDPS    Y4, Y5, Y4
+	VMOVUPS   Y4, 2048(AX)(DX*1)
+	VMULPS    Y2, Y8, Y2
+	VADDPS    Y3, Y2, Y2
+	VMOVUPS   Y2, (AX)(DX*1)
+	VMULPS    Y6, Y8, Y2
+	MOVQ      y+32(FP), SI
+	VMOVUPS   (SI)(DX*1), Y4
+	VMULPS    Y4, Y3, Y3
+	VSUBPS    Y3, Y2, Y2
+	VMOVUPS   Y2, 1024(AX)(DX*1)
+	ADDQ      $0x00000020, DX
+
+test2:
+	CMPQ       DX, BX
+	JB         loop1
+	ANDQ       $0x00000007, CX
+	JZ         done3
+	MOVQ       $0x00000008, BX
+	CMPQ       CX, BX
+	CMOVQLT    CX, BX
+	LEAQ       rowConstants<>+736(SB), CX
+	SHLQ       $0x02, BX
+	SUBQ       BX, CX
+	VMOVUPS    (CX), Y2
+	MOVQ       b+48(FP), CX
+	MOVQ       top+56(FP), BX
+	VMASKMOVPS (BX)(DX*1), Y2, Y3
+	VMASKMOVPS (CX)(DX*1), Y2, Y4
+	VCMPPS     $0x00, Y1, Y4, Y1
+	VBLENDVPS  Y1, rowConstants<>+512(SB), Y3, Y3
+	MOVQ       bonus+88(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y1
+	MOVQ       key+64(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y4
+	VADDPS     Y4, Y1, Y1
+	VSUBPS     Y3, Y1, Y4
+	VORPS      rowConstants<>+544(SB), Y4, Y4
+	VMULPS     rowConstants<>+0(SB), Y4, Y5
+	VADDPS     rowConstants<>+32(SB), Y5, Y5
+	VSUBPS     rowConstants<>+32(SB), Y5, Y6
+	VMULPS     rowConstants<>+64(SB), Y6, Y7
+	VSUBPS     Y7, Y4, Y7
+	VMULPS     rowConstants<>+96(SB), Y6, Y6
+	VSUBPS     Y6, Y7, Y6
+	VMULPS     rowConstants<>+128(SB), Y6, Y7
+	VADDPS     rowConstants<>+160(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+192(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+224(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+256(SB), Y7, Y7
+	VMULPS     Y6, Y7, Y7
+	VADDPS     rowConstants<>+288(SB), Y7, Y7
+	VMULPS     Y6, Y6, Y8
+	VMULPS     Y8, Y7, Y7
+	VADDPS     Y6, Y7, Y6
+	VADDPS     Y0, Y6, Y6
+	VPSLLD     $0x17, Y5, Y5
+	VPADDD     Y0, Y5, Y5
+	VMULPS     Y5, Y6, Y5
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS     Y4, Y5, Y4
+	VCMPPS     $0x1e, Y3, Y1, Y6
+	VBLENDVPS  Y6, Y4, Y0, Y5
+	VBLENDVPS  Y6, Y0, Y4, Y4
+	VBLENDVPS  Y6, Y1, Y3, Y1
+	MOVQ       dy+24(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y1
+	MOVQ       b+48(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y6
+	VMULPS     Y6, Y5, Y6
+	VADDPS     Y4, Y6, Y6
+	VDIVPS     Y6, Y1, Y1
+	VMULPS     Y4, Y1, Y4
+	VMULPS     Y5, Y1, Y1
+	MOVQ       value+72(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y5
+	MOVQ       y+32(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y6
+	VSUBPS     Y6, Y5, Y5
+	VMULPS     Y5, Y4, Y5
+	VMASKMOVPS 3072(AX)(DX*1), Y2, Y6
+	VADDPS     Y5, Y6, Y6
+	VMASKMOVPS Y6, Y2, 3072(AX)(DX*1)
+	MOVQ       rate+80(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y6
+	VADDPS     Y6, Y3, Y3
+	MOVQ       key+64(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y6
+	VSUBPS     Y3, Y6, Y7
+	VORPS      rowConstants<>+544(SB), Y7, Y7
+	VMULPS     rowConstants<>+0(SB), Y7, Y8
+	VADDPS     rowConstants<>+32(SB), Y8, Y8
+	VSUBPS     rowConstants<>+32(SB), Y8, Y9
+	VMULPS     rowConstants<>+64(SB), Y9, Y10
+	VSUBPS     Y10, Y7, Y10
+	VMULPS     rowConstants<>+96(SB), Y9, Y9
+	VSUBPS     Y9, Y10, Y9
+	VMULPS     rowConstants<>+128(SB), Y9, Y10
+	VADDPS     rowConstants<>+160(SB), Y10, Y10
+	VMULPS     Y9, Y10, Y10
+	VADDPS     rowConstants<>+192(SB), Y10, Y10
+	VMULPS     Y9, Y10, Y10
+	VADDPS     rowConstants<>+224(SB), Y10, Y10
+	VMULPS     Y9, Y10, Y10
+	VADDPS     rowConstants<>+256(SB), Y10, Y10
+	VMULPS     Y9, Y10, Y10
+	VADDPS     rowConstants<>+288(SB), Y10, Y10
+	VMULPS     Y9, Y9, Y11
+	VMULPS     Y11, Y10, Y10
+	VADDPS     Y9, Y10, Y9
+	VADDPS     Y0, Y9, Y9
+	VPSLLD     $0x17, Y8, Y8
+	VPADDD     Y0, Y8, Y8
+	VMULPS     Y8, Y9, Y8
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y7, Y7
+	VANDPS     Y7, Y8, Y7
+	VCMPPS     $0x1e, Y3, Y6, Y9
+	VBLENDVPS  Y9, Y7, Y0, Y8
+	VBLENDVPS  Y9, Y0, Y7, Y0
+	VBLENDVPS  Y9, Y6, Y3, Y3
+	VMASKMOVPS (AX)(DX*1), Y2, Y3
+	VMASKMOVPS 1024(AX)(DX*1), Y2, Y6
+	MOVQ       value+72(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y7
+	VMULPS     Y7, Y3, Y7
+	VADDPS     Y6, Y7, Y7
+	VMULPS     Y7, Y0, Y7
+	VADDPS     Y5, Y7, Y5
+	MOVQ       dk+0(FP), CX
+	VMASKMOVPS Y5, Y2, (CX)(DX*1)
+	VMULPS     Y3, Y0, Y0
+	VADDPS     Y4, Y0, Y0
+	MOVQ       dv+8(FP), CX
+	VMASKMOVPS Y0, Y2, (CX)(DX*1)
+	MOVQ       a+40(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y0
+	VMULPS     Y0, Y3, Y0
+	MOVQ       b+48(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y4
+	VMULPS     Y4, Y6, Y4
+	VADDPS     Y4, Y0, Y0
+	VMASKMOVPS 2048(AX)(DX*1), Y2, Y4
+	VMULPS     Y0, Y8, Y0
+	VADDPS     Y0, Y4, Y0
+	VMASKMOVPS Y0, Y2, 2048(AX)(DX*1)
+	VMULPS     Y3, Y8, Y0
+	VADDPS     Y1, Y0, Y0
+	VMASKMOVPS Y0, Y2, (AX)(DX*1)
+	VMULPS     Y6, Y8, Y0
+	MOVQ       y+32(FP), CX
+	VMASKMOVPS (CX)(DX*1), Y2, Y3
+	VMULPS     Y3, Y1, Y1
+	VSUBPS     Y1, Y0, Y0
+	VMASKMOVPS Y0, Y2, 1024(AX)(DX*1)
+
+done3:
+	VZEROUPPER
+	RET
+
 // func largest512(x *float32, n int) float32
 // Requires: AVX, AVX512F, BMI2
 TEXT ·largest512(SB), NOSPLIT, $0-20

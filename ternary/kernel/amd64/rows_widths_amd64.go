@@ -121,6 +121,46 @@ func (wide Rows) sum(dst, a, b *float32, n int) {
 	sum256(dst, a, b, n)
 }
 
+func (wide Rows) shift(dst, x, before, mix *float32, n int) {
+	if wide {
+		shift512(dst, x, before, mix, n)
+		return
+	}
+	shift256(dst, x, before, mix, n)
+}
+
+func (wide Rows) receptance(dst, r, y *float32, n int) {
+	if wide {
+		receptance512(dst, r, y, n)
+		return
+	}
+	receptance256(dst, r, y, n)
+}
+
+func (wide Rows) receptanceBack(dr, dy, da, r, y *float32, n int) {
+	if wide {
+		receptanceBack512(dr, dy, da, r, y, n)
+		return
+	}
+	receptanceBack256(dr, dy, da, r, y, n)
+}
+
+func (wide Rows) wkv(y, a, b, top, key, value, rate, bonus *float32, n int) {
+	if wide {
+		wkv512(y, a, b, top, key, value, rate, bonus, n)
+		return
+	}
+	wkv256(y, a, b, top, key, value, rate, bonus, n)
+}
+
+func (wide Rows) wkvBack(dk, dv, work, dy, y, a, b, top, key, value, rate, bonus *float32, n int) {
+	if wide {
+		wkvBack512(dk, dv, work, dy, y, a, b, top, key, value, rate, bonus, n)
+		return
+	}
+	wkvBack256(dk, dv, work, dy, y, a, b, top, key, value, rate, bonus, n)
+}
+
 func (wide Rows) largest(x *float32, n int) float32 {
 	if wide {
 		return largest512(x, n)

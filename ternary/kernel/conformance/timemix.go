@@ -102,15 +102,16 @@ func timeMixing(t *testing.T, set *kernel.Set) {
 	rowMixing(t, set, rng)
 }
 
-// wkvBackward: the gradients in place and with channels cut otherwise are the same, and nothing but the channels is written.
+// wkvBackward: the gradients are the portable set's, channel by channel, in place too, and nothing but the channels is written.
 // That they are gradients, the graph's finite differences say.
 func wkvBackward(t *testing.T, set *kernel.Set, rng *rand.Rand, before, k, v, rate, bonus []float32, T, D, c0, c1 int, what string) {
 	t.Helper()
 	y, states, dy := make([]float32, T*D), make([]float32, 3*T*D), floats(rng, T*D)
 	refWKV(y, states, slices.Clone(before), k, v, rate, bonus, nil, T, D, 0, D)
 	dk, dv, drate, dbonus := newOut(rng, T*D), newOut(rng, T*D), filled(rng, D), filled(rng, D)
+	portable := kernel.Generic()
 	for c := c0; c < c1; c++ {
-		set.WKVBackward(dk.want, dv.want, drate.want, dbonus.want, dy, y, states, k, v, rate, bonus, T, D, c, c+1)
+		portable.WKVBackward(dk.want, dv.want, drate.want, dbonus.want, dy, y, states, k, v, rate, bonus, T, D, c, c+1)
 	}
 	set.WKVBackward(dk.got, dv.got, drate.got, dbonus.got, dy, y, states, k, v, rate, bonus, T, D, c0, c1)
 	dk.check(t, "WKVBackward's dk, %s", what)

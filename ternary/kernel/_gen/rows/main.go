@@ -1,4 +1,4 @@
-// Command rows writes the vector routines of the row kernels: norms, gates, recurrence, loss, optimiser, weights. Each is written
+// Command rows writes the vector routines of the row kernels: norms, gates, recurrences, loss, optimiser, weights. Each is written
 // twice from one description, for AVX-512 (16 floats a vector, suffix 512) and for AVX2 (8 floats, suffix 256).
 //
 //	go run ./rows -out ../amd64/rows_amd64.s -stubs ../amd64/rows_amd64.go -widths ../amd64/rows_widths_amd64.go -pkg amd64
@@ -30,7 +30,7 @@ func main() {
 	flag.Parse()
 	build.ConstraintExpr("amd64,!noasm")
 	writeConstants()
-	list := slices.Concat(normRoutines(), gateRoutines(), lossRoutines(), weightRoutines())
+	list := slices.Concat(normRoutines(), gateRoutines(), timeMixRoutines(), lossRoutines(), weightRoutines())
 	for _, r := range list {
 		for _, wide := range []bool{true, false} {
 			write(r, wide)
