@@ -291,6 +291,8 @@ func TestValidate(t *testing.T) {
 		"data.seq_len=0":             "data.seq_len: is 0",
 		"data.batch_size=65537":      "data.batch_size: is 65537",
 		"data.seq_len=1048576":       "", // with batch_size 8: 2^23 tokens
+		"data.carry_windows=0":       "data.carry_windows: is 0",
+		"data.carry_windows=16":      "",
 		"data.val_fraction=0.6":      "data.val_fraction: is 0.6",
 		"train.steps=-1":             "train.steps: is -1",
 		"train.minutes=-1":           "train.minutes: is -1",
@@ -336,6 +338,17 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%s: got %v, want a part %q", assignment, err, want)
 		case err != nil && !errors.Is(err, ErrConfig) && !errors.Is(err, spec.ErrConfig):
 			t.Errorf("%s: %v has no class", assignment, err)
+		}
+	}
+	for _, assignments := range [][]string{{"model.arch=transformer"}, {"finetune.from=m", "finetune.replay=old.txt"}} {
+		c := Default()
+		for _, a := range append(assignments, "data.carry_windows=4") {
+			if err := c.Set(a); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := messages(c.Validate()); !strings.Contains(got, "data.carry_windows: is 4") {
+			t.Errorf("%v: got %q", assignments, got)
 		}
 	}
 	c := Default()

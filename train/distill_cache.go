@@ -39,6 +39,8 @@ type cacheIdentity struct {
 	ValFraction float64 `json:"val_fraction"`
 	Seed        uint64  `json:"seed"`
 	SeqLen      int     `json:"seq_len"`
+	Carry       int     `json:"carry_windows,omitempty"` // and the sequences of a step, which the order then depends on; 0: not carried
+	Rows        int     `json:"rows,omitempty"`
 	TopK        int     `json:"top_k"`
 	Temperature float64 `json:"temperature"`
 }
@@ -46,11 +48,15 @@ type cacheIdentity struct {
 // identity says what the run's targets depend on.
 func (x *teacher) identity(t *run, p *pack.Model) cacheIdentity {
 	sum := func(b []byte) string { s := sha256.Sum256(b); return hex.EncodeToString(s[:]) }
-	return cacheIdentity{
+	id := cacheIdentity{
 		Teacher: digest(p), Corpus: t.text.sha256, Replay: t.text.replaySHA256, ReplayShare: t.text.replayShare,
 		Tokenizer: sum(t.tokenizerJSON), ValFraction: t.Config.Data.ValFraction, Seed: t.Config.Train.Seed,
 		SeqLen: x.T, TopK: x.targets.K, Temperature: x.config.Temperature,
 	}
+	if d := t.Config.Data; d.Carry > 1 {
+		id.Carry, id.Rows = d.Carry, d.BatchSize*t.Config.Train.Accumulate
+	}
+	return id
 }
 
 // digest is the SHA-256 of a model's configuration and values.
