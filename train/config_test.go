@@ -397,6 +397,20 @@ func TestYAMLRoundTrip(t *testing.T) {
 	}
 }
 
+func TestChanges(t *testing.T) {
+	c := Default()
+	if got := c.Changes(); len(got) > 0 {
+		t.Errorf("the default configuration changes %q", got)
+	}
+	if err := c.Set("train.lr=0.01", "model.pad_token_id=3", "data.corpus=[a.txt, b c.txt]"); err != nil {
+		t.Fatal(err)
+	}
+	want := "model.pad_token_id: 3\ndata.corpus: [a.txt, \"b c.txt\"]\ntrain.lr: 0.01\n"
+	if d := cmp.Diff(want, string(c.Changes())); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
 func TestYAMLComments(t *testing.T) {
 	c := Default()
 	text := string(c.YAML())

@@ -287,6 +287,22 @@ func (c *Config) YAML() []byte {
 	return b.Bytes()
 }
 
+// Changes returns the keys whose values are not Default's, a line each: what a run does, the same whatever keys are added later
+// and however they are explained.
+func (c *Config) Changes() []byte {
+	var b bytes.Buffer
+	copied, standard := *c, Default() // table hands out settable fields
+	usual := table(&standard)
+	for _, s := range table(&copied) {
+		for _, f := range s.fields {
+			if text := f.text(); text != lookup(usual, f.key()).text() {
+				fmt.Fprintf(&b, "%s: %s\n", f.key(), text)
+			}
+		}
+	}
+	return b.Bytes()
+}
+
 // text spells the row's value in YAML, on one line.
 func (f *field) text() string {
 	switch v := f.value.Interface().(type) {

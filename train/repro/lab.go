@@ -106,7 +106,7 @@ func (l *lab) train(ctx context.Context, j job) (*outcome, error) {
 	if j.variant != "" {
 		what += "-" + j.variant
 	}
-	sum := sha256.Sum256(append([]byte(j.variant+"\n"), c.YAML()...))
+	sum := sha256.Sum256(append([]byte(j.variant+"\n"), c.Changes()...))
 	if j.from != nil { // the name does not depend on where the report lies
 		c.FineTune.From = j.from.dir
 	}
