@@ -26,25 +26,23 @@ const (
 	normMultiplies    = 3 // square, times r, times gain
 )
 
-// Counting returns a set for the forward pass that counts what it does. Its ternary products walk the trits one by one:
-// a counter is raised where the addition, the skip or the multiplication stands. Multiplications of row operations are
-// counted by call, from the length. Its results are the bits of every other set.
+// Counting returns a set for the forward pass that counts what it does. Its ternary products list where a row's trits are +1
+// and −1, and add and subtract the activations there: as many operations as the lists are long. Multiplications of row
+// operations are counted by call, from the length. Its results are the bits of every other set.
 func Counting(c *Counts) *Set {
 	s := Generic()
 	s.Name = "counting"
 	s.counts, s.plain = c, Generic()
 	s.MatMul = func(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
-		row := make([]int8, w.Cols)
-		var adds, zeros int64
+		l := newSigns(w.Cols)
 		for r := s0 * pack.SuperblockRows; r < min(s1*pack.SuperblockRows, w.Rows); r++ {
-			w.DecodeRow(row, r)
+			w.DecodeRow(l.row, r)
+			l.list()
 			for t := range n {
-				dst[t*ldd+r] = float32(countedSum(row, x[t*w.Cols:], &adds, &zeros)) * scale[t]
-				c.OtherMultiplies.Add(1)
+				dst[t*ldd+r] = float32(countedSum(l, x[t*w.Cols:])) * scale[t]
 			}
 		}
-		c.WeightAdds.Add(adds)
-		c.ZerosSkipped.Add(zeros)
+		l.count(c)
 	}
 	s.Prepare = func(prepared []int16, x []int8) {
 		for k, v := range x { // in the place of its word, as a part of a row may be prepared alone
@@ -52,18 +50,16 @@ func Counting(c *Counts) *Set {
 		}
 	}
 	s.MatVec = func(dst []float32, w *pack.Matrix, s0, s1 int, prepared []int16, scale float32) {
-		row, x := make([]int8, w.Cols), make([]int16, w.Cols)
+		l, x := newSigns(w.Cols), make([]int16, w.Cols)
 		for k := range x {
 			x[k] = prepared[k/pack.TritsPerWord*PreparedLen(1)+k%pack.TritsPerWord]
 		}
-		var adds, zeros int64
 		for r := s0 * pack.SuperblockRows; r < min(s1*pack.SuperblockRows, w.Rows); r++ {
-			w.DecodeRow(row, r)
-			dst[r] = float32(countedSum(row, x, &adds, &zeros)) * scale
-			c.OtherMultiplies.Add(1)
+			w.DecodeRow(l.row, r)
+			l.list()
+			dst[r] = float32(countedSum(l, x)) * scale
 		}
-		c.WeightAdds.Add(adds)
-		c.ZerosSkipped.Add(zeros)
+		l.count(c)
 	}
 	setFew(s, 1)
 	dense := s.Dense
@@ -129,23 +125,47 @@ func Counting(c *Counts) *Set {
 	return s
 }
 
-// countedSum adds x where the trit is +1, subtracts where it is −1, and does nothing where it is 0.
-func countedSum[T int8 | int16](trits []int8, x []T, adds, zeros *int64) (sum int32) {
-	x = x[:len(trits)]
-	var added, skipped int64
-	for k, t := range trits {
-		switch {
-		case t > 0:
-			sum += int32(x[k])
-			added++
-		case t < 0:
-			sum -= int32(x[k])
-			added++
-		default:
-			skipped++
-		}
+// signs lists the places of a row's trits by their sign, and counts the sums made with them.
+type signs struct {
+	row         []int8
+	plus, minus []int32
+	place       [2][]int32 // memory of both
+
+	adds, zeros, sums int64
+}
+
+func newSigns(columns int) *signs {
+	return &signs{row: make([]int8, columns), place: [2][]int32{make([]int32, columns), make([]int32, columns)}}
+}
+
+// list makes the lists of the trits in row. Without branches: a third of the trits are zero in no pattern.
+func (l *signs) list() {
+	plus, minus, p, m := l.place[0], l.place[1], 0, 0
+	for k, t := range l.row {
+		plus[p], minus[m] = int32(k), int32(k)
+		p += int(t+1) >> 1
+		m += int(1-t) >> 1
 	}
-	*adds += added
-	*zeros += skipped
+	l.plus, l.minus = plus[:p], minus[:m]
+}
+
+// count adds what was done to c: of each sum one multiplication, by its scale.
+func (l *signs) count(c *Counts) {
+	c.WeightAdds.Add(l.adds)
+	c.ZerosSkipped.Add(l.zeros)
+	c.OtherMultiplies.Add(l.sums)
+}
+
+// countedSum adds x where the trit is +1, subtracts where it is −1, and does nothing where it is 0.
+func countedSum[T int8 | int16](l *signs, x []T) (sum int32) {
+	for _, k := range l.plus {
+		sum += int32(x[k])
+	}
+	for _, k := range l.minus {
+		sum -= int32(x[k])
+	}
+	l.adds += int64(len(l.plus) + len(l.minus))
+	l.zeros += int64(len(l.row) - len(l.plus) - len(l.minus))
+	l.sums++
 	return sum
 }
