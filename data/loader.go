@@ -183,6 +183,7 @@ func NewSplit(train, val Source, o Options) (*Loader, error) {
 				Fix: "give more text, or lower data.carry_windows",
 			}
 		}
+		rows *= o.World
 	}
 	if held := val.Len(); held == 1 || held == 0 && o.ValFraction > 0 {
 		return nil, &Error{
@@ -205,9 +206,6 @@ func NewSplit(train, val Source, o Options) (*Loader, error) {
 	l := &Loader{
 		train: train, val: val, seqLen: o.SeqLen, seed: o.Seed, rank: o.Rank, world: o.World,
 		carry: uint64(carry), rows: uint64(rows),
-	}
-	if carry > 1 {
-		l.rows *= uint64(o.World)
 	}
 	l.enter(0)
 	return l, nil

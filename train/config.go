@@ -165,6 +165,9 @@ func (e *ConfigError) Unwrap() error { return ErrConfig }
 // Hint returns what to do about the fault.
 func (e *ConfigError) Hint() string { return e.Fix }
 
+// rows is the number of sequences in a step.
+func (c *Config) rows() int { return c.Data.BatchSize * c.Train.Accumulate }
+
 // Validate returns every fault at once (errors.Join of *ConfigError and *spec.ConfigError), or nil. A vocabulary of 0
 // passes: the model is checked again once the tokenizer has filled it in.
 func (c *Config) Validate() error {

@@ -293,9 +293,9 @@ func (c *Config) Changes() []byte {
 	var b bytes.Buffer
 	copied, standard := *c, Default() // table hands out settable fields
 	usual := table(&standard)
-	for _, s := range table(&copied) {
-		for _, f := range s.fields {
-			if text := f.text(); text != lookup(usual, f.key()).text() {
+	for i, s := range table(&copied) {
+		for j, f := range s.fields {
+			if text := f.text(); text != usual[i].fields[j].text() {
 				fmt.Fprintf(&b, "%s: %s\n", f.key(), text)
 			}
 		}

@@ -53,8 +53,8 @@ func (x *teacher) identity(t *run, p *pack.Model) cacheIdentity {
 		Tokenizer: sum(t.tokenizerJSON), ValFraction: t.Config.Data.ValFraction, Seed: t.Config.Train.Seed,
 		SeqLen: x.T, TopK: x.targets.K, Temperature: x.config.Temperature,
 	}
-	if d := t.Config.Data; d.Carry > 1 {
-		id.Carry, id.Rows = d.Carry, d.BatchSize*t.Config.Train.Accumulate
+	if carry := t.Config.Data.Carry; carry > 1 {
+		id.Carry, id.Rows = carry, t.Config.rows()
 	}
 	return id
 }

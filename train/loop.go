@@ -59,7 +59,7 @@ func (t *run) steps(ctx context.Context) error {
 	c := t.Config.Train
 	schedule := NewSchedule(c)
 	t.text.start(&t.Config)
-	tokens := int64(t.Config.Data.BatchSize * t.Config.Data.SeqLen * c.Accumulate)
+	tokens := int64(t.Config.rows() * t.Config.Data.SeqLen)
 	clock := stopwatch{since: time.Now()}
 	for ctx.Err() == nil {
 		t.noteSaved(false)

@@ -137,7 +137,7 @@ func (s *source) encodePart(t tokenizer.Tokenizer, from, to int64, threads int) 
 func (s *source) loader(c *Config) (*data.Loader, error) {
 	o := data.Options{
 		SeqLen: c.Data.SeqLen, ValFraction: c.Data.ValFraction, Seed: c.Train.Seed,
-		Carry: c.Data.Carry, Rows: c.Data.BatchSize * c.Train.Accumulate,
+		Carry: c.Data.Carry, Rows: c.rows(),
 	}
 	switch {
 	case s.held != nil:

@@ -91,7 +91,8 @@ func (l *lab) config(a arm, s size, tokens int, lr float64, seed uint64) train.C
 	a.model(&c.Model)
 	c.Model.HiddenSize, c.Model.NumHiddenLayers, c.Model.IntermediateSize = s.width, s.layers, s.mlp
 	c.Model.NumAttentionHeads = max(1, s.width/32)
-	c.Data = train.DataConfig{Corpus: l.corpus, Tokenizer: train.TokenizerChars, SeqLen: seqLen, BatchSize: batchSize, Carry: 1, ValFraction: 0.1}
+	c.Data.Corpus, c.Data.Tokenizer = l.corpus, train.TokenizerChars
+	c.Data.SeqLen, c.Data.BatchSize, c.Data.ValFraction = seqLen, batchSize, 0.1
 	if a.float {
 		c.Quant.Schedule = "float"
 	}

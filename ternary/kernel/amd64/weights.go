@@ -18,27 +18,29 @@ func (wide Rows) Trits(dst []int8, w []float32, m float32) {
 }
 
 // AbsSum is kernel.Set.AbsSum.
-func (wide Rows) AbsSum(w []float32) float64 {
-	var acc [f32.Lanes64]float64
-	whole := len(w) &^ (f32.Lanes64 - 1)
-	for i := 0; i < whole; i += span {
-		wide.absSum(&acc[0], at(w, i), min(span, whole-i))
-	}
-	for j, v := range w[whole:] {
-		acc[j] += float64(f32.Abs(v))
-	}
-	return f32.Fold64(&acc)
-}
+func (wide Rows) AbsSum(w []float32) float64 { return wide.sum64(w, false) }
 
 // SquareSum is kernel.Set.SquareSum.
-func (wide Rows) SquareSum(g []float32) float64 {
+func (wide Rows) SquareSum(g []float32) float64 { return wide.sum64(g, true) }
+
+// sum64 sums magnitudes or squares. The values behind the last whole round of lanes are filled up with zeros, which change no
+// bit of a sum that is never −0.
+func (wide Rows) sum64(x []float32, squares bool) float64 {
 	var acc [f32.Lanes64]float64
-	whole := len(g) &^ (f32.Lanes64 - 1)
-	for i := 0; i < whole; i += span {
-		wide.squareSum(&acc[0], at(g, i), min(span, whole-i))
+	add := func(x []float32) {
+		if squares {
+			wide.squareSum(&acc[0], at(x, 0), len(x))
+		} else {
+			wide.absSum(&acc[0], at(x, 0), len(x))
+		}
 	}
-	for j, v := range g[whole:] {
-		acc[j] += float64(float64(v) * float64(v))
+	whole := len(x) &^ (f32.Lanes64 - 1)
+	for i := 0; i < whole; i += span {
+		add(x[i:min(i+span, whole)])
+	}
+	var last [f32.Lanes64]float32
+	if copy(last[:], x[whole:]) > 0 {
+		add(last[:])
 	}
 	return f32.Fold64(&acc)
 }

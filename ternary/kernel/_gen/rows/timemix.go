@@ -52,13 +52,14 @@ func timeMixRoutines() []routine {
 				y, a, b, top, key, value, rate, bonus := p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]
 				k.each(ptr("n"), func(where at) {
 					last := k.exponent(zero, b, top, where)
-					past, now, _ := k.exponents(last, k.add(k.load(bonus, where), k.load(key, where)))
+					past, now := k.exponents(last, k.add(k.load(bonus, where), k.load(key, where)))
 					sumA, sumB := k.mul(past, k.load(a, where)), k.mul(past, k.load(b, where))
 					sumA = k.add(sumA, k.mul(now, k.load(value, where)))
 					k.store(k.div(sumA, k.add(sumB, now)), y, where)
 
-					past, now, next := k.exponents(k.add(last, k.load(rate, where)), k.load(key, where))
-					k.store(next, top, where)
+					p, own := k.add(last, k.load(rate, where)), k.load(key, where)
+					past, now = k.exponents(p, own)
+					k.store(k.two(VMAXPS, own, p), top, where) // p, the second operand, unless own is greater
 					k.store(k.add(k.mul(past, k.load(a, where)), k.mul(now, k.load(value, where))), a, where)
 					k.store(k.add(k.mul(past, k.load(b, where)), now), b, where)
 				})
@@ -91,25 +92,25 @@ func (k *kern) load1(name string, where at) reg.VecVirtual { return k.load(ptr(n
 func wkvBack(k *kern) {
 	zero := k.holdWKV()
 	work := ptr("work")
-	da, db := func(where at) at { return where }, func(where at) at { return at{where.offset, 4 * workChannels} }
-	dRate, dBonus := func(where at) at { return at{where.offset, 8 * workChannels} }, func(where at) at { return at{where.offset, 12 * workChannels} }
 	k.each(ptr("n"), func(where at) {
+		da, db := where, at{where.offset, 4 * workChannels}
+		dRate, dBonus := at{where.offset, 8 * workChannels}, at{where.offset, 12 * workChannels}
 		last := k.exponent(zero, ptr("b"), ptr("top"), where)
-		lastPast, lastNow, _ := k.exponents(last, k.add(k.load1("bonus", where), k.load1("key", where)))
+		lastPast, lastNow := k.exponents(last, k.add(k.load1("bonus", where), k.load1("key", where)))
 		g := k.div(k.load1("dy", where), k.add(k.mul(lastPast, k.load1("b", where)), lastNow))
 		shareNow, reach := k.mul(g, lastNow), k.mul(g, lastPast)
 		own := k.mul(shareNow, k.sub(k.load1("value", where), k.load1("y", where)))
-		k.store(k.add(k.load(work, dBonus(where)), own), work, dBonus(where))
+		k.store(k.add(k.load(work, dBonus), own), work, dBonus)
 
-		past, now, _ := k.exponents(k.add(last, k.load1("rate", where)), k.load1("key", where))
-		a, b := k.load(work, da(where)), k.load(work, db(where))
+		past, now := k.exponents(k.add(last, k.load1("rate", where)), k.load1("key", where))
+		a, b := k.load(work, da), k.load(work, db)
 		dKey := k.mul(now, k.add(k.mul(a, k.load1("value", where)), b))
 		k.store(k.add(dKey, own), ptr("dk"), where)
 		k.store(k.add(k.mul(now, a), shareNow), ptr("dv"), where)
 		both := k.add(k.mul(a, k.load1("a", where)), k.mul(b, k.load1("b", where)))
-		k.store(k.add(k.load(work, dRate(where)), k.mul(past, both)), work, dRate(where))
-		k.store(k.add(k.mul(past, a), reach), work, da(where))
-		k.store(k.sub(k.mul(past, b), k.mul(reach, k.load1("y", where))), work, db(where))
+		k.store(k.add(k.load(work, dRate), k.mul(past, both)), work, dRate)
+		k.store(k.add(k.mul(past, a), reach), work, da)
+		k.store(k.sub(k.mul(past, b), k.mul(reach, k.load1("y", where))), work, db)
 	})
 }
 
@@ -131,23 +132,22 @@ func (k *kern) exponent(zero reg.VecVirtual, b, top reg.GPVirtual, where at) reg
 
 // exponents is generic's: e^−|own − p| is the weight of the smaller exponent, 1 that of the other. Where one is NaN, so is
 // the difference.
-func (k *kern) exponents(p, own reg.VecVirtual) (past, now, top reg.VecVirtual) {
+func (k *kern) exponents(p, own reg.VecVirtual) (past, now reg.VecVirtual) {
 	e := k.exp(k.or(k.sub(own, p), k.c("signBit")), false)
-	past, now, top = k.vec(), k.vec(), k.vec()
+	past, now = k.vec(), k.vec()
 	if k.wide {
 		later := K()
 		VCMPPS(U8(ordGT), p, own, later)
 		// Not VBLENDMPS: the generator takes its result for one that is read before, and keeps a register for it throughout.
-		for _, choice := range []struct{ from, other, to reg.VecVirtual }{{k.cr("one"), e, past}, {e, k.cr("one"), now}, {p, own, top}} {
+		for _, choice := range []struct{ from, other, to reg.VecVirtual }{{k.cr("one"), e, past}, {e, k.cr("one"), now}} {
 			VMOVAPS(choice.from, choice.to)
 			VMOVAPS(choice.other, later, choice.to)
 		}
-		return past, now, top
+		return past, now
 	}
 	later := k.vec()
 	VCMPPS(U8(ordGT), p, own, later)
 	VBLENDVPS(later, e, k.cr("one"), past)
 	VBLENDVPS(later, k.cr("one"), e, now)
-	VBLENDVPS(later, own, p, top)
-	return past, now, top
+	return past, now
 }
