@@ -12,7 +12,7 @@ import (
 
 // GenerateRequest says what to continue, and how.
 type GenerateRequest struct {
-	Prompt    string
+	Prompt    string // "": a text from its beginning, of models that know a token for it
 	MaxTokens int
 	Sampling  infer.Sampling
 	Emit      func(text []byte) error // sees the bytes of each new token; an error ends the generation
@@ -57,11 +57,14 @@ func (m *Model) write(r *GenerateRequest) (*writing, error) {
 	if w.prompt, err = tok.Encode(nil, []byte(r.Prompt)); err != nil {
 		return nil, err
 	}
-	if len(w.prompt) == 0 {
-		return nil, &InputError{Source: "the prompt", Problem: "is empty", Fix: "give at least one character to continue"}
-	}
-	if bos := m.begin(tok); bos >= 0 && w.prompt[0] != bos {
+	switch bos := m.begin(tok); {
+	case bos >= 0 && (len(w.prompt) == 0 || w.prompt[0] != bos):
 		w.prompt = append([]int32{bos}, w.prompt...)
+	case len(w.prompt) == 0:
+		return nil, &InputError{
+			Source: "the prompt", Problem: "is empty, and no token of this model stands before a text",
+			Fix: "give at least one character to continue",
+		}
 	}
 	if eos := m.Config.EOSTokenID; eos != nil {
 		w.stop = int32(*eos)

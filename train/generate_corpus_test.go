@@ -7,8 +7,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
+	"mmfree/checkpoints/hf"
+	"mmfree/checkpoints/stored"
 	"mmfree/ternary/infer"
 	"mmfree/ternary/spec"
 )
@@ -86,5 +90,52 @@ func TestGenerateCorpusStops(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("%v was left behind (%v)", left, err)
+	}
+}
+
+// TestGenerateCorpusWithoutPrompt: texts begin behind the token that stands before a text, and hold what Generate writes
+// behind it; a model without such a token says that it needs a prompt.
+func TestGenerateCorpusWithoutPrompt(t *testing.T) {
+	var pieces map[string]any
+	fatal(t, json.Unmarshal(bpeJSON(t), &pieces))
+	bos := int(pieces["added_tokens"].([]any)[0].(map[string]any)["id"].(float64))
+	pieces["post_processor"] = map[string]any{
+		"type":           "TemplateProcessing",
+		"single":         []any{map[string]any{"SpecialToken": map[string]any{"id": "<s>", "type_id": 0}}, map[string]any{"Sequence": map[string]any{"id": "A", "type_id": 0}}},
+		"pair":           []any{},
+		"special_tokens": map[string]any{"<s>": map[string]any{"id": "<s>", "ids": []int{bos}, "tokens": []string{"<s>"}}},
+	}
+	text, err := json.Marshal(pieces)
+	fatal(t, err)
+	machine := tiny(t).Machine
+	write := func(set func(c *spec.Config)) (texts []string, m *Model, err error) {
+		m = open(t, folderOf(t, stored.Of(patient(t, set)), hf.Options{Side: map[string][]byte{"tokenizer.json": text}}))
+		path := filepath.Join(t.TempDir(), "texts.jsonl")
+		if _, err = m.GenerateCorpus(t.Context(), GenerateRequest{MaxTokens: 12, Sampling: infer.Sampling{Temperature: 1}, Machine: machine}, 2, path, nil); err != nil {
+			return nil, m, err
+		}
+		made, err := os.ReadFile(path)
+		fatal(t, err)
+		for line := range strings.Lines(string(made)) {
+			var one struct{ Text string }
+			fatal(t, json.Unmarshal([]byte(line), &one))
+			texts = append(texts, one.Text)
+		}
+		return texts, m, nil
+	}
+	texts, m, err := write(func(c *spec.Config) { c.BOSTokenID = &bos })
+	fatal(t, err)
+	for i, text := range texts {
+		want, err := m.Generate(t.Context(), GenerateRequest{
+			MaxTokens: 12, Sampling: infer.Sampling{Temperature: 1, Seed: uint64(i)}, Machine: machine, Emit: func([]byte) error { return nil },
+		})
+		fatal(t, err)
+		if !slices.Equal(want.PromptIDs, []int32{int32(bos)}) || text == "" || text != string([]rune(want.Text)) {
+			t.Errorf("text %d is %q behind %v, want %q behind %d", i, text, want.PromptIDs, want.Text, bos)
+		}
+	}
+	var refused *InputError
+	if _, _, err := write(nil); len(texts) != 2 || !errors.As(err, &refused) {
+		t.Errorf("%d texts; without the token: %v", len(texts), err)
 	}
 }

@@ -22,7 +22,7 @@ func generateVerb() *cli.Command {
 		UsageText:   "mmfree generate MODEL --prompt TEXT [--max-tokens N] [--temperature T] [--top-k K] [--top-p P] [--count N --out FILE.jsonl]",
 		Description: `mmfree generate runs/example --prompt "The " --max-tokens 40`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "prompt", Usage: "`TEXT` to continue; it is printed first", Category: groupText},
+			&cli.StringFlag{Name: "prompt", Usage: "`TEXT` to continue, printed first; without one, texts of --count begin as the model's do", Category: groupText},
 			&cli.IntFlag{Name: "max-tokens", Value: 128, Usage: "write at most `N` tokens", Category: groupText},
 			&cli.StringFlag{Name: "tokenizer", Usage: "tokenizer in `PATH`", DefaultText: "the model's own", Category: groupText},
 			&cli.IntFlag{Name: "count", Usage: "write `N` texts, side by side, to the file of --out", Category: groupText},
@@ -38,8 +38,8 @@ func generateVerb() *cli.Command {
 				return err
 			}
 			switch n := c.Int("max-tokens"); {
-			case c.String("prompt") == "":
-				return &usageError{problem: "--prompt is missing or empty", fix: "usage: " + c.Command.UsageText}
+			case !c.IsSet("prompt") && !c.IsSet("count"):
+				return &usageError{problem: "--prompt is missing", fix: "usage: " + c.Command.UsageText}
 			case n < 1 || n > maxGenerate:
 				return &usageError{problem: fmt.Sprintf("--max-tokens is %d", n), fix: fmt.Sprintf("choose from 1 to %d", maxGenerate)}
 			}
