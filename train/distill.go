@@ -1,7 +1,6 @@
 package train
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -14,6 +13,7 @@ import (
 	"mmfree/ternary/kernel"
 	"mmfree/ternary/layer"
 	"mmfree/ternary/pack"
+	"mmfree/ternary/par"
 	"mmfree/ternary/spec"
 )
 
@@ -58,11 +58,13 @@ type teacher struct {
 	infer   *infer.Model
 	state   *infer.State // of one sequence
 	set     *kernel.Set
+	pool    *par.Pool
 	V, T    int
 	targets autograd.Targets
-	logits  []float32         // [T, V]
-	scaled  []float32         // [V]
-	order   []int32           // of a token's likeliest so far
+	logits  []float32 // [T, V]
+	ranks   []ranking // of each worker
+	asked   record    // the document in flight
+	rank    func(worker, block int)
 	streams map[string]string // the teacher's part that is taught to each part of the student
 	cache   *teacherCache     // nil: none
 
@@ -83,7 +85,7 @@ func (t *run) openTeacher() (*teacher, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &teacher{config: d, model: m, set: t.Machine.Set, V: m.Config.VocabSize, T: t.Config.Data.SeqLen}
+	x := &teacher{config: d, model: m, set: t.Machine.Set, pool: t.Machine.Pool, V: m.Config.VocabSize, T: t.Config.Data.SeqLen}
 	fail := func(err error) (*teacher, error) { return nil, errors.Join(err, m.Close()) }
 	if x.V != t.Config.Model.VocabSize {
 		return fail(&InputError{
@@ -109,11 +111,15 @@ func (t *run) openTeacher() (*teacher, error) {
 		return fail(err)
 	}
 	x.infer = infer.New(p, t.Machine.Set, t.Machine.Pool, x.T)
-	x.state, x.logits, x.scaled = x.infer.NewState(1), make([]float32, x.T*x.V), make([]float32, x.V)
+	x.state, x.logits = x.infer.NewState(1), make([]float32, x.T*x.V)
 	N, K := x.T*t.Config.Data.BatchSize, min(d.TopK, x.V)
 	x.targets = autograd.Targets{
 		Share: float32(d.Share), Temperature: float32(d.Temperature), Reverse: d.Loss == distillReverse, K: K,
 		IDs: make([]int32, N*K), LogP: make([]float32, N*K), LogRest: make([]float32, N),
+	}
+	x.ranks, x.rank = make([]ranking, t.Machine.Pool.Threads()), x.rankBlock
+	for i := range x.ranks {
+		x.ranks[i] = ranking{scaled: make([]float32, x.V), keys: make([]uint64, K)}
 	}
 	if weight > 0 {
 		x.targets.HiddenShare, x.targets.Hidden = float32(weight), map[string][]float32{}
@@ -267,65 +273,88 @@ func (x *teacher) ask(ids []int32, at int, r record) error {
 	if err := x.infer.Forward(x.state, call); err != nil {
 		return fmt.Errorf("the teacher: %w", err)
 	}
-	K := x.targets.K
-	for t := range ids {
-		r.logRest[t] = x.likeliest(r.ids[t*K:][:K], r.logP[t*K:][:K], x.logits[t*x.V:][:x.V])
-	}
+	x.asked = r
+	x.pool.Run(layer.Blocks(len(ids), layer.TokenBlock), x.rank)
 	return nil
 }
 
-// likeliest writes the K likeliest tokens of logits z, the first of equals first, and their log-probabilities at the
+func (x *teacher) rankBlock(worker, b int) {
+	K, r := x.targets.K, x.asked
+	for t, end := layer.Span(b, layer.TokenBlock, len(r.logRest)); t < end; t++ {
+		r.logRest[t] = x.ranks[worker].likeliest(x.set, x.targets.Temperature, r.ids[t*K:][:K], r.logP[t*K:][:K], x.logits[t*x.V:][:x.V])
+	}
+}
+
+// ranking is one worker's memory for finding a token's likeliest successors.
+type ranking struct {
+	scaled []float32 // [V]
+	keys   []uint64  // [K], of the likeliest so far: a heap, whose root is the least likely of them
+}
+
+// rankKey grows with v, and falls with id among equal values: both in an integer, which compares in one instruction.
+func rankKey(v float32, id int) uint64 {
+	bits := math.Float32bits(v)
+	switch {
+	case v == 0: // of either sign
+		bits = 1 << 31
+	case bits>>31 != 0:
+		bits = ^bits
+	default:
+		bits |= 1 << 31
+	}
+	return uint64(bits)<<32 | uint64(^uint32(id))
+}
+
+// likeliest writes the K likeliest tokens of logits z [V], the first of equals first, and their log-probabilities at the
 // temperature; it returns that of all others together.
-func (x *teacher) likeliest(ids []int32, logP, z []float32) (logRest float32) {
-	inv := 1 / x.targets.Temperature
+func (r *ranking) likeliest(set *kernel.Set, temperature float32, ids []int32, logP, z []float32) (logRest float32) {
+	inv := 1 / temperature
 	for i, v := range z {
-		x.scaled[i] = v * inv
+		r.scaled[i] = v * inv
 	}
-	_, _, lse := x.set.LogSumExp(x.scaled)
-	before := func(a, b int32) int { // of a heap whose root is the least likely of the likeliest
-		return cmp.Or(cmp.Compare(x.scaled[a], x.scaled[b]), cmp.Compare(b, a))
-	}
+	_, _, lse := set.LogSumExp(r.scaled)
 	K := len(ids)
-	heap := x.order[:0]
-	down := func(i int) {
-		for {
-			least := i
-			for _, child := range [2]int{2*i + 1, 2*i + 2} {
-				if child < len(heap) && before(heap[child], heap[least]) < 0 {
-					least = child
-				}
-			}
-			if least == i {
-				return
-			}
-			heap[i], heap[least] = heap[least], heap[i]
-			i = least
+	heap := r.keys[:K]
+	for i, v := range r.scaled[:K] {
+		heap[i] = rankKey(v, i)
+	}
+	for i := K/2 - 1; i >= 0; i-- {
+		sift(heap, i)
+	}
+	for i, v := range r.scaled[K:] {
+		if key := rankKey(v, K+i); key > heap[0] {
+			heap[0] = key
+			sift(heap, 0)
 		}
 	}
-	for i := range z {
-		switch {
-		case len(heap) < K:
-			heap = append(heap, int32(i))
-			if len(heap) == K {
-				for j := K/2 - 1; j >= 0; j-- {
-					down(j)
-				}
-			}
-		case before(heap[0], int32(i)) < 0:
-			heap[0] = int32(i)
-			down(0)
-		}
-	}
-	x.order = heap
-	slices.SortFunc(heap, func(a, b int32) int { return before(b, a) })
-	copy(ids, heap)
+	slices.Sort(heap)
 	seen := 0.0
-	for k, id := range ids {
-		logP[k] = float32(float64(x.scaled[id]) - lse)
+	for k := range ids {
+		id := int32(^uint32(heap[K-1-k]))
+		ids[k] = id
+		logP[k] = float32(float64(r.scaled[id]) - lse)
 		seen += float64(f32.Exp(logP[k]))
 	}
 	if K == len(z) {
 		return float32(math.Inf(-1))
 	}
 	return float32(math.Log(max(1-seen, 1e-7)))
+}
+
+// sift moves keys[i] down until nothing below it is smaller.
+func sift(keys []uint64, i int) {
+	for {
+		least := 2*i + 1
+		if least >= len(keys) {
+			return
+		}
+		if next := least + 1; next < len(keys) && keys[next] < keys[least] {
+			least = next
+		}
+		if keys[least] >= keys[i] {
+			return
+		}
+		keys[i], keys[least] = keys[least], keys[i]
+		i = least
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"mmfree/checkpoints/durable"
+	"mmfree/ternary/kernel"
 	"mmfree/train/metrics"
 )
 
@@ -189,20 +190,19 @@ func TestDistilRefuses(t *testing.T) {
 	}
 }
 
-// TestLikeliest compares the heap with a sort.
+// TestLikeliest compares the heap with a sort, among values of both signs, zeros of both and equals.
 func TestLikeliest(t *testing.T) {
-	r := taught(t)
-	x, err := newRun(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer x.close()
-	z := make([]float32, x.teacher.V)
+	const V, K = 260, 150 // past the zeros
+	z := make([]float32, V)
 	for i := range z {
-		z[i] = float32((i*7919)%53) / 10 // with equals
+		z[i] = float32((i*7919)%53-26) / 10 // with equals
+		if z[i] == 0 && i%2 > 0 {
+			z[i] = float32(math.Copysign(0, -1))
+		}
 	}
-	ids, logP := make([]int32, 7), make([]float32, 7)
-	rest := x.teacher.likeliest(ids, logP, z)
+	ids, logP := make([]int32, K), make([]float32, K)
+	r := ranking{scaled: make([]float32, V), keys: make([]uint64, K)}
+	rest := r.likeliest(kernel.Generic(), 1, ids, logP, z)
 	all := make([]int32, len(z))
 	for i := range all {
 		all[i] = int32(i)
@@ -210,8 +210,8 @@ func TestLikeliest(t *testing.T) {
 	slices.SortStableFunc(all, func(a, b int32) int {
 		return int(math.Copysign(1, float64(z[b]-z[a]))) * min(1, int(math.Abs(float64(z[b]-z[a]))*100))
 	})
-	if !slices.Equal(ids, all[:7]) {
-		t.Errorf("ids %v, want %v", ids, all[:7])
+	if !slices.Equal(ids, all[:K]) {
+		t.Errorf("ids %v, want %v", ids, all[:K])
 	}
 	var sum, seen float64
 	for _, v := range z {

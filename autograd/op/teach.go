@@ -49,10 +49,11 @@ func (w *Workspace) distil(g, z, own, logQs []float32, t int, scale float32) flo
 	}
 	// q by the loss's own kernels, whose label is taken back.
 	top, sum, _ := w.Env.Set.LogSumExp(g)
+	logSum := f32.Log(float64(sum))
 	first := int(ids[0])
 	var kl, seen float64
 	for k, id := range ids {
-		lq := float64(float32(z[id]*inv)) - float64(top) - f32.Log(float64(sum))
+		lq := float64(float32(z[id]*inv)) - float64(top) - logSum
 		logQs[k] = float32(lq)
 		q := float64(f32.Exp(float32(lq)))
 		seen += q
