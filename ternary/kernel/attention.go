@@ -27,8 +27,8 @@ var attentionShelf par.Shelf[attentionScratch]
 // sees the first min(keys, seen+i) keys, seen ≥ 1. acc [n, c], top and sum [n] are each query's weighted values, largest
 // score and summed weights so far; before the first block sum is 0 and top −∞.
 //
-// Order, for one query and block: scores by Dense; LogSumExp's maximum and sum over those that are seen; weights
-// e^(score − maximum); values by DenseTransposed of the weights over the keys that are seen; then both sides are scaled by e
+// Order, for one query and block: scores by Dense; Exponentials over those that are seen, whose maximum is subtracted;
+// values by DenseTransposed of the weights over the keys that are seen; then both sides are scaled by e
 // to the power of their maximum less the larger one, and added.
 //
 // With top and sum nil there is no softmax: the weights are the scores, and their values are added to acc.
@@ -58,10 +58,19 @@ func (s *Set) Attend(acc, top, sum, q, k, v []float32, c, keys, n, seen int) {
 
 // mix weights the values of a block by the tile's n rows of weights, which stand where the scores do.
 func (s *Set) mix(a *attentionScratch, v []float32, c, keys, n, seen int) {
-	// The first queries see a part of the block; each has a product of its own, over no more keys than it sees.
-	part := min(n, max(0, keys-seen))
-	for i := range part {
-		s.DenseTransposed(a.mixed[i*c:][:c], v, a.scores[i*keys:], seen+i, c, 1)
+	part := min(n, max(0, keys-seen)) // the first queries see a part of the block
+	switch {
+	case part == 0:
+	case s.AbsSum(v[:keys*c]) <= math.MaxFloat64:
+		// A sum of fused steps from 0 stays what it is when more keys of weight 0 follow, so all have one product.
+		for i := range part {
+			clear(a.scores[i*keys:][seen+i : keys])
+		}
+		part = 0
+	default: // zero times a value that is not finite would reach queries that do not see it
+		for i := range part {
+			s.DenseTransposed(a.mixed[i*c:][:c], v, a.scores[i*keys:], seen+i, c, 1)
+		}
 	}
 	if part < n {
 		s.DenseTransposed(a.mixed[part*c:][:(n-part)*c], v, a.scores[part*keys:], keys, c, n-part)
@@ -74,8 +83,7 @@ func (s *Set) attendTile(a *attentionScratch, acc, top, sum, v []float32, c, key
 	var tops, sums [queryTile]float32
 	for i := range n {
 		row := a.scores[i*keys:][:min(keys, seen+i)]
-		tops[i], sums[i], _ = s.LogSumExp(row)
-		s.weights(row, tops[i], 1)
+		tops[i], sums[i] = s.Exponentials(row)
 	}
 	s.mix(a, v, c, keys, n, seen)
 	for i := range n {
@@ -149,8 +157,8 @@ func (c *Counts) attend(width, keys, n, seen int, softmax bool) {
 		visible := int64(min(keys, seen+i))
 		count := visible * int64(2*width)
 		if softmax {
-			count += visible*2*expMultiplies + int64(width) + expMultiplies
-			c.Exponentials.Add(2*visible + 1)
+			count += visible*expMultiplies + int64(width) + expMultiplies
+			c.Exponentials.Add(visible + 1)
 		}
 		c.OtherMultiplies.Add(count)
 	}

@@ -126,6 +126,7 @@ func BenchmarkRows(b *testing.B) {
 			{"SwiGLUBackward", n, func() { set.SwiGLUBackward(dst, acc, gain, x, y) }},
 			{"Add", n, func() { set.Add(dst, x, y) }},
 			{"LogSumExp", V, func() { set.LogSumExp(logits) }},
+			{"Exponentials", V, func() { set.Exponentials(logits) }},
 			{"SoftmaxGradient", V, func() { set.SoftmaxGradient(logits, 5, 100, 3, 1) }},
 			{"Shift", n, func() { set.Shift(dst, x, y, gain) }},
 			{"WKV", T * n, func() { set.WKV(states, wkv, carried, i, z, bound, gain, nil, T, n, 0, n) }},

@@ -44,7 +44,7 @@ func Generic() *Set {
 		SwiGLU: generic.SwiGLU, SwiGLUBackward: generic.SwiGLUBackward, Add: generic.Add,
 		Shift: generic.Shift, WKV: generic.WKV, WKVBackward: generic.WKVBackward,
 		Receptance: generic.Receptance, ReceptanceBackward: generic.ReceptanceBackward,
-		LogSumExp: generic.LogSumExp, SoftmaxGradient: generic.SoftmaxGradient,
+		Exponentials: generic.Exponentials, LogSumExp: generic.LogSumExp, SoftmaxGradient: generic.SoftmaxGradient,
 		Trits: quant.Trits, AbsSum: f32.AbsSum, SquareSum: f32.SquareSum,
 		AdamW: adamW(generic.AdamW),
 	}

@@ -17,6 +17,6 @@ func Available() []*Set {
 	s.Recurrence, s.RecurrenceBackward = arm64.Recurrence, arm64.RecurrenceBackward
 	s.OutputGate, s.OutputGateBackward = arm64.OutputGate, arm64.OutputGateBackward
 	s.SwiGLU, s.SwiGLUBackward, s.Add = arm64.SwiGLU, arm64.SwiGLUBackward, arm64.Add
-	s.LogSumExp, s.SoftmaxGradient, s.AdamW = arm64.LogSumExp, arm64.SoftmaxGradient, adamW(arm64.AdamW)
+	s.Exponentials, s.LogSumExp, s.SoftmaxGradient, s.AdamW = arm64.Exponentials, arm64.LogSumExp, arm64.SoftmaxGradient, adamW(arm64.AdamW)
 	return []*Set{s, Generic()}
 }

@@ -16,5 +16,5 @@ func setRows(s *Set, r amd64.Rows) {
 	s.Receptance, s.ReceptanceBackward = r.Receptance, r.ReceptanceBackward
 	s.SwiGLU, s.SwiGLUBackward, s.Add = r.SwiGLU, r.SwiGLUBackward, r.Add
 	s.Trits, s.AbsSum, s.SquareSum = r.Trits, r.AbsSum, r.SquareSum
-	s.LogSumExp, s.SoftmaxGradient, s.AdamW = r.LogSumExp, r.SoftmaxGradient, adamW(r.AdamW)
+	s.Exponentials, s.LogSumExp, s.SoftmaxGradient, s.AdamW = r.Exponentials, r.LogSumExp, r.SoftmaxGradient, adamW(r.AdamW)
 }

@@ -102,6 +102,8 @@ type Set struct {
 	// Add: dst = a + b. dst may be either.
 	Add func(dst, a, b []float32)
 
+	// Exponentials: x = e^(x−max), in place; it returns the maximum and the sum in f32.Sum's order.
+	Exponentials func(x []float32) (top, sum float32)
 	// LogSumExp returns max + ln Σ e^(x−max): the maximum and the sum, which SoftmaxGradient needs again, and the result
 	// in float64. The sum in f32.Sum's order.
 	LogSumExp func(x []float32) (top, sum float32, lse float64)

@@ -29,6 +29,7 @@ func TestRowsAllocateNothing(t *testing.T) {
 			set.SwiGLUBackward(a, b, gain, x, y)
 			set.Add(a, x, y)
 			set.LogSumExp(x)
+			set.Exponentials(c)
 			set.SoftmaxGradient(c, 1, 2, 3, 1)
 			set.Shift(a, x, y, gain)
 			set.Receptance(a, x, y)

@@ -77,6 +77,10 @@ func (k *bed) rows() []job {
 			dst, a, b := make([]float32, rowTokens*d), k.floats(rowTokens*d), k.floats(rowTokens*d)
 			return func(at int) { set.Add(dst[at:][:d], a[at:][:d], b[at:][:d]) }
 		}),
+		block(exponentials, fmt.Sprint(kernel.KeyBlock), kernel.KeyBlock, func() func() {
+			x := k.floats(kernel.KeyBlock)
+			return func() { set.Exponentials(x) }
+		}),
 		block(logSumExp, fmt.Sprint(vocabulary), vocabulary, func() func() {
 			x := k.floats(vocabulary)
 			return func() { set.LogSumExp(x) }

@@ -42,6 +42,7 @@ const (
 	swiGLU
 	swiGLUBackward
 	add
+	exponentials
 	logSumExp
 	softmaxGradient
 	trits
@@ -81,6 +82,7 @@ var kernelTable = [kernels]kernelRow{
 	swiGLU:             {"SwiGLU", limitCache, 12},
 	swiGLUBackward:     {"SwiGLUBackward", limitCache, 20},
 	add:                {"Add", limitCache, 12},
+	exponentials:       {"Exponentials", limitCache, 8},
 	logSumExp:          {"LogSumExp", limitCache, 4},
 	softmaxGradient:    {"SoftmaxGradient", limitCache, 8},
 	trits:              {"Trits", limitCache, 5},
@@ -244,6 +246,12 @@ func (w *stopwatch) wrapRows(s, set *kernel.Set) {
 		start := time.Now()
 		set.Add(dst, a, b)
 		w.values(add, start, len(dst))
+	}
+	s.Exponentials = func(x []float32) (top, sum float32) {
+		start := time.Now()
+		top, sum = set.Exponentials(x)
+		w.values(exponentials, start, len(x))
+		return top, sum
 	}
 	s.LogSumExp = func(x []float32) (top, sum float32, lse float64) {
 		start := time.Now()

@@ -8,23 +8,39 @@ import (
 	"mmfree/ternary/f32"
 )
 
-// LogSumExp is kernel.Set.LogSumExp.
-func (wide Rows) LogSumExp(x []float32) (top, sum float32, lse float64) {
-	n := len(x)
-	top = float32(math.Inf(-1))
-	for i := 0; i < n; i += span {
-		if v := wide.largest(at(x, i), min(span, n-i)); v > top {
+// top returns the largest value of x, the first one of equal ones; NaN is never larger.
+func (wide Rows) top(x []float32) float32 {
+	top := float32(math.Inf(-1))
+	for i := 0; i < len(x); i += span {
+		if v := wide.largest(at(x, i), min(span, len(x)-i)); v > top {
 			top = v
 		}
 	}
 	if top == 0 { // of zeros of both signs the first one counts, and vectors lose sight of it
 		for _, v := range x {
 			if v == 0 {
-				top = v
-				break
+				return v
 			}
 		}
 	}
+	return top
+}
+
+// Exponentials is kernel.Set.Exponentials.
+func (wide Rows) Exponentials(x []float32) (top, sum float32) {
+	n := len(x)
+	top = wide.top(x)
+	var acc [f32.Lanes]float32
+	for i := 0; i < n; i += span {
+		sum = wide.exponentials(&acc[0], at(x, i), top, min(span, n-i))
+	}
+	return top, sum
+}
+
+// LogSumExp is kernel.Set.LogSumExp.
+func (wide Rows) LogSumExp(x []float32) (top, sum float32, lse float64) {
+	n := len(x)
+	top = wide.top(x)
 	var acc [f32.Lanes]float32
 	for i := 0; i < n; i += span {
 		sum = wide.expSum(&acc[0], at(x, i), top, min(span, n-i))

@@ -224,6 +224,16 @@ func expSum512(acc *float32, x *float32, top float32, n int) float32
 //go:noescape
 func expSum256(acc *float32, x *float32, top float32, n int) float32
 
+// exponentials512: expSum, which leaves e^(x−top) in x. Needs AVX-512 F and DQ, BMI2.
+//
+//go:noescape
+func exponentials512(acc *float32, x *float32, top float32, n int) float32
+
+// exponentials256: expSum, which leaves e^(x−top) in x. Needs AVX2.
+//
+//go:noescape
+func exponentials256(acc *float32, x *float32, top float32, n int) float32
+
 // softmax512: x = (e^(x−top)·inv)·scale, generic.SoftmaxGradient but for the label. Needs AVX-512 F and DQ, BMI2.
 //
 //go:noescape

@@ -6421,6 +6421,924 @@ done3:
 	VZEROUPPER
 	RET
 
+// func exponentials512(acc *float32, x *float32, top float32, n int) float32
+// Requires: AVX, AVX512F, BMI2
+TEXT ·exponentials512(SB), NOSPLIT, $0-36
+	VBROADCASTSS rowConstants<>+320(SB), Z0
+	VBROADCASTSS rowConstants<>+0(SB), Z1
+	VBROADCASTSS rowConstants<>+32(SB), Z2
+	VBROADCASTSS rowConstants<>+64(SB), Z3
+	VBROADCASTSS rowConstants<>+96(SB), Z4
+	VBROADCASTSS rowConstants<>+128(SB), Z5
+	VBROADCASTSS rowConstants<>+160(SB), Z6
+	VBROADCASTSS rowConstants<>+192(SB), Z7
+	VBROADCASTSS rowConstants<>+224(SB), Z8
+	VBROADCASTSS rowConstants<>+256(SB), Z9
+	VBROADCASTSS rowConstants<>+288(SB), Z10
+	VBROADCASTSS rowConstants<>+416(SB), Z11
+	VBROADCASTSS rowConstants<>+544(SB), Z12
+	MOVQ         x+8(FP), AX
+	MOVQ         acc+0(FP), CX
+	VBROADCASTSS top+16(FP), Z12
+	VMOVUPS      (CX), Z13
+	VMOVUPS      64(CX), Z14
+	VMOVUPS      128(CX), Z15
+	VMOVUPS      192(CX), Z16
+	MOVQ         n+24(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x00000040, DX
+	JLT          test2
+
+loop1:
+	VMOVUPS     (AX)(BX*1), Z17
+	VSUBPS      Z12, Z17, Z17
+	VMULPS      Z1, Z17, Z18
+	VADDPS      Z2, Z18, Z18
+	VSUBPS      Z2, Z18, Z18
+	VMULPS      Z3, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VMULPS      Z4, Z18, Z20
+	VSUBPS      Z20, Z19, Z19
+	VMULPS      Z5, Z19, Z20
+	VADDPS      Z6, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z7, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z8, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z9, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z10, Z20, Z20
+	VMULPS      Z19, Z19, Z21
+	VMULPS      Z21, Z20, Z20
+	VADDPS      Z19, Z20, Z19
+	VADDPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z11, Z17, K1
+	VSCALEFPS.Z Z18, Z19, K1, Z17
+	VMOVUPS     Z17, (AX)(BX*1)
+	VADDPS      Z17, Z13, Z13
+	VMOVUPS     64(AX)(BX*1), Z17
+	VSUBPS      Z12, Z17, Z17
+	VMULPS      Z1, Z17, Z18
+	VADDPS      Z2, Z18, Z18
+	VSUBPS      Z2, Z18, Z18
+	VMULPS      Z3, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VMULPS      Z4, Z18, Z20
+	VSUBPS      Z20, Z19, Z19
+	VMULPS      Z5, Z19, Z20
+	VADDPS      Z6, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z7, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z8, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z9, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z10, Z20, Z20
+	VMULPS      Z19, Z19, Z21
+	VMULPS      Z21, Z20, Z20
+	VADDPS      Z19, Z20, Z19
+	VADDPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z11, Z17, K1
+	VSCALEFPS.Z Z18, Z19, K1, Z17
+	VMOVUPS     Z17, 64(AX)(BX*1)
+	VADDPS      Z17, Z14, Z14
+	VMOVUPS     128(AX)(BX*1), Z17
+	VSUBPS      Z12, Z17, Z17
+	VMULPS      Z1, Z17, Z18
+	VADDPS      Z2, Z18, Z18
+	VSUBPS      Z2, Z18, Z18
+	VMULPS      Z3, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VMULPS      Z4, Z18, Z20
+	VSUBPS      Z20, Z19, Z19
+	VMULPS      Z5, Z19, Z20
+	VADDPS      Z6, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z7, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z8, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z9, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z10, Z20, Z20
+	VMULPS      Z19, Z19, Z21
+	VMULPS      Z21, Z20, Z20
+	VADDPS      Z19, Z20, Z19
+	VADDPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z11, Z17, K1
+	VSCALEFPS.Z Z18, Z19, K1, Z17
+	VMOVUPS     Z17, 128(AX)(BX*1)
+	VADDPS      Z17, Z15, Z15
+	VMOVUPS     192(AX)(BX*1), Z17
+	VSUBPS      Z12, Z17, Z17
+	VMULPS      Z1, Z17, Z18
+	VADDPS      Z2, Z18, Z18
+	VSUBPS      Z2, Z18, Z18
+	VMULPS      Z3, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VMULPS      Z4, Z18, Z20
+	VSUBPS      Z20, Z19, Z19
+	VMULPS      Z5, Z19, Z20
+	VADDPS      Z6, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z7, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z8, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z9, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z10, Z20, Z20
+	VMULPS      Z19, Z19, Z21
+	VMULPS      Z21, Z20, Z20
+	VADDPS      Z19, Z20, Z19
+	VADDPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z11, Z17, K1
+	VSCALEFPS.Z Z18, Z19, K1, Z17
+	VMOVUPS     Z17, 192(AX)(BX*1)
+	VADDPS      Z17, Z16, Z16
+	ADDQ        $0x00000100, BX
+	SUBQ        $0x00000040, DX
+	JGE         loop1
+
+test2:
+	ADDQ        $0x00000040, DX
+	CMPQ        DX, $0x00
+	JLE         done3
+	MOVL        $0x0000ffff, SI
+	BZHIL       DX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z17
+	VSUBPS      Z12, Z17, Z17
+	VMULPS      Z1, Z17, Z18
+	VADDPS      Z2, Z18, Z18
+	VSUBPS      Z2, Z18, Z18
+	VMULPS      Z3, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VMULPS      Z4, Z18, Z20
+	VSUBPS      Z20, Z19, Z19
+	VMULPS      Z5, Z19, Z20
+	VADDPS      Z6, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z7, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z8, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z9, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z10, Z20, Z20
+	VMULPS      Z19, Z19, Z21
+	VMULPS      Z21, Z20, Z20
+	VADDPS      Z19, Z20, Z19
+	VADDPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z11, Z17, K2
+	VSCALEFPS.Z Z18, Z19, K2, Z17
+	VMOVUPS     Z17, K1, (AX)(BX*1)
+	VADDPS      Z17, Z13, K1, Z13
+	SUBQ        $0x00000010, DX
+	CMPQ        DX, $0x00
+	JLE         done3
+	MOVL        $0x0000ffff, SI
+	BZHIL       DX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   64(AX)(BX*1), K1, Z17
+	VSUBPS      Z12, Z17, Z17
+	VMULPS      Z1, Z17, Z18
+	VADDPS      Z2, Z18, Z18
+	VSUBPS      Z2, Z18, Z18
+	VMULPS      Z3, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VMULPS      Z4, Z18, Z20
+	VSUBPS      Z20, Z19, Z19
+	VMULPS      Z5, Z19, Z20
+	VADDPS      Z6, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z7, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z8, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z9, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z10, Z20, Z20
+	VMULPS      Z19, Z19, Z21
+	VMULPS      Z21, Z20, Z20
+	VADDPS      Z19, Z20, Z19
+	VADDPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z11, Z17, K2
+	VSCALEFPS.Z Z18, Z19, K2, Z17
+	VMOVUPS     Z17, K1, 64(AX)(BX*1)
+	VADDPS      Z17, Z14, K1, Z14
+	SUBQ        $0x00000010, DX
+	CMPQ        DX, $0x00
+	JLE         done3
+	MOVL        $0x0000ffff, SI
+	BZHIL       DX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   128(AX)(BX*1), K1, Z17
+	VSUBPS      Z12, Z17, Z17
+	VMULPS      Z1, Z17, Z18
+	VADDPS      Z2, Z18, Z18
+	VSUBPS      Z2, Z18, Z18
+	VMULPS      Z3, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VMULPS      Z4, Z18, Z20
+	VSUBPS      Z20, Z19, Z19
+	VMULPS      Z5, Z19, Z20
+	VADDPS      Z6, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z7, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z8, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z9, Z20, Z20
+	VMULPS      Z19, Z20, Z20
+	VADDPS      Z10, Z20, Z20
+	VMULPS      Z19, Z19, Z21
+	VMULPS      Z21, Z20, Z20
+	VADDPS      Z19, Z20, Z19
+	VADDPS      Z0, Z19, Z19
+	VCMPPS      $0x15, Z11, Z17, K2
+	VSCALEFPS.Z Z18, Z19, K2, Z17
+	VMOVUPS     Z17, K1, 128(AX)(BX*1)
+	VADDPS      Z17, Z15, K1, Z15
+	SUBQ        $0x00000010, DX
+	CMPQ        DX, $0x00
+	JLE         done3
+	MOVL        $0x0000ffff, SI
+	BZHIL       DX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   192(AX)(BX*1), K1, Z17
+	VSUBPS      Z12, Z17, Z12
+	VMULPS      Z1, Z12, Z1
+	VADDPS      Z2, Z1, Z1
+	VSUBPS      Z2, Z1, Z1
+	VMULPS      Z3, Z1, Z2
+	VSUBPS      Z2, Z12, Z2
+	VMULPS      Z4, Z1, Z3
+	VSUBPS      Z3, Z2, Z2
+	VMULPS      Z5, Z2, Z3
+	VADDPS      Z6, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z7, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z8, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z9, Z3, Z3
+	VMULPS      Z2, Z3, Z3
+	VADDPS      Z10, Z3, Z3
+	VMULPS      Z2, Z2, Z4
+	VMULPS      Z4, Z3, Z3
+	VADDPS      Z2, Z3, Z2
+	VADDPS      Z0, Z2, Z0
+	VCMPPS      $0x15, Z11, Z12, K2
+	VSCALEFPS.Z Z1, Z0, K2, Z0
+	VMOVUPS     Z0, K1, 192(AX)(BX*1)
+	VADDPS      Z0, Z16, K1, Z16
+	SUBQ        $0x00000010, DX
+
+done3:
+	VMOVUPS       Z13, (CX)
+	VMOVUPS       Z14, 64(CX)
+	VMOVUPS       Z15, 128(CX)
+	VMOVUPS       Z16, 192(CX)
+	VADDPS        Z15, Z13, Z13
+	VADDPS        Z16, Z14, Z14
+	VADDPS        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y0
+	VADDPS        Y0, Y13, Y13
+	VEXTRACTF128  $0x01, Y13, X0
+	VADDPS        X0, X13, X13
+	VPSHUFD       $0x0e, X13, X0
+	VADDPS        X0, X13, X13
+	VPSHUFD       $0x01, X13, X0
+	VADDPS        X0, X13, X13
+	VMOVSS        X13, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func exponentials256(acc *float32, x *float32, top float32, n int) float32
+// Requires: AVX, AVX2, CMOV
+TEXT ·exponentials256(SB), NOSPLIT, $0-36
+	VBROADCASTSS rowConstants<>+320(SB), Y0
+	MOVQ         x+8(FP), AX
+	MOVQ         acc+0(FP), CX
+	VBROADCASTSS top+16(FP), Y1
+	VMOVUPS      (CX), Y2
+	VMOVUPS      32(CX), Y3
+	VMOVUPS      64(CX), Y4
+	VMOVUPS      96(CX), Y5
+	VMOVUPS      128(CX), Y6
+	VMOVUPS      160(CX), Y7
+	VMOVUPS      192(CX), Y8
+	VMOVUPS      224(CX), Y9
+	MOVQ         n+24(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x00000040, DX
+	JLT          test2
+
+loop1:
+	VMOVUPS (AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VMOVUPS Y10, (AX)(BX*1)
+	VADDPS  Y10, Y2, Y2
+	VMOVUPS 32(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VMOVUPS Y10, 32(AX)(BX*1)
+	VADDPS  Y10, Y3, Y3
+	VMOVUPS 64(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VMOVUPS Y10, 64(AX)(BX*1)
+	VADDPS  Y10, Y4, Y4
+	VMOVUPS 96(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VMOVUPS Y10, 96(AX)(BX*1)
+	VADDPS  Y10, Y5, Y5
+	VMOVUPS 128(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VMOVUPS Y10, 128(AX)(BX*1)
+	VADDPS  Y10, Y6, Y6
+	VMOVUPS 160(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VMOVUPS Y10, 160(AX)(BX*1)
+	VADDPS  Y10, Y7, Y7
+	VMOVUPS 192(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VMOVUPS Y10, 192(AX)(BX*1)
+	VADDPS  Y10, Y8, Y8
+	VMOVUPS 224(AX)(BX*1), Y10
+	VSUBPS  Y1, Y10, Y10
+	VMULPS  rowConstants<>+0(SB), Y10, Y11
+	VADDPS  rowConstants<>+32(SB), Y11, Y11
+	VSUBPS  rowConstants<>+32(SB), Y11, Y12
+	VMULPS  rowConstants<>+64(SB), Y12, Y13
+	VSUBPS  Y13, Y10, Y13
+	VMULPS  rowConstants<>+96(SB), Y12, Y12
+	VSUBPS  Y12, Y13, Y12
+	VMULPS  rowConstants<>+128(SB), Y12, Y13
+	VADDPS  rowConstants<>+160(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+192(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+224(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+256(SB), Y13, Y13
+	VMULPS  Y12, Y13, Y13
+	VADDPS  rowConstants<>+288(SB), Y13, Y13
+	VMULPS  Y12, Y12, Y14
+	VMULPS  Y14, Y13, Y13
+	VADDPS  Y12, Y13, Y12
+	VADDPS  Y0, Y12, Y12
+	VPSLLD  $0x17, Y11, Y11
+	VPADDD  Y0, Y11, Y11
+	VMULPS  Y11, Y12, Y11
+	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS  Y10, Y11, Y10
+	VMOVUPS Y10, 224(AX)(BX*1)
+	VADDPS  Y10, Y9, Y9
+	ADDQ    $0x00000100, BX
+	SUBQ    $0x00000040, DX
+	JGE     loop1
+
+test2:
+	ADDQ       $0x00000040, DX
+	CMPQ       DX, $0x00
+	JLE        done3
+	MOVQ       $0x00000008, SI
+	CMPQ       DX, SI
+	CMOVQLT    DX, SI
+	LEAQ       rowConstants<>+736(SB), DI
+	SHLQ       $0x02, SI
+	SUBQ       SI, DI
+	VMOVUPS    (DI), Y10
+	VMASKMOVPS (AX)(BX*1), Y10, Y11
+	VSUBPS     Y1, Y11, Y11
+	VMULPS     rowConstants<>+0(SB), Y11, Y12
+	VADDPS     rowConstants<>+32(SB), Y12, Y12
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
+	VMULPS     rowConstants<>+128(SB), Y13, Y14
+	VADDPS     rowConstants<>+160(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+192(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+224(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+256(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+288(SB), Y14, Y14
+	VMULPS     Y13, Y13, Y15
+	VMULPS     Y15, Y14, Y14
+	VADDPS     Y13, Y14, Y13
+	VADDPS     Y0, Y13, Y13
+	VPSLLD     $0x17, Y12, Y12
+	VPADDD     Y0, Y12, Y12
+	VMULPS     Y12, Y13, Y12
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS     Y11, Y12, Y11
+	VMASKMOVPS Y11, Y10, (AX)(BX*1)
+	VANDPS     Y10, Y11, Y10
+	VADDPS     Y10, Y2, Y2
+	SUBQ       $0x00000008, DX
+	CMPQ       DX, $0x00
+	JLE        done3
+	MOVQ       $0x00000008, SI
+	CMPQ       DX, SI
+	CMOVQLT    DX, SI
+	LEAQ       rowConstants<>+736(SB), DI
+	SHLQ       $0x02, SI
+	SUBQ       SI, DI
+	VMOVUPS    (DI), Y10
+	VMASKMOVPS 32(AX)(BX*1), Y10, Y11
+	VSUBPS     Y1, Y11, Y11
+	VMULPS     rowConstants<>+0(SB), Y11, Y12
+	VADDPS     rowConstants<>+32(SB), Y12, Y12
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
+	VMULPS     rowConstants<>+128(SB), Y13, Y14
+	VADDPS     rowConstants<>+160(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+192(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+224(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+256(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+288(SB), Y14, Y14
+	VMULPS     Y13, Y13, Y15
+	VMULPS     Y15, Y14, Y14
+	VADDPS     Y13, Y14, Y13
+	VADDPS     Y0, Y13, Y13
+	VPSLLD     $0x17, Y12, Y12
+	VPADDD     Y0, Y12, Y12
+	VMULPS     Y12, Y13, Y12
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS     Y11, Y12, Y11
+	VMASKMOVPS Y11, Y10, 32(AX)(BX*1)
+	VANDPS     Y10, Y11, Y10
+	VADDPS     Y10, Y3, Y3
+	SUBQ       $0x00000008, DX
+	CMPQ       DX, $0x00
+	JLE        done3
+	MOVQ       $0x00000008, SI
+	CMPQ       DX, SI
+	CMOVQLT    DX, SI
+	LEAQ       rowConstants<>+736(SB), DI
+	SHLQ       $0x02, SI
+	SUBQ       SI, DI
+	VMOVUPS    (DI), Y10
+	VMASKMOVPS 64(AX)(BX*1), Y10, Y11
+	VSUBPS     Y1, Y11, Y11
+	VMULPS     rowConstants<>+0(SB), Y11, Y12
+	VADDPS     rowConstants<>+32(SB), Y12, Y12
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
+	VMULPS     rowConstants<>+128(SB), Y13, Y14
+	VADDPS     rowConstants<>+160(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+192(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+224(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+256(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+288(SB), Y14, Y14
+	VMULPS     Y13, Y13, Y15
+	VMULPS     Y15, Y14, Y14
+	VADDPS     Y13, Y14, Y13
+	VADDPS     Y0, Y13, Y13
+	VPSLLD     $0x17, Y12, Y12
+	VPADDD     Y0, Y12, Y12
+	VMULPS     Y12, Y13, Y12
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS     Y11, Y12, Y11
+	VMASKMOVPS Y11, Y10, 64(AX)(BX*1)
+	VANDPS     Y10, Y11, Y10
+	VADDPS     Y10, Y4, Y4
+	SUBQ       $0x00000008, DX
+	CMPQ       DX, $0x00
+	JLE        done3
+	MOVQ       $0x00000008, SI
+	CMPQ       DX, SI
+	CMOVQLT    DX, SI
+	LEAQ       rowConstants<>+736(SB), DI
+	SHLQ       $0x02, SI
+	SUBQ       SI, DI
+	VMOVUPS    (DI), Y10
+	VMASKMOVPS 96(AX)(BX*1), Y10, Y11
+	VSUBPS     Y1, Y11, Y11
+	VMULPS     rowConstants<>+0(SB), Y11, Y12
+	VADDPS     rowConstants<>+32(SB), Y12, Y12
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
+	VMULPS     rowConstants<>+128(SB), Y13, Y14
+	VADDPS     rowConstants<>+160(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+192(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+224(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+256(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+288(SB), Y14, Y14
+	VMULPS     Y13, Y13, Y15
+	VMULPS     Y15, Y14, Y14
+	VADDPS     Y13, Y14, Y13
+	VADDPS     Y0, Y13, Y13
+	VPSLLD     $0x17, Y12, Y12
+	VPADDD     Y0, Y12, Y12
+	VMULPS     Y12, Y13, Y12
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS     Y11, Y12, Y11
+	VMASKMOVPS Y11, Y10, 96(AX)(BX*1)
+	VANDPS     Y10, Y11, Y10
+	VADDPS     Y10, Y5, Y5
+	SUBQ       $0x00000008, DX
+	CMPQ       DX, $0x00
+	JLE        done3
+	MOVQ       $0x00000008, SI
+	CMPQ       DX, SI
+	CMOVQLT    DX, SI
+	LEAQ       rowConstants<>+736(SB), DI
+	SHLQ       $0x02, SI
+	SUBQ       SI, DI
+	VMOVUPS    (DI), Y10
+	VMASKMOVPS 128(AX)(BX*1), Y10, Y11
+	VSUBPS     Y1, Y11, Y11
+	VMULPS     rowConstants<>+0(SB), Y11, Y12
+	VADDPS     rowConstants<>+32(SB), Y12, Y12
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
+	VMULPS     rowConstants<>+128(SB), Y13, Y14
+	VADDPS     rowConstants<>+160(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+192(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+224(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+256(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+288(SB), Y14, Y14
+	VMULPS     Y13, Y13, Y15
+	VMULPS     Y15, Y14, Y14
+	VADDPS     Y13, Y14, Y13
+	VADDPS     Y0, Y13, Y13
+	VPSLLD     $0x17, Y12, Y12
+	VPADDD     Y0, Y12, Y12
+	VMULPS     Y12, Y13, Y12
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS     Y11, Y12, Y11
+	VMASKMOVPS Y11, Y10, 128(AX)(BX*1)
+	VANDPS     Y10, Y11, Y10
+	VADDPS     Y10, Y6, Y6
+	SUBQ       $0x00000008, DX
+	CMPQ       DX, $0x00
+	JLE        done3
+	MOVQ       $0x00000008, SI
+	CMPQ       DX, SI
+	CMOVQLT    DX, SI
+	LEAQ       rowConstants<>+736(SB), DI
+	SHLQ       $0x02, SI
+	SUBQ       SI, DI
+	VMOVUPS    (DI), Y10
+	VMASKMOVPS 160(AX)(BX*1), Y10, Y11
+	VSUBPS     Y1, Y11, Y11
+	VMULPS     rowConstants<>+0(SB), Y11, Y12
+	VADDPS     rowConstants<>+32(SB), Y12, Y12
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
+	VMULPS     rowConstants<>+128(SB), Y13, Y14
+	VADDPS     rowConstants<>+160(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+192(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+224(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+256(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+288(SB), Y14, Y14
+	VMULPS     Y13, Y13, Y15
+	VMULPS     Y15, Y14, Y14
+	VADDPS     Y13, Y14, Y13
+	VADDPS     Y0, Y13, Y13
+	VPSLLD     $0x17, Y12, Y12
+	VPADDD     Y0, Y12, Y12
+	VMULPS     Y12, Y13, Y12
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS     Y11, Y12, Y11
+	VMASKMOVPS Y11, Y10, 160(AX)(BX*1)
+	VANDPS     Y10, Y11, Y10
+	VADDPS     Y10, Y7, Y7
+	SUBQ       $0x00000008, DX
+	CMPQ       DX, $0x00
+	JLE        done3
+	MOVQ       $0x00000008, SI
+	CMPQ       DX, SI
+	CMOVQLT    DX, SI
+	LEAQ       rowConstants<>+736(SB), DI
+	SHLQ       $0x02, SI
+	SUBQ       SI, DI
+	VMOVUPS    (DI), Y10
+	VMASKMOVPS 192(AX)(BX*1), Y10, Y11
+	VSUBPS     Y1, Y11, Y11
+	VMULPS     rowConstants<>+0(SB), Y11, Y12
+	VADDPS     rowConstants<>+32(SB), Y12, Y12
+	VSUBPS     rowConstants<>+32(SB), Y12, Y13
+	VMULPS     rowConstants<>+64(SB), Y13, Y14
+	VSUBPS     Y14, Y11, Y14
+	VMULPS     rowConstants<>+96(SB), Y13, Y13
+	VSUBPS     Y13, Y14, Y13
+	VMULPS     rowConstants<>+128(SB), Y13, Y14
+	VADDPS     rowConstants<>+160(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+192(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+224(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+256(SB), Y14, Y14
+	VMULPS     Y13, Y14, Y14
+	VADDPS     rowConstants<>+288(SB), Y14, Y14
+	VMULPS     Y13, Y13, Y15
+	VMULPS     Y15, Y14, Y14
+	VADDPS     Y13, Y14, Y13
+	VADDPS     Y0, Y13, Y13
+	VPSLLD     $0x17, Y12, Y12
+	VPADDD     Y0, Y12, Y12
+	VMULPS     Y12, Y13, Y12
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS     Y11, Y12, Y11
+	VMASKMOVPS Y11, Y10, 192(AX)(BX*1)
+	VANDPS     Y10, Y11, Y10
+	VADDPS     Y10, Y8, Y8
+	SUBQ       $0x00000008, DX
+	CMPQ       DX, $0x00
+	JLE        done3
+	MOVQ       $0x00000008, SI
+	CMPQ       DX, SI
+	CMOVQLT    DX, SI
+	LEAQ       rowConstants<>+736(SB), DI
+	SHLQ       $0x02, SI
+	SUBQ       SI, DI
+	VMOVUPS    (DI), Y10
+	VMASKMOVPS 224(AX)(BX*1), Y10, Y11
+	VSUBPS     Y1, Y11, Y1
+	VMULPS     rowConstants<>+0(SB), Y1, Y11
+	VADDPS     rowConstants<>+32(SB), Y11, Y11
+	VSUBPS     rowConstants<>+32(SB), Y11, Y12
+	VMULPS     rowConstants<>+64(SB), Y12, Y13
+	VSUBPS     Y13, Y1, Y13
+	VMULPS     rowConstants<>+96(SB), Y12, Y12
+	VSUBPS     Y12, Y13, Y12
+	VMULPS     rowConstants<>+128(SB), Y12, Y13
+	VADDPS     rowConstants<>+160(SB), Y13, Y13
+	VMULPS     Y12, Y13, Y13
+	VADDPS     rowConstants<>+192(SB), Y13, Y13
+	VMULPS     Y12, Y13, Y13
+	VADDPS     rowConstants<>+224(SB), Y13, Y13
+	VMULPS     Y12, Y13, Y13
+	VADDPS     rowConstants<>+256(SB), Y13, Y13
+	VMULPS     Y12, Y13, Y13
+	VADDPS     rowConstants<>+288(SB), Y13, Y13
+	VMULPS     Y12, Y12, Y14
+	VMULPS     Y14, Y13, Y13
+	VADDPS     Y12, Y13, Y12
+	VADDPS     Y0, Y12, Y12
+	VPSLLD     $0x17, Y11, Y11
+	VPADDD     Y0, Y11, Y11
+	VMULPS     Y11, Y12, Y0
+	VCMPPS     $0x15, rowConstants<>+416(SB), Y1, Y1
+	VANDPS     Y1, Y0, Y0
+	VMASKMOVPS Y0, Y10, 224(AX)(BX*1)
+	VANDPS     Y10, Y0, Y0
+	VADDPS     Y0, Y9, Y9
+	SUBQ       $0x00000008, DX
+
+done3:
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	VMOVUPS      Y4, 64(CX)
+	VMOVUPS      Y5, 96(CX)
+	VMOVUPS      Y6, 128(CX)
+	VMOVUPS      Y7, 160(CX)
+	VMOVUPS      Y8, 192(CX)
+	VMOVUPS      Y9, 224(CX)
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y9, Y5, Y5
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPS       X0, X2, X2
+	VPSHUFD      $0x0e, X2, X0
+	VADDPS       X0, X2, X2
+	VPSHUFD      $0x01, X2, X0
+	VADDPS       X0, X2, X2
+	VMOVSS       X2, ret+32(FP)
+	VZEROUPPER
+	RET
+
 // func softmax512(x *float32, top float32, inv float32, scale float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·softmax512(SB), NOSPLIT, $0-32

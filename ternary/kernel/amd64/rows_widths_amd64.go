@@ -175,6 +175,13 @@ func (wide Rows) expSum(acc *float32, x *float32, top float32, n int) float32 {
 	return expSum256(acc, x, top, n)
 }
 
+func (wide Rows) exponentials(acc *float32, x *float32, top float32, n int) float32 {
+	if wide {
+		return exponentials512(acc, x, top, n)
+	}
+	return exponentials256(acc, x, top, n)
+}
+
 func (wide Rows) softmax(x *float32, top, inv, scale float32, n int) {
 	if wide {
 		softmax512(x, top, inv, scale, n)

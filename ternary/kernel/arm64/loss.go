@@ -37,15 +37,28 @@ func top(x []float32) float32 {
 	return best
 }
 
-// LogSumExp is kernel.Set.LogSumExp.
-func LogSumExp(x []float32) (peak, sum float32, lse float64) {
-	peak = top(x)
+// sumExp is Σ e^(x−peak) in f32.Sum's order.
+func sumExp(x []float32, peak float32) float32 {
 	var acc [f32.Lanes]float32
 	rest := spans(len(x), f32.Lanes, func(i, n int) { expSum(&acc[0], &x[i], peak, n) })
 	for j, v := range x[rest:] {
 		acc[j] += f32.Exp(v - peak)
 	}
-	sum = f32.Sum(acc[:])
+	return f32.Sum(acc[:])
+}
+
+// Exponentials is kernel.Set.Exponentials.
+func Exponentials(x []float32) (peak, sum float32) {
+	peak = top(x)
+	sum = sumExp(x, peak)
+	SoftmaxGradient(x, peak, 1, -1, 1)
+	return peak, sum
+}
+
+// LogSumExp is kernel.Set.LogSumExp.
+func LogSumExp(x []float32) (peak, sum float32, lse float64) {
+	peak = top(x)
+	sum = sumExp(x, peak)
 	if !(sum > 0 && sum <= math.MaxFloat32) {
 		return peak, sum, math.NaN() // a logit was NaN or infinite
 	}

@@ -176,6 +176,7 @@ func edgeLoss(t *testing.T, set *kernel.Set, rng *rand.Rand, n, round int, what 
 	if math.Float64bits(lse) != math.Float64bits(want) && !(lse != lse && want != want) {
 		t.Fatalf("LogSumExp, %s: %v (%#x), want %v (%#x)", what, lse, math.Float64bits(lse), want, math.Float64bits(want))
 	}
+	sameExponentials(t, set, copies(rng, x), what)
 	label := rng.IntN(n)
 	for _, c := range []struct {
 		top, sum float32

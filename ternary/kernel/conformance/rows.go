@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"mmfree/ternary/f32"
 	"mmfree/ternary/kernel"
 )
 
@@ -254,12 +255,25 @@ func loss(t *testing.T, set *kernel.Set) {
 			if math.Float64bits(lse) != math.Float64bits(want) && !(lse != lse && want != want) {
 				t.Fatalf("LogSumExp, %s: %v (%#x), want %v (%#x)", what, lse, math.Float64bits(lse), want, math.Float64bits(want))
 			}
+			sameExponentials(t, set, copies(rng, x.want), what)
 			label := rng.IntN(n)
 			set.SoftmaxGradient(x.got, wantTop, wantSum, label, 0.037)
 			refSoftmaxGradient(x.want, wantTop, wantSum, label, 0.037)
 			x.check(t, "SoftmaxGradient, %s", what)
 		}
 	}
+}
+
+func sameExponentials(t *testing.T, set *kernel.Set, x out, what string) {
+	t.Helper()
+	top, sum := set.Exponentials(x.got)
+	wantTop, wantSum, _ := refLogSumExp(x.want)
+	for j, v := range x.want {
+		x.want[j] = f32.Exp(sub(v, wantTop))
+	}
+	checkSame(t, "Exponentials' maximum, "+what, top, wantTop)
+	checkSame(t, "Exponentials' sum, "+what, sum, wantSum)
+	x.check(t, "Exponentials, %s", what)
 }
 
 func adamW(t *testing.T, set *kernel.Set) {

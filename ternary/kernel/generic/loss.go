@@ -6,27 +6,47 @@ import (
 	"mmfree/ternary/f32"
 )
 
-// LogSumExp is kernel.Set.LogSumExp.
-func LogSumExp(x []float32) (top, sum float32, lse float64) {
-	top = float32(math.Inf(-1))
+func top(x []float32) float32 {
+	top := float32(math.Inf(-1))
 	for _, v := range x {
 		if v > top {
 			top = v
 		}
 	}
+	return top
+}
+
+// Exponentials is kernel.Set.Exponentials.
+func Exponentials(x []float32) (peak, sum float32) {
+	peak = top(x)
 	var acc [f32.Lanes]float32
 	for rest := x; len(rest) > 0; {
 		part := rest[:min(f32.Lanes, len(rest))]
 		for j, v := range part {
-			acc[j] += f32.Exp(v - top)
+			part[j] = f32.Exp(v - peak)
+			acc[j] += part[j]
+		}
+		rest = rest[len(part):]
+	}
+	return peak, f32.Sum(acc[:])
+}
+
+// LogSumExp is kernel.Set.LogSumExp.
+func LogSumExp(x []float32) (peak, sum float32, lse float64) {
+	peak = top(x)
+	var acc [f32.Lanes]float32
+	for rest := x; len(rest) > 0; {
+		part := rest[:min(f32.Lanes, len(rest))]
+		for j, v := range part {
+			acc[j] += f32.Exp(v - peak)
 		}
 		rest = rest[len(part):]
 	}
 	sum = f32.Sum(acc[:])
 	if !(sum > 0 && sum <= math.MaxFloat32) {
-		return top, sum, math.NaN() // a logit was NaN or infinite
+		return peak, sum, math.NaN() // a logit was NaN or infinite
 	}
-	return top, sum, float64(top) + f32.Log(float64(sum))
+	return peak, sum, float64(peak) + f32.Log(float64(sum))
 }
 
 // SoftmaxGradient is kernel.Set.SoftmaxGradient.

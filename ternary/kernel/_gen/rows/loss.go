@@ -29,27 +29,8 @@ func lossRoutines() []routine {
 				give(k.fold(acc, VMAXPS))
 			},
 		},
-		{
-			"expSum", "acc *float32, x *float32, top float32, n int", "float32",
-			"acc[j] += e^(x−top) in f32.Sum's order, x at most top or NaN; returns the fold of acc, which it leaves as it is.",
-			func(k *kern) {
-				k.holdExp(false)
-				x, sums, top := ptr("x"), ptr("acc"), k.spread("top")
-				var acc []reg.VecVirtual
-				for j := range lanes / k.floats() {
-					v := k.vec()
-					VMOVUPS(Mem{Base: sums, Disp: j * k.bytes()}, v)
-					acc = append(acc, v)
-				}
-				k.reduce(ptr("n"), acc, func(where at, acc reg.VecVirtual) {
-					k.accumulate(acc, k.exp(k.sub(k.load(x, where), top), false))
-				})
-				for j, v := range acc {
-					VMOVUPS(v, Mem{Base: sums, Disp: j * k.bytes()})
-				}
-				give(k.fold(acc, VADDPS))
-			},
-		},
+		exponentials("expSum", "acc[j] += e^(x−top) in f32.Sum's order, x at most top or NaN; returns the fold of acc, which it leaves as it is.", false),
+		exponentials("exponentials", "expSum, which leaves e^(x−top) in x.", true),
 		{
 			"softmax", "x *float32, top, inv, scale float32, n int", "",
 			"x = (e^(x−top)·inv)·scale, generic.SoftmaxGradient but for the label.",
@@ -85,4 +66,29 @@ func lossRoutines() []routine {
 			},
 		},
 	}
+}
+
+// exponentials sums e^(x−top), and keeps them where keep is set.
+func exponentials(name, doc string, keep bool) routine {
+	return routine{name, "acc *float32, x *float32, top float32, n int", "float32", doc, func(k *kern) {
+		k.holdExp(false)
+		x, sums, top := ptr("x"), ptr("acc"), k.spread("top")
+		var acc []reg.VecVirtual
+		for j := range lanes / k.floats() {
+			v := k.vec()
+			VMOVUPS(Mem{Base: sums, Disp: j * k.bytes()}, v)
+			acc = append(acc, v)
+		}
+		k.reduce(ptr("n"), acc, func(where at, acc reg.VecVirtual) {
+			e := k.exp(k.sub(k.load(x, where), top), false)
+			if keep {
+				k.store(e, x, where)
+			}
+			k.accumulate(acc, e)
+		})
+		for j, v := range acc {
+			VMOVUPS(v, Mem{Base: sums, Disp: j * k.bytes()})
+		}
+		give(k.fold(acc, VADDPS))
+	}}
 }
