@@ -131,7 +131,7 @@ func Default() Config {
 		},
 		Quant:    QuantConfig{Schedule: quantTernary, WeightsTo: 0.5, ActivationsTo: 0.5, Stages: 4},
 		Distill:  DistillConfig{Share: 0.9, Loss: distillForward, Temperature: 1, TopK: 64},
-		FineTune: FineTuneConfig{LayerDecay: 1, ReplayShare: 0.2},
+		FineTune: FineTuneConfig{Widen: 1, LayerDecay: 1, ReplayShare: 0.2},
 		Sample:   SampleConfig{Prompt: "The ", Tokens: 200, Temperature: 0.8, TopK: 40},
 	}
 }

@@ -66,6 +66,7 @@ type teacher struct {
 	asked   record    // the document in flight
 	rank    func(worker, block int)
 	streams map[string]string // the teacher's part that is taught to each part of the student
+	copies  int               // of the teacher's residual stream in the model's
 	cache   *teacherCache     // nil: none
 
 	// Of distill.attention: the teacher's last attention, the part that it reads, and its memory.
@@ -85,7 +86,7 @@ func (t *run) openTeacher() (*teacher, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &teacher{config: d, model: m, set: t.Machine.Set, pool: t.Machine.Pool, V: m.Config.VocabSize, T: t.Config.Data.SeqLen}
+	x := &teacher{config: d, model: m, copies: t.Config.FineTune.Widen, set: t.Machine.Set, pool: t.Machine.Pool, V: m.Config.VocabSize, T: t.Config.Data.SeqLen}
 	fail := func(err error) (*teacher, error) { return nil, errors.Join(err, m.Close()) }
 	if x.V != t.Config.Model.VocabSize {
 		return fail(&InputError{
@@ -107,7 +108,7 @@ func (t *run) openTeacher() (*teacher, error) {
 	if weight == 0 && t.Config.FineTune.Match > 0 {
 		weight = 1
 	}
-	if x.streams, err = streams(m.Config, t.Config.Model, weight); err != nil {
+	if x.streams, err = streams(m.Config, t.Config.Model, weight, t.Config.FineTune.Widen); err != nil {
 		return fail(err)
 	}
 	x.infer = infer.New(p, t.Machine.Set, t.Machine.Pool, x.T)
@@ -124,7 +125,7 @@ func (t *run) openTeacher() (*teacher, error) {
 	if weight > 0 {
 		x.targets.HiddenShare, x.targets.Hidden = float32(weight), map[string][]float32{}
 		for own := range x.streams {
-			x.targets.Hidden[own] = make([]float32, N*m.Config.HiddenSize)
+			x.targets.Hidden[own] = make([]float32, N*t.Config.Model.HiddenSize)
 		}
 	}
 	if err := x.relations(t, p, N); err != nil {
@@ -182,13 +183,13 @@ func (x *teacher) match(on bool) {
 }
 
 // streams pairs the ends of the student's layers with those of the teacher's at the same depth; of as many layers the middles
-// too, behind the token mixers.
-func streams(teacher, student spec.Config, weight float64) (map[string]string, error) {
+// too, behind the token mixers. A model that was made widen times as wide has as many copies of the teacher's.
+func streams(teacher, student spec.Config, weight float64, widen int) (map[string]string, error) {
 	pairs := map[string]string{}
 	if weight == 0 {
 		return pairs, nil
 	}
-	if teacher.HiddenSize != student.HiddenSize {
+	if widen*teacher.HiddenSize != student.HiddenSize {
 		return nil, &ConfigError{
 			Key: "distill.hidden", Problem: fmt.Sprintf("the teacher's residual stream is %d wide, the model's %d", teacher.HiddenSize, student.HiddenSize),
 			Fix: "leave it out: probabilities alone can be taught between widths",
@@ -244,6 +245,16 @@ func (x *teacher) teach(b *data.Batch, first uint64) (*autograd.Targets, error) 
 	return &x.targets, nil
 }
 
+// tile writes each row of d values n times side by side.
+func tile(dst, rows []float32, d, n int) {
+	for ; len(rows) > 0; rows = rows[d:] {
+		for range n {
+			copy(dst, rows[:d])
+			dst = dst[d:]
+		}
+	}
+}
+
 // part is the record of the tokens from from to to.
 func (r record) part(from, to, K int) record {
 	return record{ids: r.ids[from*K : to*K], logP: r.logP[from*K : to*K], logRest: r.logRest[from:to]}
@@ -265,7 +276,7 @@ func (x *teacher) ask(ids []int32, at int, r record) error {
 			}
 			for own, theirs := range x.streams {
 				if theirs == name {
-					copy(x.targets.Hidden[own][(at+t0)*d:], rows[:n*d])
+					tile(x.targets.Hidden[own][(at+t0)*d*x.copies:], rows[:n*d], d, x.copies)
 				}
 			}
 		}

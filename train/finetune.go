@@ -22,6 +22,7 @@ import (
 type FineTuneConfig struct {
 	From        string   `yaml:"from" help:"model whose weights the run starts from, and whose shape it has; empty = drawn from the seed"`
 	To          string   `yaml:"to" help:"architecture to convert a transformer to: bitnet or matmulfree; empty = as it is"`
+	Widen       int      `yaml:"widen" help:"times as wide as finetune.from, a transformer: channels, heads and MLP stand side by side, and the function is the same; 1 = as wide"`
 	Match       float64  `yaml:"match" help:"share of the run, at its beginning, in which token mixers alone are trained, to put out what the teacher's do; 0 = none"`
 	Freeze      []string `yaml:"freeze" help:"patterns of tensors that stay as they are, such as model.embed*; * is any text"`
 	Rates       []string `yaml:"rates" help:"PATTERN=FACTOR of the learning rate, such as model.layers.0.*=0.1; the last that fits counts"`
@@ -45,6 +46,7 @@ const maxRateFactor = 1000
 
 func (v *validator) fineTune(f *FineTuneConfig) {
 	v.text("finetune.from", f.From)
+	v.whole("finetune.widen", f.Widen, 1, 64)
 	v.above0("finetune.layer_decay", f.LayerDecay, 1)
 	v.between("finetune.match", f.Match, 0, 1)
 	v.between("finetune.replay_share", f.ReplayShare, 0, 0.99)
@@ -204,7 +206,10 @@ func (t *run) openBase() (*Model, error) {
 	if err := m.checkFinite(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	if t.Config.Model, err = convert.Config(m.Config, t.Config.FineTune.To); err != nil {
+	if t.widen = t.Config.FineTune.Widen; from != t.Config.FineTune.From { // a checkpoint of this run is as wide as it is to be
+		t.widen = 1
+	}
+	if t.Config.Model, err = convert.Config(m.Config, t.Config.FineTune.To, t.widen); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
@@ -215,10 +220,14 @@ const calibrationTokens = 2048
 
 // convert fills in the weights that the run starts from.
 func (t *run) convert() error {
+	base, err := convert.Widen(t.base.Weights, t.widen, t.Config.Train.Seed)
+	if err != nil {
+		return err
+	}
 	T := t.Config.Data.SeqLen
 	train := t.text.loader.Train()
 	B := min(train.Len()/T, (calibrationTokens+T-1)/T)
-	return convert.Weights(t.weights, t.base.Weights, convert.Text{IDs: data.Read(train, B*T), B: B}, t.Config.Train.Seed, t.Machine.Set, t.Machine.Pool)
+	return convert.Weights(t.weights, base, convert.Text{IDs: data.Read(train, B*T), B: B}, t.Config.Train.Seed, t.Machine.Set, t.Machine.Pool)
 }
 
 // measureStart evaluates the weights that the run starts from.

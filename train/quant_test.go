@@ -226,3 +226,52 @@ func TestConversionToMatMulFree(t *testing.T) {
 		}
 	}
 }
+
+// TestConversionWider: a model of twice the width begins with the transformer's loss, as a BitNet, is taught its residual streams
+// copy by copy, ends verified, and resumes to the same bits.
+func TestConversionWider(t *testing.T) {
+	teacher, changes := transformerBase(t)
+	base := strings.TrimPrefix(changes[1], "finetune.from=")
+	changes = append(changes, "finetune.widen=2", "distill.teacher="+base, "distill.hidden=0.5")
+	for _, to := range []string{spec.ArchBitNet, spec.ArchMatMulFree} {
+		changes := append(slices.Clone(changes), "finetune.to="+to)
+		if to == spec.ArchMatMulFree {
+			changes = append(changes, "finetune.match=0.3")
+		}
+		whole := tiny(t, changes...)
+		got := mustStart(t, whole)
+		if width := weights(t, whole).Config.HiddenSize; got.Arch != to || width != 40 || !got.Verify.Identical {
+			t.Errorf("%s of width %d, verification %+v", got.Arch, width, got.Verify)
+		}
+		if start := got.FineTuned.StartValLoss; to == spec.ArchBitNet && math.Abs(start-teacher.ValLoss) > 1e-5 {
+			t.Errorf("begins at %v, the transformer ended at %v", start, teacher.ValLoss)
+		}
+		r := tiny(t, changes...)
+		r.Bare = true
+		ctx, cancel := context.WithCancel(t.Context())
+		r.Hooks.Step = func(p Progress) {
+			if p.Step == 6 {
+				cancel()
+			}
+		}
+		if _, err := Start(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+		r.Hooks.Step, r.Resume = nil, true
+		mustStart(t, r)
+		if model(t, r, "step-12") != model(t, whole, "step-12") {
+			t.Errorf("%s, stopped: another model", to)
+		}
+	}
+	if _, err := Start(t.Context(), tiny(t, append(changes, "finetune.widen=3", "distill.hidden=0", "finetune.from="+tinyRun(t))...)); err == nil || !strings.Contains(err.Error(), "cannot be made wider") {
+		t.Errorf("a wider MatMul-free model: %v", err)
+	}
+}
+
+// tinyRun is the folder of a finished run of the default architecture.
+func tinyRun(t *testing.T) string {
+	r := tiny(t)
+	r.Bare = true
+	mustStart(t, r)
+	return r.Dir
+}

@@ -146,6 +146,7 @@ const stateVersion = 1
 type run struct {
 	Request
 	base          *Model // that the run starts from; nil: weights are drawn
+	widen         int    // how many times as wide as base the model is
 	text          *text
 	weights       *spec.Weights
 	session       *autograd.Session

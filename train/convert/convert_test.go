@@ -3,6 +3,7 @@ package convert
 import (
 	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -40,7 +41,7 @@ func llama(t *testing.T, heads, keys, headDim int) (*spec.Weights, Text) {
 
 func converted(t *testing.T, src *spec.Weights, text Text, to string) *spec.Weights {
 	t.Helper()
-	c, err := Config(src.Config, to)
+	c, err := Config(src.Config, to, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func TestMatMulFreeTakesOver(t *testing.T) {
 		t.Error("gate and up are not the halves of gate_proj")
 	}
 	square, _ := llama(t, 4, 2, 6)
-	if c, err := Config(square.Config, spec.ArchMatMulFree); err != nil || !c.UseLowerBound || c.ExpandRatio != 1 {
+	if c, err := Config(square.Config, spec.ArchMatMulFree, 1); err != nil || !c.UseLowerBound || c.ExpandRatio != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -148,12 +149,85 @@ func TestMatMulFreeTakesOver(t *testing.T) {
 func TestConfigRefuses(t *testing.T) {
 	src, _ := llama(t, 4, 2, 6)
 	for _, to := range []string{"lstm", "Bitnet"} {
-		if _, err := Config(src.Config, to); !errors.Is(err, ErrConvert) {
+		if _, err := Config(src.Config, to, 1); !errors.Is(err, ErrConvert) {
 			t.Errorf("%s: %v", to, err)
 		}
 	}
 	c := spec.Default()
-	if _, err := Config(c, spec.ArchTransformer); !errors.Is(err, ErrConvert) {
+	if _, err := Config(c, spec.ArchTransformer, 1); !errors.Is(err, ErrConvert) {
 		t.Errorf("matmulfree to transformer: %v", err)
 	}
+}
+
+// TestWiden: a wider transformer has the logits of the one it was made of, heads shared or not, embeddings tied or not; its
+// copies differ, so that training can tell them apart; and wider models become other architectures like any.
+func TestWiden(t *testing.T) {
+	pool := par.New(1)
+	defer pool.Close()
+	for _, n := range []int{1, 2, 3} {
+		for _, tied := range []bool{true, false} {
+			src, text := llama(t, 4, 2, 8)
+			if !tied {
+				c := src.Config
+				c.TieWordEmbeddings = false
+				w, err := spec.NewWeights(c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.Init(4)
+				src = w
+			}
+			dst, err := Widen(src, n, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := Config(src.Config, "", n)
+			if err != nil || !reflect.DeepEqual(c, dst.Config) || c.HiddenSize != n*src.Config.HiddenSize {
+				t.Fatalf("%+v is not %+v (%v)", c, dst.Config, err)
+			}
+			want, got := logits(t, src, text, pool), logits(t, dst, text, pool)
+			worst, largest := 0.0, 0.0
+			for i, v := range want {
+				worst, largest = max(worst, math.Abs(float64(got[i]-v))), max(largest, math.Abs(float64(v)))
+			}
+			if worst > 5e-6*largest || largest < 0.1 {
+				t.Errorf("%d times as wide, tied %v: logits are off by %v, the largest is %v", n, tied, worst, largest)
+			}
+			if n == 1 {
+				continue
+			}
+			q, rows := dst.Get("model.layers.0.self_attn.q_proj.weight"), src.Get("model.layers.0.self_attn.q_proj.weight")
+			if a, b := q[:len(rows)], q[len(q)-len(rows):]; slices.Equal(a, b) || a[0] == a[src.Config.HiddenSize] {
+				t.Error("copies are equal")
+			}
+			for _, to := range []string{spec.ArchBitNet, spec.ArchMatMulFree} {
+				if bit := converted(t, dst, text, to); bit.Config.HiddenSize != c.HiddenSize {
+					t.Errorf("%s: %+v", to, bit.Config)
+				}
+			}
+		}
+	}
+	bit, _ := llama(t, 4, 2, 6)
+	if _, err := Config(converted(t, bit, Text{B: 1, IDs: []int32{1, 2, 3}}, spec.ArchBitNet).Config, "", 2); !errors.Is(err, ErrConvert) {
+		t.Errorf("a wider bitnet: %v", err)
+	}
+}
+
+func logits(t *testing.T, w *spec.Weights, text Text, pool *par.Pool) []float32 {
+	t.Helper()
+	p, err := pack.Build(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, env := layer.New(p), layer.NewEnv(kernel.Generic(), pool, w.Config)
+	N, T, d := len(text.IDs), len(text.IDs)/text.B, w.Config.HiddenSize
+	h, scratch, out := make([]float32, N*d), make([]float32, N*d), make([]float32, N*w.Config.VocabSize)
+	m.Embed(h, text.IDs)
+	for _, part := range m.Parts {
+		part.Run(env, h, h, &layer.Batch{B: text.B, T: T}, part.NewState(text.B), part.NewBuffers(N, scratch))
+	}
+	buf := m.Head.NewHeadBuffers(N, true)
+	m.Head.Quantize(env, h, N, buf)
+	m.Head.Logits(env, out, 0, N, buf)
+	return out
 }
