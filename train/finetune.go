@@ -23,6 +23,7 @@ type FineTuneConfig struct {
 	From        string   `yaml:"from" help:"model whose weights the run starts from, and whose shape it has; empty = drawn from the seed"`
 	To          string   `yaml:"to" help:"architecture to convert a transformer to: bitnet or matmulfree; empty = as it is"`
 	Widen       int      `yaml:"widen" help:"times as wide as finetune.from, a transformer: channels, heads and MLP stand side by side, and the function is the same; 1 = as wide"`
+	MLPWidth    int      `yaml:"mlp_width" help:"values of the MLP that are kept of a transformer, the strongest, before it is widened; 0 = all"`
 	Match       float64  `yaml:"match" help:"share of the run, at its beginning, in which token mixers alone are trained, to put out what the teacher's do; 0 = none"`
 	Freeze      []string `yaml:"freeze" help:"patterns of tensors that stay as they are, such as model.embed*; * is any text"`
 	Rates       []string `yaml:"rates" help:"PATTERN=FACTOR of the learning rate, such as model.layers.0.*=0.1; the last that fits counts"`
@@ -47,6 +48,7 @@ const maxRateFactor = 1000
 func (v *validator) fineTune(f *FineTuneConfig) {
 	v.text("finetune.from", f.From)
 	v.whole("finetune.widen", f.Widen, 1, 64)
+	v.whole("finetune.mlp_width", f.MLPWidth, 0, 1<<24)
 	v.above0("finetune.layer_decay", f.LayerDecay, 1)
 	v.between("finetune.match", f.Match, 0, 1)
 	v.between("finetune.replay_share", f.ReplayShare, 0, 0.99)
@@ -206,10 +208,11 @@ func (t *run) openBase() (*Model, error) {
 	if err := m.checkFinite(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	if t.widen = t.Config.FineTune.Widen; from != t.Config.FineTune.From { // a checkpoint of this run is as wide as it is to be
-		t.widen = 1
+	t.shape = convert.Shape{Widen: t.Config.FineTune.Widen, MLP: t.Config.FineTune.MLPWidth}
+	if from != t.Config.FineTune.From { // a checkpoint of this run has its shape
+		t.shape = convert.Shape{Widen: 1}
 	}
-	if t.Config.Model, err = convert.Config(m.Config, t.Config.FineTune.To, t.widen); err != nil {
+	if t.Config.Model, err = convert.Config(m.Config, t.shape, t.Config.FineTune.To); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
@@ -220,7 +223,7 @@ const calibrationTokens = 2048
 
 // convert fills in the weights that the run starts from.
 func (t *run) convert() error {
-	base, err := convert.Widen(t.base.Weights, t.widen, t.Config.Train.Seed)
+	base, err := t.shape.Weights(t.base.Weights, t.Config.Train.Seed)
 	if err != nil {
 		return err
 	}

@@ -236,7 +236,7 @@ func TestConversionWider(t *testing.T) {
 	for _, to := range []string{spec.ArchBitNet, spec.ArchMatMulFree} {
 		changes := append(slices.Clone(changes), "finetune.to="+to)
 		if to == spec.ArchMatMulFree {
-			changes = append(changes, "finetune.match=0.3")
+			changes = append(changes, "finetune.match=0.3", "finetune.mlp_width=30")
 		}
 		whole := tiny(t, changes...)
 		got := mustStart(t, whole)
@@ -263,7 +263,7 @@ func TestConversionWider(t *testing.T) {
 			t.Errorf("%s, stopped: another model", to)
 		}
 	}
-	if _, err := Start(t.Context(), tiny(t, append(changes, "finetune.widen=3", "distill.hidden=0", "finetune.from="+tinyRun(t))...)); err == nil || !strings.Contains(err.Error(), "cannot be made wider") {
+	if _, err := Start(t.Context(), tiny(t, append(changes, "finetune.widen=3", "distill.hidden=0", "finetune.from="+tinyRun(t))...)); err == nil || !strings.Contains(err.Error(), "cannot be changed") {
 		t.Errorf("a wider MatMul-free model: %v", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"mmfree/ternary/kernel"
 	"mmfree/ternary/par"
 	"mmfree/ternary/spec"
+	"mmfree/train/convert"
 	"mmfree/train/metrics"
 	"mmfree/train/optim"
 	"mmfree/train/verify"
@@ -145,8 +146,8 @@ const stateVersion = 1
 // run is a training run in progress.
 type run struct {
 	Request
-	base          *Model // that the run starts from; nil: weights are drawn
-	widen         int    // how many times as wide as base the model is
+	base          *Model        // that the run starts from; nil: weights are drawn
+	shape         convert.Shape // in which base is converted
 	text          *text
 	weights       *spec.Weights
 	session       *autograd.Session

@@ -31,9 +31,9 @@ type Text struct {
 	B   int
 }
 
-// Config returns the configuration of a model of c's shape, widen times as wide, in another architecture; to is empty for c's.
-func Config(c spec.Config, to string, widen int) (spec.Config, error) {
-	c, err := wide(c, widen)
+// Config returns the configuration of a model of c's shape, changed by s, in another architecture; to is empty for c's.
+func Config(c spec.Config, s Shape, to string) (spec.Config, error) {
+	c, err := s.config(c)
 	if err != nil {
 		return c, err
 	}
@@ -51,7 +51,7 @@ func Config(c spec.Config, to string, widen int) (spec.Config, error) {
 	}
 }
 
-// Weights fills dst, weights of Config's configuration, from src, or from what Widen makes of it. What only dst's architecture has is set so that in full
+// Weights fills dst, weights of Config's configuration, from src, or from what the shape makes of it. What only dst's architecture has is set so that in full
 // precision it changes as little as possible on the text, or drawn from the seed. ErrConvert where src's architecture cannot
 // become dst's.
 func Weights(dst, src *spec.Weights, text Text, seed uint64, set *kernel.Set, pool *par.Pool) error {
@@ -65,7 +65,7 @@ func Weights(dst, src *spec.Weights, text Text, seed uint64, set *kernel.Set, po
 		dst.Init(seed)
 		return toMatMulFree(dst, src, text, set, pool)
 	}
-	_, err := Config(src.Config, dst.Config.Arch, 1)
+	_, err := Config(src.Config, Shape{Widen: 1}, dst.Config.Arch)
 	return err
 }
 

@@ -41,7 +41,7 @@ func llama(t *testing.T, heads, keys, headDim int) (*spec.Weights, Text) {
 
 func converted(t *testing.T, src *spec.Weights, text Text, to string) *spec.Weights {
 	t.Helper()
-	c, err := Config(src.Config, to, 1)
+	c, err := Config(src.Config, Shape{Widen: 1}, to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestMatMulFreeTakesOver(t *testing.T) {
 		t.Error("gate and up are not the halves of gate_proj")
 	}
 	square, _ := llama(t, 4, 2, 6)
-	if c, err := Config(square.Config, spec.ArchMatMulFree, 1); err != nil || !c.UseLowerBound || c.ExpandRatio != 1 {
+	if c, err := Config(square.Config, Shape{Widen: 1}, spec.ArchMatMulFree); err != nil || !c.UseLowerBound || c.ExpandRatio != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -149,12 +149,12 @@ func TestMatMulFreeTakesOver(t *testing.T) {
 func TestConfigRefuses(t *testing.T) {
 	src, _ := llama(t, 4, 2, 6)
 	for _, to := range []string{"lstm", "Bitnet"} {
-		if _, err := Config(src.Config, to, 1); !errors.Is(err, ErrConvert) {
+		if _, err := Config(src.Config, Shape{Widen: 1}, to); !errors.Is(err, ErrConvert) {
 			t.Errorf("%s: %v", to, err)
 		}
 	}
 	c := spec.Default()
-	if _, err := Config(c, spec.ArchTransformer, 1); !errors.Is(err, ErrConvert) {
+	if _, err := Config(c, Shape{Widen: 1}, spec.ArchTransformer); !errors.Is(err, ErrConvert) {
 		t.Errorf("matmulfree to transformer: %v", err)
 	}
 }
@@ -177,11 +177,11 @@ func TestWiden(t *testing.T) {
 				w.Init(4)
 				src = w
 			}
-			dst, err := Widen(src, n, 1)
+			dst, err := Shape{Widen: n}.Weights(src, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, err := Config(src.Config, "", n)
+			c, err := Config(src.Config, Shape{Widen: n}, "")
 			if err != nil || !reflect.DeepEqual(c, dst.Config) || c.HiddenSize != n*src.Config.HiddenSize {
 				t.Fatalf("%+v is not %+v (%v)", c, dst.Config, err)
 			}
@@ -208,7 +208,7 @@ func TestWiden(t *testing.T) {
 		}
 	}
 	bit, _ := llama(t, 4, 2, 6)
-	if _, err := Config(converted(t, bit, Text{B: 1, IDs: []int32{1, 2, 3}}, spec.ArchBitNet).Config, "", 2); !errors.Is(err, ErrConvert) {
+	if _, err := Config(converted(t, bit, Text{B: 1, IDs: []int32{1, 2, 3}}, spec.ArchBitNet).Config, Shape{Widen: 2}, ""); !errors.Is(err, ErrConvert) {
 		t.Errorf("a wider bitnet: %v", err)
 	}
 }
@@ -230,4 +230,47 @@ func logits(t *testing.T, w *spec.Weights, text Text, pool *par.Pool) []float32 
 	m.Head.Quantize(env, h, N, buf)
 	m.Head.Logits(env, out, 0, N, buf)
 	return out
+}
+
+// TestPrune: of an MLP some of whose values nothing makes, or nothing reads, the others are kept, and the logits with them; more
+// than there are cannot be kept.
+func TestPrune(t *testing.T) {
+	src, text := llama(t, 4, 2, 6)
+	pool := par.New(1)
+	defer pool.Close()
+	d, I := src.Config.HiddenSize, src.Config.MLPWidth()
+	kept := 0
+	for l := range src.Config.NumHiddenLayers {
+		p := spec.Layer(l) + "mlp."
+		kept = I
+		for j := 0; j < I; j += 3 {
+			switch kept--; j % 2 {
+			case 0:
+				clear(src.Get(p + "up_proj.weight")[j*d:][:d])
+			default:
+				for o := range d {
+					src.Get(p + "down_proj.weight")[o*I+j] = 0
+				}
+			}
+		}
+	}
+	dst, err := Shape{Widen: 1, MLP: kept}.Weights(src, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Config(src.Config, Shape{Widen: 1, MLP: kept}, ""); err != nil || !reflect.DeepEqual(c, dst.Config) || c.MLPWidth() != kept {
+		t.Errorf("%+v is not %+v (%v)", c, dst.Config, err)
+	}
+	want, got := logits(t, src, text, pool), logits(t, dst, text, pool)
+	for i, v := range want {
+		if math.Abs(float64(got[i]-v)) > 1e-5 {
+			t.Fatalf("logit %d is %v, want %v", i, got[i], v)
+		}
+	}
+	if wider, err := (Shape{Widen: 2, MLP: 7}).Weights(src, 1); err != nil || wider.Config.MLPWidth() != 14 || wider.Config.HiddenSize != 2*d {
+		t.Errorf("%v", err)
+	}
+	if _, err := (Shape{Widen: 1, MLP: I + 1}).Weights(src, 1); !errors.Is(err, ErrConvert) {
+		t.Errorf("more than all: %v", err)
+	}
 }
