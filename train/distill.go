@@ -86,7 +86,7 @@ func (t *run) openTeacher() (*teacher, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &teacher{config: d, model: m, copies: t.Config.FineTune.Widen, set: t.Machine.Set, pool: t.Machine.Pool, V: m.Config.VocabSize, T: t.Config.Data.SeqLen}
+	x := &teacher{config: d, model: m, copies: 1, set: t.Machine.Set, pool: t.Machine.Pool, V: m.Config.VocabSize, T: t.Config.Data.SeqLen}
 	fail := func(err error) (*teacher, error) { return nil, errors.Join(err, m.Close()) }
 	if x.V != t.Config.Model.VocabSize {
 		return fail(&InputError{
@@ -108,7 +108,10 @@ func (t *run) openTeacher() (*teacher, error) {
 	if weight == 0 && t.Config.FineTune.Match > 0 {
 		weight = 1
 	}
-	if x.streams, err = streams(m.Config, t.Config.Model, weight, t.Config.FineTune.Widen); err != nil {
+	if m.Config.HiddenSize != t.Config.Model.HiddenSize {
+		x.copies = t.Config.FineTune.Widen
+	}
+	if x.streams, err = streams(m.Config, t.Config.Model, weight, x.copies); err != nil {
 		return fail(err)
 	}
 	x.infer = infer.New(p, t.Machine.Set, t.Machine.Pool, x.T)
@@ -183,13 +186,14 @@ func (x *teacher) match(on bool) {
 }
 
 // streams pairs the ends of the student's layers with those of the teacher's at the same depth; of as many layers the middles
-// too, behind the token mixers. A model that was made widen times as wide has as many copies of the teacher's.
-func streams(teacher, student spec.Config, weight float64, widen int) (map[string]string, error) {
+// too, behind the token mixers. A model that was widened from the teacher has copies of its
+// residual stream.
+func streams(teacher, student spec.Config, weight float64, copies int) (map[string]string, error) {
 	pairs := map[string]string{}
 	if weight == 0 {
 		return pairs, nil
 	}
-	if widen*teacher.HiddenSize != student.HiddenSize {
+	if copies*teacher.HiddenSize != student.HiddenSize {
 		return nil, &ConfigError{
 			Key: "distill.hidden", Problem: fmt.Sprintf("the teacher's residual stream is %d wide, the model's %d", teacher.HiddenSize, student.HiddenSize),
 			Fix: "leave it out: probabilities alone can be taught between widths",
