@@ -2,7 +2,6 @@ package train
 
 import (
 	"bytes"
-	"context"
 	"math"
 	"os"
 	"path/filepath"
@@ -86,22 +85,13 @@ func TestDistilCache(t *testing.T) {
 	mustStart(t, r)
 	want := model(t, r, "step-12")
 	cache := filepath.Join(t.TempDir(), "a", "targets")
-	cached := func(name string, ctx context.Context, resume bool) Request {
+	cached := func(name string, stopped, resume bool) Request {
 		t.Helper()
 		run := r
 		run.Dir, run.Resume = filepath.Join(filepath.Dir(r.Dir), name), resume
 		run.Config.Distill.Cache = cache
-		if ctx != nil {
-			stopping, cancel := context.WithCancel(ctx)
-			defer cancel()
-			run.Hooks.Step = func(p Progress) {
-				if p.Step == 5 {
-					cancel()
-				}
-			}
-			if got, err := Start(stopping, run); err != nil || !got.Interrupted {
-				t.Fatalf("%v, %v", got, err)
-			}
+		if stopped {
+			stopBehind(t, run, 5)
 			return run
 		}
 		mustStart(t, run)
@@ -118,14 +108,14 @@ func TestDistilCache(t *testing.T) {
 		}
 		return b
 	}
-	cached("stopped", t.Context(), false)
+	cached("stopped", true, false)
 	half := len(read())
-	cached("stopped", nil, true)
+	cached("stopped", false, true)
 	full := read()
 	if half >= len(full) {
 		t.Errorf("%d bytes half way, %d at the end", half, len(full))
 	}
-	cached("full", nil, false)
+	cached("full", false, false)
 	if !bytes.Equal(read(), full) {
 		t.Error("a full cache was changed")
 	}
@@ -136,14 +126,14 @@ func TestDistilCache(t *testing.T) {
 		}
 	}
 	write(full[:len(full)-5])
-	cached("cut", nil, false)
+	cached("cut", false, false)
 	if !bytes.Equal(read(), full) {
 		t.Error("the record that was cut short was not made again")
 	}
 	damaged := slices.Clone(full)
 	damaged[len(full)/2] ^= 1
 	write(damaged)
-	cached("damaged", nil, false)
+	cached("damaged", false, false)
 
 	write(full)
 	for _, change := range []string{"distill.top_k=6", "distill.temperature=3", "train.seed=2", "data.seq_len=8"} {

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"context"
 	"errors"
 	"math"
 	"os"
@@ -79,20 +78,8 @@ func TestFineTuneResumes(t *testing.T) {
 	for _, stop := range []int64{0, 6} {
 		r := tuned(t, base, changes...)
 		r.Bare = true
-		ctx, cancel := context.WithCancel(t.Context())
-		if stop == 0 {
-			cancel()
-		}
-		r.Hooks.Step = func(p Progress) {
-			if p.Step == stop {
-				cancel()
-			}
-		}
-		if got, err := Start(ctx, r); err != nil || !got.Interrupted || got.Steps != stop {
-			t.Fatalf("stopped at %d: %+v, %v", stop, got, err)
-		}
-		cancel()
-		r.Hooks.Step, r.Resume = nil, true
+		stopBehind(t, r, stop)
+		r.Resume = true
 		away := base.Dir + ".away"
 		if stop > 0 {
 			if err := os.Rename(base.Dir, away); err != nil {

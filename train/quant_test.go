@@ -1,7 +1,6 @@
 package train
 
 import (
-	"context"
 	"errors"
 	"math"
 	"path/filepath"
@@ -102,16 +101,8 @@ func TestConversion(t *testing.T) {
 	for _, stop := range []int64{3, 6, 9} { // weights alone, both, all ternary
 		r := tiny(t, changes...)
 		r.Bare = true
-		ctx, cancel := context.WithCancel(t.Context())
-		r.Hooks.Step = func(p Progress) {
-			if p.Step == stop {
-				cancel()
-			}
-		}
-		if _, err := Start(ctx, r); err != nil {
-			t.Fatal(err)
-		}
-		r.Hooks.Step, r.Resume = nil, true
+		stopBehind(t, r, stop)
+		r.Resume = true
 		resumed := mustStart(t, r)
 		if model(t, r, "step-12") != model(t, whole, "step-12") {
 			t.Errorf("stopped at step %d: another model", stop)
@@ -210,16 +201,8 @@ func TestConversionToMatMulFree(t *testing.T) {
 	for _, stop := range []int64{6, 15} {
 		r := tiny(t, changes...)
 		r.Bare = true
-		ctx, cancel := context.WithCancel(t.Context())
-		r.Hooks.Step = func(p Progress) {
-			if p.Step == stop {
-				cancel()
-			}
-		}
-		if _, err := Start(ctx, r); err != nil {
-			t.Fatal(err)
-		}
-		r.Hooks.Step, r.Resume = nil, true
+		stopBehind(t, r, stop)
+		r.Resume = true
 		mustStart(t, r)
 		if model(t, r, "step-24") != model(t, whole, "step-24") {
 			t.Errorf("stopped at step %d: another model", stop)
@@ -231,7 +214,7 @@ func TestConversionToMatMulFree(t *testing.T) {
 // copy by copy, ends verified, and resumes to the same bits.
 func TestConversionWider(t *testing.T) {
 	teacher, changes := transformerBase(t)
-	base := strings.TrimPrefix(changes[1], "finetune.from=")
+	base := teacher.RunDir
 	changes = append(changes, "finetune.widen=2", "distill.teacher="+base, "distill.hidden=0.5")
 	for _, to := range []string{spec.ArchBitNet, spec.ArchMatMulFree} {
 		changes := append(slices.Clone(changes), "finetune.to="+to)
@@ -248,16 +231,8 @@ func TestConversionWider(t *testing.T) {
 		}
 		r := tiny(t, changes...)
 		r.Bare = true
-		ctx, cancel := context.WithCancel(t.Context())
-		r.Hooks.Step = func(p Progress) {
-			if p.Step == 6 {
-				cancel()
-			}
-		}
-		if _, err := Start(ctx, r); err != nil {
-			t.Fatal(err)
-		}
-		r.Hooks.Step, r.Resume = nil, true
+		stopBehind(t, r, 6)
+		r.Resume = true
 		mustStart(t, r)
 		if model(t, r, "step-12") != model(t, whole, "step-12") {
 			t.Errorf("%s, stopped: another model", to)

@@ -152,6 +152,24 @@ func TestBits(t *testing.T) {
 	}
 }
 
+// stopBehind starts a run and stops it behind a step; 0: before its first.
+func stopBehind(t *testing.T, r Request, step int64) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if step == 0 {
+		cancel()
+	}
+	r.Hooks.Step = func(p Progress) {
+		if p.Step == step {
+			cancel()
+		}
+	}
+	if got, err := Start(ctx, r); err != nil || !got.Interrupted || got.Steps != step {
+		t.Fatalf("stopped behind step %d: %+v, %v", step, got, err)
+	}
+}
+
 // TestResume stops a run behind every step and goes on: weights, losses and evaluations are those of one never stopped.
 func TestResume(t *testing.T) {
 	for _, way := range [][]string{{"train.accumulate=1"}, {"train.accumulate=2"}, {"train.accumulate=2", "data.carry_windows=3"}} {
@@ -159,24 +177,13 @@ func TestResume(t *testing.T) {
 		mustStart(t, reference)
 		r := tiny(t, way...)
 		for stop := int64(1); stop <= 12; stop += 2 {
-			ctx, cancel := context.WithCancel(t.Context())
-			r.Hooks.Step = func(p Progress) {
-				if p.Step == stop {
-					cancel()
-				}
-			}
-			result, err := Start(ctx, r)
-			cancel()
-			if err != nil || !result.Interrupted || result.Steps != stop {
-				t.Fatalf("stopped behind step %d: %+v, %v", stop, result, err)
-			}
+			stopBehind(t, r, stop)
 			r.Resume = true
-			r.Config, err = ReadConfig(filepath.Join(r.Dir, ConfigFile))
-			if err != nil {
+			var err error
+			if r.Config, err = ReadConfig(filepath.Join(r.Dir, ConfigFile)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		r.Hooks.Step = nil
 		mustStart(t, r)
 		if model(t, r, "step-12") != model(t, reference, "step-12") {
 			t.Errorf("%s: the resumed run made another model", way)
@@ -203,20 +210,11 @@ func TestDecayUntil(t *testing.T) {
 	run := func(changes ...string) (m [2]string) {
 		r := tiny(t, append([]string{"train.schedule=two-stage", "train.save_every=6", "train.keep_last=9", "train.eval_every=0"}, changes...)...)
 		r.Bare = true
-		for _, stop := range []int64{5, 7, 0} {
-			ctx, cancel := context.WithCancel(t.Context())
-			r.Hooks.Step = func(p Progress) {
-				if p.Step == stop {
-					cancel()
-				}
-			}
-			_, err := Start(ctx, r)
-			cancel()
-			if err != nil {
-				t.Fatal(err)
-			}
+		for _, stop := range []int64{5, 7} {
+			stopBehind(t, r, stop)
 			r.Resume = true
 		}
+		mustStart(t, r)
 		return [2]string{model(t, r, "step-6"), model(t, r, "step-12")}
 	}
 	always, never := run("train.weight_decay=0.5"), run("train.weight_decay=0")

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"context"
 	"errors"
 	"math"
 	"os"
@@ -86,15 +85,7 @@ func TestShardsGiveTheTextsBits(t *testing.T) {
 
 		prepared := tiny(t, "model.arch="+arch, "model.hidden_size=16", "model.num_attention_heads=0", "data.val_fraction=0.3", "train.accumulate=2")
 		prepared.Config.Data.Corpus, prepared.Bare = []string{dir}, true
-		ctx, cancel := context.WithCancel(t.Context())
-		prepared.Hooks.Step = func(p Progress) {
-			if p.Step == 5 {
-				cancel()
-			}
-		}
-		if result, err := Start(ctx, prepared); err != nil || !result.Interrupted {
-			t.Fatalf("%+v, %v", result, err)
-		}
+		stopBehind(t, prepared, 5)
 		config, err := ReadConfig(filepath.Join(prepared.Dir, ConfigFile))
 		if err != nil {
 			t.Fatal(err)
