@@ -186,8 +186,7 @@ func (x *teacher) match(on bool) {
 }
 
 // streams pairs the ends of the student's layers with those of the teacher's at the same depth; of as many layers the middles
-// too, behind the token mixers. A model that was widened from the teacher has copies of its
-// residual stream.
+// too, behind the token mixers. A model that was widened from the teacher has copies of its residual stream.
 func streams(teacher, student spec.Config, weight float64, copies int) (map[string]string, error) {
 	pairs := map[string]string{}
 	if weight == 0 {

@@ -208,9 +208,8 @@ func (t *run) openBase() (*Model, error) {
 	if err := m.checkFinite(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	t.shape = convert.Shape{Widen: t.Config.FineTune.Widen, MLP: t.Config.FineTune.MLPWidth}
-	if from != t.Config.FineTune.From { // a checkpoint of this run has its shape
-		t.shape = convert.Shape{Widen: 1}
+	if from == t.Config.FineTune.From { // a checkpoint of this run has its shape
+		t.shape = convert.Shape{Widen: t.Config.FineTune.Widen, MLP: t.Config.FineTune.MLPWidth}
 	}
 	if t.Config.Model, err = convert.Config(m.Config, t.shape, t.Config.FineTune.To); err != nil {
 		return nil, errors.Join(err, m.Close())

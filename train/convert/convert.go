@@ -51,8 +51,8 @@ func Config(c spec.Config, s Shape, to string) (spec.Config, error) {
 	}
 }
 
-// Weights fills dst, weights of Config's configuration, from src, or from what the shape makes of it. What only dst's architecture has is set so that in full
-// precision it changes as little as possible on the text, or drawn from the seed. ErrConvert where src's architecture cannot
+// Weights fills dst, weights of Config's configuration, from src, or from what the shape makes of it. What only dst's architecture
+// has is set so that in full precision it changes as little as possible on the text, or drawn from the seed. ErrConvert where src's architecture cannot
 // become dst's.
 func Weights(dst, src *spec.Weights, text Text, seed uint64, set *kernel.Set, pool *par.Pool) error {
 	switch from, to := src.Config.Arch, dst.Config.Arch; {
@@ -65,7 +65,7 @@ func Weights(dst, src *spec.Weights, text Text, seed uint64, set *kernel.Set, po
 		dst.Init(seed)
 		return toMatMulFree(dst, src, text, set, pool)
 	}
-	_, err := Config(src.Config, Shape{Widen: 1}, dst.Config.Arch)
+	_, err := Config(src.Config, Shape{}, dst.Config.Arch)
 	return err
 }
 

@@ -41,7 +41,7 @@ func llama(t *testing.T, heads, keys, headDim int) (*spec.Weights, Text) {
 
 func converted(t *testing.T, src *spec.Weights, text Text, to string) *spec.Weights {
 	t.Helper()
-	c, err := Config(src.Config, Shape{Widen: 1}, to)
+	c, err := Config(src.Config, Shape{}, to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestMatMulFreeTakesOver(t *testing.T) {
 		t.Error("gate and up are not the halves of gate_proj")
 	}
 	square, _ := llama(t, 4, 2, 6)
-	if c, err := Config(square.Config, Shape{Widen: 1}, spec.ArchMatMulFree); err != nil || !c.UseLowerBound || c.ExpandRatio != 1 {
+	if c, err := Config(square.Config, Shape{}, spec.ArchMatMulFree); err != nil || !c.UseLowerBound || c.ExpandRatio != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -149,12 +149,12 @@ func TestMatMulFreeTakesOver(t *testing.T) {
 func TestConfigRefuses(t *testing.T) {
 	src, _ := llama(t, 4, 2, 6)
 	for _, to := range []string{"lstm", "Bitnet"} {
-		if _, err := Config(src.Config, Shape{Widen: 1}, to); !errors.Is(err, ErrConvert) {
+		if _, err := Config(src.Config, Shape{}, to); !errors.Is(err, ErrConvert) {
 			t.Errorf("%s: %v", to, err)
 		}
 	}
 	c := spec.Default()
-	if _, err := Config(c, Shape{Widen: 1}, spec.ArchTransformer); !errors.Is(err, ErrConvert) {
+	if _, err := Config(c, Shape{}, spec.ArchTransformer); !errors.Is(err, ErrConvert) {
 		t.Errorf("matmulfree to transformer: %v", err)
 	}
 }
@@ -254,11 +254,11 @@ func TestPrune(t *testing.T) {
 			}
 		}
 	}
-	dst, err := Shape{Widen: 1, MLP: kept}.Weights(src, 1)
+	dst, err := Shape{MLP: kept}.Weights(src, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := Config(src.Config, Shape{Widen: 1, MLP: kept}, ""); err != nil || !reflect.DeepEqual(c, dst.Config) || c.MLPWidth() != kept {
+	if c, err := Config(src.Config, Shape{MLP: kept}, ""); err != nil || !reflect.DeepEqual(c, dst.Config) || c.MLPWidth() != kept {
 		t.Errorf("%+v is not %+v (%v)", c, dst.Config, err)
 	}
 	want, got := logits(t, src, text, pool), logits(t, dst, text, pool)
@@ -270,7 +270,7 @@ func TestPrune(t *testing.T) {
 	if wider, err := (Shape{Widen: 2, MLP: 7}).Weights(src, 1); err != nil || wider.Config.MLPWidth() != 14 || wider.Config.HiddenSize != 2*d {
 		t.Errorf("%v", err)
 	}
-	if _, err := (Shape{Widen: 1, MLP: I + 1}).Weights(src, 1); !errors.Is(err, ErrConvert) {
+	if _, err := (Shape{MLP: I + 1}).Weights(src, 1); !errors.Is(err, ErrConvert) {
 		t.Errorf("more than all: %v", err)
 	}
 }

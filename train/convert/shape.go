@@ -10,19 +10,17 @@ import (
 	"mmfree/ternary/spec"
 )
 
-// Shape says how a transformer's shape changes before anything else of it does.
+// Shape says how a transformer's shape changes before anything else of it does; the zero Shape changes nothing.
 type Shape struct {
-	Widen int // times as wide; 1: as wide
+	Widen int // times as wide; 0 and 1: as wide
 	MLP   int // the MLP's values that are kept, before it is widened; 0: all
 }
-
-// same reports whether nothing changes.
-func (s Shape) same() bool { return s.Widen == 1 && s.MLP == 0 }
 
 // config is the configuration of a transformer's other shape: as many times the channels, the heads, which stay as wide as
 // they are, and the MLP's values.
 func (s Shape) config(c spec.Config) (spec.Config, error) {
-	if s.same() {
+	s.Widen = max(1, s.Widen)
+	if s.Widen == 1 && s.MLP == 0 {
 		return c, nil
 	}
 	if c.Arch != spec.ArchTransformer {
@@ -48,27 +46,29 @@ func (s Shape) config(c spec.Config) (spec.Config, error) {
 }
 
 // Weights returns the weights of src in the shape: fewer of the MLP's values first, then wider.
-func (s Shape) Weights(src *spec.Weights, seed uint64) (*spec.Weights, error) {
-	if s.same() {
-		return src, nil
+func (s Shape) Weights(src *spec.Weights, seed uint64) (w *spec.Weights, err error) {
+	w = src
+	if s.MLP > 0 {
+		w, err = prune(w, s.MLP)
 	}
-	narrow, err := prune(src, s)
-	if err != nil || s.Widen == 1 {
-		return narrow, err
+	if err == nil && s.Widen > 1 {
+		w, err = widen(w, s.Widen, seed)
 	}
-	return widen(narrow, s.Widen, seed)
+	return w, err
 }
 
-// prune keeps those of the MLP's values that can matter most: by the product of the norms of what makes and what reads them.
-func prune(src *spec.Weights, s Shape) (*spec.Weights, error) {
-	if s.MLP == 0 {
-		return src, nil
-	}
-	c, err := Shape{Widen: 1, MLP: s.MLP}.config(src.Config)
+// weights returns weights of c's shape changed by s, for prune and widen to fill.
+func (s Shape) weights(c spec.Config) (*spec.Weights, error) {
+	c, err := s.config(c)
 	if err != nil {
 		return nil, err
 	}
-	dst, err := spec.NewWeights(c)
+	return spec.NewWeights(c)
+}
+
+// prune keeps the n of the MLP's values that can matter most: by the product of the norms of what makes and what reads them.
+func prune(src *spec.Weights, n int) (*spec.Weights, error) {
+	dst, err := Shape{MLP: n}.weights(src.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +77,7 @@ func prune(src *spec.Weights, s Shape) (*spec.Weights, error) {
 			copy(dst.At(i), from)
 		}
 	}
+	c := dst.Config
 	d, I := c.HiddenSize, src.Config.MLPWidth()
 	for l := range c.NumHiddenLayers {
 		p := spec.Layer(l) + "mlp."
@@ -90,14 +91,14 @@ func prune(src *spec.Weights, s Shape) (*spec.Weights, error) {
 			kept[j], scores[j] = j, f32.SquareSum(gate[j*d:][:d])*f32.SquareSum(up[j*d:][:d])*f32.SquareSum(column)
 		}
 		slices.SortStableFunc(kept, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
-		kept = kept[:s.MLP]
+		kept = kept[:n]
 		slices.Sort(kept)
 		toGate, toUp, toDown := dst.Get(p+"gate_proj.weight"), dst.Get(p+"up_proj.weight"), dst.Get(p+"down_proj.weight")
 		for k, j := range kept {
 			copy(toGate[k*d:][:d], gate[j*d:])
 			copy(toUp[k*d:][:d], up[j*d:])
 			for o := range d {
-				toDown[o*s.MLP+k] = down[o*I+j]
+				toDown[o*n+k] = down[o*I+j]
 			}
 		}
 	}
@@ -110,14 +111,11 @@ func prune(src *spec.Weights, s Shape) (*spec.Weights, error) {
 // Channels, heads and the MLP's values stand n times side by side, so that norms see the same mean squares. A matrix that reads
 // them gives each copy a share of its weight, drawn from the seed for every weight, so that copies learn different things.
 func widen(src *spec.Weights, n int, seed uint64) (*spec.Weights, error) {
-	c, err := Shape{Widen: n}.config(src.Config)
+	dst, err := Shape{Widen: n}.weights(src.Config)
 	if err != nil {
 		return nil, err
 	}
-	dst, err := spec.NewWeights(c)
-	if err != nil {
-		return nil, err
-	}
+	c := dst.Config
 	for i := range dst.Tensors {
 		t := &dst.Tensors[i]
 		from, to := src.Get(t.Name), dst.At(i)
