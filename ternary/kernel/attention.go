@@ -59,18 +59,15 @@ func (s *Set) Attend(acc, top, sum, q, k, v []float32, c, keys, n, seen int) {
 // mix weights the values of a block by the tile's n rows of weights, which stand where the scores do.
 func (s *Set) mix(a *attentionScratch, v []float32, c, keys, n, seen int) {
 	part := min(n, max(0, keys-seen)) // the first queries see a part of the block
-	switch {
-	case part == 0:
-	case s.AbsSum(v[:keys*c]) <= math.MaxFloat64:
+	if part > 0 && s.AbsSum(v[:keys*c]) <= math.MaxFloat64 {
 		// A sum of fused steps from 0 stays what it is when more keys of weight 0 follow, so all have one product.
 		for i := range part {
 			clear(a.scores[i*keys:][seen+i : keys])
 		}
 		part = 0
-	default: // zero times a value that is not finite would reach queries that do not see it
-		for i := range part {
-			s.DenseTransposed(a.mixed[i*c:][:c], v, a.scores[i*keys:], seen+i, c, 1)
-		}
+	}
+	for i := range part { // else each its own: zero times such a value would reach queries that do not see it
+		s.DenseTransposed(a.mixed[i*c:][:c], v, a.scores[i*keys:], seen+i, c, 1)
 	}
 	if part < n {
 		s.DenseTransposed(a.mixed[part*c:][:(n-part)*c], v, a.scores[part*keys:], keys, c, n-part)
