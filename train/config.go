@@ -185,9 +185,6 @@ func (c *Config) Validate() error {
 	if c.Data.Tokenizer == TokenizerModel && c.FineTune.From == "" {
 		v.bad("data.tokenizer", "name a model with finetune.from, or choose bytes, chars or bpe", "is model, and there is none to take it from")
 	}
-	if c.FineTune.Match > 0 && c.FineTune.From != "" && c.Distill.Teacher == "" {
-		v.bad("finetune.match", "name the model whose layers are replaced as distill.teacher", "is %g, and there is no teacher to match", c.FineTune.Match)
-	}
 	if c.FineTune.Match > 0 && c.Distill.Cache != "" {
 		v.bad("distill.cache", "leave one of them out", "keeps probabilities, and finetune.match asks for the residual streams")
 	}

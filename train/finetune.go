@@ -24,7 +24,7 @@ type FineTuneConfig struct {
 	To          string   `yaml:"to" help:"architecture to convert a transformer to: bitnet or matmulfree; empty = as it is"`
 	Widen       int      `yaml:"widen" help:"times as wide as finetune.from, a transformer: channels, heads and MLP stand side by side, and the function is the same; 1 = as wide"`
 	MLPWidth    int      `yaml:"mlp_width" help:"values of the MLP that are kept of a transformer, the strongest, before it is widened; 0 = all"`
-	Match       float64  `yaml:"match" help:"share of the run, at its beginning, in which token mixers alone are trained, to put out what the teacher's do; 0 = none"`
+	Match       float64  `yaml:"match" help:"share of the run, at its beginning, in which token mixers alone are trained, to put out what the teacher's do, by default those of the model that it starts from; 0 = none"`
 	Freeze      []string `yaml:"freeze" help:"patterns of tensors that stay as they are, such as model.embed*; * is any text"`
 	Rates       []string `yaml:"rates" help:"PATTERN=FACTOR of the learning rate, such as model.layers.0.*=0.1; the last that fits counts"`
 	LayerDecay  float64  `yaml:"layer_decay" help:"factor of the learning rate from each layer to the one before it, and to the embeddings; 1 = none"`

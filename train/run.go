@@ -195,6 +195,9 @@ func newRun(r Request) (t *run, err error) {
 	if t.base, err = t.openBase(); err != nil { // the shape is its, whatever the configuration says
 		return t, err
 	}
+	if t.Config.FineTune.Match > 0 && t.Config.Distill.Teacher == "" {
+		t.Config.Distill.Teacher = t.Config.FineTune.From // whose layers are replaced
+	}
 	if err := t.Config.Validate(); err != nil {
 		return t, err
 	}

@@ -54,9 +54,6 @@ func fromFlags(c *cli.Context, config *train.Config) error {
 	if c.IsSet("teacher") {
 		config.Distill.Teacher = c.String("teacher")
 	}
-	if config.FineTune.Match > 0 && config.Distill.Teacher == "" {
-		config.Distill.Teacher = f.From // whose layers are replaced
-	}
 	if c.IsSet("replay") {
 		f.Replay = c.StringSlice("replay")
 	}
