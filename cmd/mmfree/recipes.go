@@ -19,13 +19,14 @@ type recipeList struct {
 	Recipes []recipeRow `json:"recipes"`
 }
 
-// recipeRow is one recipe. Parameters is nil where the text decides the size of the vocabulary.
+// recipeRow is one recipe. Parameters is nil where the text decides the size of the vocabulary, Arch too where both are
+// those of the model that a run starts from.
 type recipeRow struct {
-	Name       string `json:"name"`
-	About      string `json:"about"`
-	Arch       string `json:"arch"`
-	Parameters *int64 `json:"parameters"`
-	YAML       string `json:"yaml,omitempty"` // when one recipe was asked for
+	Name       string  `json:"name"`
+	About      string  `json:"about"`
+	Arch       *string `json:"arch"`
+	Parameters *int64  `json:"parameters"`
+	YAML       string  `json:"yaml,omitempty"` // when one recipe was asked for
 }
 
 func recipesVerb() *cli.Command {
@@ -88,7 +89,11 @@ func rowOf(r recipes.Recipe) (recipeRow, error) {
 	if err != nil {
 		return recipeRow{}, err
 	}
-	row := recipeRow{Name: r.Name, About: r.About, Arch: config.Model.Arch}
+	row := recipeRow{Name: r.Name, About: r.About}
+	if r.FromModel {
+		return row, nil
+	}
+	row.Arch = &config.Model.Arch
 	switch {
 	case config.Model.VocabSize != 0:
 	case config.Data.Tokenizer == train.TokenizerBytes:
@@ -107,11 +112,14 @@ func (l *recipeList) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tARCH\tPARAMETERS\tABOUT")
 	for _, r := range l.Recipes {
-		parameters := "by the text"
+		arch, parameters := "by the model", "by the model"
+		if r.Arch != nil {
+			arch, parameters = *r.Arch, "by the text"
+		}
 		if r.Parameters != nil {
 			parameters = strconv.FormatInt(*r.Parameters, 10)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Name, r.Arch, parameters, r.About)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Name, arch, parameters, r.About)
 	}
 	return t.Flush()
 }

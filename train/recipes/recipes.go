@@ -33,6 +33,7 @@ func names() []string {
 type Recipe struct {
 	Name, About string
 	YAML        []byte
+	FromModel   bool // it trains on from a model, whose shape counts in place of its own
 }
 
 // Config returns the configuration of the recipe: its file over train.Default.
@@ -57,7 +58,8 @@ func read(name string) (Recipe, error) {
 		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
 	}
 	about, _, _ := strings.Cut(strings.TrimPrefix(string(text), "# "), "\n")
-	return Recipe{Name: name, About: about, YAML: text}, nil
+	fromModel := name == FineTune || name == Convert || name == ConvertMatMulFree
+	return Recipe{Name: name, About: about, YAML: text, FromModel: fromModel}, nil
 }
 
 // Get returns the recipe of that name. An unknown name is a *train.ConfigError that suggests the nearest.
