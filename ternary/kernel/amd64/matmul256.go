@@ -82,6 +82,7 @@ func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 			fillWords256(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
+				prefetchNext(w, s, s0, end, j, nb)
 				addWords256(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb)
 			}
 			if j+nb == nw || j/wordsPerPass%passesPerWiden == passesPerWiden-1 {
@@ -154,6 +155,7 @@ func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 			fillFloats256(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
+				prefetchNext(w, s, s0, end, j, nb)
 				addFloats256(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb)
 			}
 		}

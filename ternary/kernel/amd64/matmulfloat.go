@@ -52,6 +52,7 @@ func (sc *floatScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 			fillFloats512(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
+				prefetchNext(w, s, s0, end, j, nb)
 				addFloats512(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb)
 			}
 		}

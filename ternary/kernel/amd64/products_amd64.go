@@ -16,6 +16,12 @@ func transposeCodes512(dst *int8, x *int8, offsets *uintptr, mask uint64)
 //go:noescape
 func fillWords512(tables *int16, columns *int8, groups int)
 
+// prefetchWords asks for so many cache lines of words, into the second-level cache. lines ≥ 1.
+//
+//go:noescape
+func prefetchWords(words *uint16, lines int)
+
+// addWords512 adds to each row's sums, 64 bytes of tokens, the entries of tables that its n words name. The words
 // of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX512BW, BMI2.
 // Registers: 4 sums; a load takes four rows' words, rotations cut each code out as a table offset.
 //
@@ -134,6 +140,8 @@ func transposeFloats512(dst *float32, y *float32, offsets *uintptr, mask uint64)
 //go:noescape
 func fillFloats512(tables *float32, columns *float32, groups int)
 
+// addFloats512 adds to each row's sums, 64 bytes of tokens, (a+b)+c: the entries of tables that its n words name,
+// those of each code's place in the word in a chain of its own, in order from 0. The words
 // of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX512BW, BMI2.
 // Registers: 12 sums; a load takes four rows' words, rotations cut each code out as a table offset.
 //
@@ -151,6 +159,7 @@ func transposeCodes256(dst *int8, x *int8, offsets *uintptr, blocks int)
 //go:noescape
 func fillWords256(tables *int16, columns *int8, groups int)
 
+// addWords256 adds to each row's sums, 32 bytes of tokens, the entries of tables that its n words name. The words
 // of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX2, BMI2.
 // Registers: 4 sums; a load takes four rows' words, rotations cut each code out as a table offset.
 //
@@ -179,6 +188,8 @@ func transposeFloats256(dst *float32, y *float32, offsets *uintptr, blocks int)
 //go:noescape
 func fillFloats256(tables *float32, columns *float32, groups int)
 
+// addFloats256 adds to each row's sums, 32 bytes of tokens, (a+b)+c: the entries of tables that its n words name,
+// those of each code's place in the word in a chain of its own, in order from 0. The words
 // of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX2, BMI2.
 // Registers: 12 sums; a load takes four rows' words, rotations cut each code out as a table offset.
 //

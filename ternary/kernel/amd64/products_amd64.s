@@ -223,6 +223,19 @@ group:
 	VZEROUPPER
 	RET
 
+// func prefetchWords(words *uint16, lines int)
+// Requires: MMX+
+TEXT ·prefetchWords(SB), NOSPLIT, $0-16
+	MOVQ words+0(FP), AX
+	MOVQ lines+8(FP), CX
+
+line:
+	PREFETCHT1 (AX)
+	ADDQ       $0x40, AX
+	DECQ       CX
+	JNZ        line
+	RET
+
 // func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2
 TEXT ·addWords512(SB), NOSPLIT, $0-48

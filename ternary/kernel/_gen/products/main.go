@@ -11,6 +11,7 @@ func main() {
 	ConstraintExpr("amd64,!noasm")
 	transposeCodes512()
 	fillTables("fillWords512", zmm, words)
+	prefetchWords()
 	addRows("addWords512", zmm, words)
 	widen512()
 	emit512("emitInts512", "int32", true)

@@ -94,18 +94,32 @@ func fillTables(name string, v vector, e element) {
 	RET()
 }
 
+// prefetchWords fetches what addRows reads next.
+func prefetchWords() {
+	routine("prefetchWords", "func(words *uint16, lines int)")
+	Doc("prefetchWords asks for so many cache lines of words, into the second-level cache. lines ≥ 1.")
+	words, lines := Load(Param("words"), GP64()), Load(Param("lines"), GP64())
+	Label("line")
+	PREFETCHT1(Mem{Base: words})
+	ADDQ(Imm(64), words)
+	DECQ(lines)
+	JNZ(LabelRef("line"))
+	RET()
+}
+
 // addRows is the inner loop of both products: the entries that a row's codes name are added.
 func addRows(name string, v vector, e element) {
 	const rowsAtOnce = 4 // whose words of a column are one load
 	routine(name, fmt.Sprintf("func(sums *%s, words *uint16, stride uintptr, tables *%s, rows, n int)", e.name, e.name))
-	if e.chains == 1 {
-		Doc(fmt.Sprintf("%s adds to each row's sums, %d bytes of tokens, the entries of tables that its n words name. The words", name, v.bytes))
-	} else {
-		Doc(fmt.Sprintf("%s adds to each row's sums, %d bytes of tokens, (a+b)+c: the entries of tables that its n words name,", name, v.bytes),
-			"those of each code's place in the word in a chain of its own, in order from 0. The words")
+	doc := []string{fmt.Sprintf("%s adds to each row's sums, %d bytes of tokens, the entries of tables that its n words name. The words", name, v.bytes)}
+	if e.chains > 1 {
+		doc = []string{
+			fmt.Sprintf("%s adds to each row's sums, %d bytes of tokens, (a+b)+c: the entries of tables that its n words name,", name, v.bytes),
+			"those of each code's place in the word in a chain of its own, in order from 0. The words",
+		}
 	}
-	Doc("of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. "+v.isa+", BMI2.",
-		fmt.Sprintf("Registers: %d sums; a load takes four rows' words, rotations cut each code out as a table offset.", rowsAtOnce*e.chains))
+	Doc(append(doc, "of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. "+v.isa+", BMI2.",
+		fmt.Sprintf("Registers: %d sums; a load takes four rows' words, rotations cut each code out as a table offset.", rowsAtOnce*e.chains))...)
 	sums, at := Load(Param("sums"), GP64()), Load(Param("words"), GP64())
 	stride, tables := Load(Param("stride"), GP64()), Load(Param("tables"), GP64())
 	rows, n := Load(Param("rows"), GP64()), Load(Param("n"), GP64())
