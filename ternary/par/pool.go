@@ -21,9 +21,7 @@ type Pool struct {
 	_      [56]byte     // run is read by every spinning helper: keep what workers write off its cache line
 	inside atomic.Int64 // helpers that may be reading the fields below
 	_      [56]byte
-	next   atomic.Int64 // the next block to claim
-	_      [56]byte
-	blocks int
+	shares []share // one for each worker
 	work   func(worker, block int)
 
 	waiting atomic.Bool   // the caller sleeps until the last helper leaves
@@ -31,6 +29,14 @@ type Pool struct {
 
 	closed atomic.Bool
 	failed atomic.Pointer[any] // first panic of a helper, re-raised in Run's caller
+}
+
+// share is the blocks that are a worker's own: they lie side by side, so that the next one is what the last one's prefetching has asked
+// for. Blocks dealt in turn, decoding takes 9% (1.3b) to 14% (370m) longer.
+type share struct {
+	next atomic.Int64 // the next block to claim
+	end  int64
+	_    [48]byte // a cache line of its own
 }
 
 // helper is one worker beside the caller.
@@ -57,7 +63,7 @@ func New(threads int) *Pool {
 	if threads < 1 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{threads: threads, left: make(chan struct{}, 1)}
+	p := &Pool{threads: threads, left: make(chan struct{}, 1), shares: make([]share, threads)}
 	for i := 1; i < threads; i++ {
 		h := &helper{pool: p, index: i, spins: threads <= runtime.GOMAXPROCS(0), wake: make(chan struct{}, 1)}
 		p.helpers = append(p.helpers, h)
@@ -78,9 +84,12 @@ func (p *Pool) Run(blocks int, work func(worker, block int)) {
 		}
 		return
 	}
-	p.work, p.blocks = work, blocks
+	p.work = work
 	p.failed.Store(nil) // a helper's panic that the caller's own overtook in an earlier call
-	p.next.Store(0)
+	for i := range p.shares {
+		p.shares[i].next.Store(int64(blocks * i / p.threads))
+		p.shares[i].end = int64(blocks * (i + 1) / p.threads)
+	}
 	p.run.Add(1) // open
 	for _, h := range p.helpers[:min(blocks, p.threads)-1] {
 		h.rouse()
@@ -130,13 +139,17 @@ func (p *Pool) leave() {
 	}
 }
 
+// drain does the worker's own share, then what is left of the others'.
 func (p *Pool) drain(worker int) {
-	for {
-		b := int(p.next.Add(1)) - 1
-		if b >= p.blocks {
-			return
+	for i := range p.shares {
+		s := &p.shares[(worker+i)%len(p.shares)]
+		for {
+			b := s.next.Add(1) - 1
+			if b >= s.end {
+				break
+			}
+			p.work(worker, int(b))
 		}
-		p.work(worker, b)
 	}
 }
 
