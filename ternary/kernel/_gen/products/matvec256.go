@@ -84,6 +84,9 @@ func prepare256() {
 	RET()
 }
 
+// prefetchBytes256 is 64 columns ahead, in the first of the four blocks that read their lines.
+const prefetchBytes256 = 16384
+
 // matVec256 is the inner loop of decoding, for a block of 32 rows.
 func matVec256(table Mem) {
 	low, high := words16("matVec256first", 0x001f), words16("matVec256second", 0x1f00)
@@ -114,7 +117,7 @@ func matVec256(table Mem) {
 		w0, w1 := YMM(), YMM()
 		VMOVDQU(Mem{Base: words}, w0)
 		VMOVDQU(Mem{Base: words, Disp: 32}, w1)
-		PREFETCHT0(Mem{Base: words, Disp: prefetchBytes})
+		PREFETCHT0(Mem{Base: words, Disp: prefetchBytes256})
 		for g := range groups {
 			index, other := YMM(), YMM()
 			switch g {
