@@ -152,6 +152,17 @@ func Newest(runDir string) (c Checkpoint, warnings []string, err error) {
 	return Checkpoint{Step: f.manifest.Step, Dir: f.dir}, warnings, f.close()
 }
 
+// Begun reports whether anything is saved in a run folder, and changes nothing: what a killed process left unfinished is nothing, and so
+// is no folder.
+func Begun(runDir string) (bool, error) {
+	dir := filepath.Join(runDir, checkpointsName)
+	entries, err := durable.OS{}.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, Unreadable(dir, err)
+	}
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !durable.IsTemp(e.Name()) }), nil
+}
+
 // LoadNewest restores the newest whole checkpoint into p, as Newest finds it and LoadParts loads it: what is loaded are
 // the very bytes that were compared with their checksums. Empty says that nothing was saved yet, and that p is unchanged.
 func (r *Run) LoadNewest(p *Parts) (c Checkpoint, empty bool, warnings []string, err error) {

@@ -3,11 +3,8 @@ package train
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -181,15 +178,16 @@ func (t *run) openBase() (*Model, error) {
 		return nil, nil
 	}
 	if t.Resume {
-		entries, err := os.ReadDir(filepath.Join(t.Dir, "checkpoints"))
-		if err == nil && len(entries) > 0 {
+		begun, err := checkpoints.Begun(t.Dir)
+		if err != nil {
+			return nil, err
+		}
+		if begun {
 			newest, _, err := checkpoints.Newest(t.Dir)
 			if err != nil {
 				return nil, err
 			}
 			from = newest.Dir
-		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
 		}
 	}
 	m, err := Open(from)

@@ -62,7 +62,8 @@ func TestFineTune(t *testing.T) {
 }
 
 // TestFineTuneResumes: stopped, its base model gone and resumed, a run with replay ends with the bits of one that was not
-// stopped; so does one that is stopped before its first step while the base is there.
+// stopped; so does one that is stopped before its first checkpoint, and killed in the middle of that, while the base is
+// there.
 func TestFineTuneResumes(t *testing.T) {
 	base := tiny(t)
 	base.Bare = true
@@ -79,6 +80,12 @@ func TestFineTuneResumes(t *testing.T) {
 		r := tuned(t, base, changes...)
 		r.Bare = true
 		stopBehind(t, r, stop)
+		if stop == 0 { // as if killed while it saved
+			saved := filepath.Join(r.Dir, "checkpoints")
+			if err := errors.Join(os.RemoveAll(saved), os.MkdirAll(filepath.Join(saved, "step-0.tmp-0123456789abcdef"), 0o755)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		r.Resume = true
 		away := base.Dir + ".away"
 		if stop > 0 {
