@@ -2,6 +2,7 @@ package eval
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -455,6 +456,28 @@ func TestGoOn(t *testing.T) {
 			spoil(&from)
 			if _, err := Text(t.Context(), coder, p, page, streaming, from, nil); err == nil {
 				t.Errorf("%+v, %s: no error", way, name)
+			}
+		}
+	}
+}
+
+// Likelihoods that are no numbers end an evaluation: a choice among them would look like any other.
+func TestNoNumbers(t *testing.T) {
+	task, err := tasks.Get("lambada_openai")
+	if err != nil {
+		t.Fatal(err)
+	}
+	coder := Coder{Tokenizer: tokenizer.Bytes{}, BOS: BOSNone, Prefix: '\n', MaxLength: 100}
+	for _, p := range []float64{math.NaN(), 0} {
+		broken := bigram{func(a, b int32) float64 { return p }}
+		run := Run{Task: task, Coder: coder, Scorer: broken, At: func(int, Entry) error { return errors.New("it was kept") }}
+		run.Items = []tasks.Item{{Requests: []tasks.Request{{Context: "x", Continuation: " y"}}, Gold: -1}}
+		if _, _, err := run.Do(t.Context()); !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "likelihood of") {
+			t.Errorf("probability %v, a task: %v", p, err)
+		}
+		for _, streaming := range []bool{false, true} {
+			if got, err := Text(t.Context(), coder, broken, tasks.Page("a page", false), streaming, Partial{}, nil); !errors.Is(err, ErrInput) {
+				t.Errorf("probability %v, streaming %v: %+v, %v", p, streaming, got, err)
 			}
 		}
 	}

@@ -1,8 +1,12 @@
 package eval
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"math"
+)
 
-// ErrInput is the class of texts that cannot be scored.
+// ErrInput is the class of texts that cannot be scored, and of models that do not score them.
 var ErrInput = errors.New("evaluation input")
 
 // Error says what cannot be scored.
@@ -27,6 +31,17 @@ type Sequence struct {
 type Score struct {
 	LogLikelihood float64 `json:"loglikelihood"` // sum over targets, in nats, in their order
 	Greedy        bool    `json:"is_greedy"`     // each target is the likeliest token, the lowest id of equals
+}
+
+// finite refuses likelihoods that are no numbers, as of a model whose weights or values have overflowed: a choice among them would look like
+// any other.
+func finite(scores []Score) error {
+	for _, s := range scores {
+		if math.IsNaN(s.LogLikelihood) || math.IsInf(s.LogLikelihood, 0) {
+			return &Error{"the model", fmt.Sprintf("gives a likelihood of %v", s.LogLikelihood), "look for what is not finite in it: mmfree doctor MODEL"}
+		}
+	}
+	return nil
 }
 
 // Scorer runs a model over sequences.

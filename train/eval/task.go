@@ -73,7 +73,9 @@ func (r *Run) item(ctx context.Context, item *tasks.Item) (e Entry, err error) {
 		e.Truncated += count(len(s.IDs) == r.Coder.MaxLength)
 	}
 	shared, rest := common(sequences)
-	e.Scores, err = r.Scorer.Score(shared, rest)
+	if e.Scores, err = r.Scorer.Score(shared, rest); err == nil {
+		err = finite(e.Scores)
+	}
 	return e, err
 }
 
@@ -117,6 +119,9 @@ func (c *Coder) page(s Scorer, text string, streaming bool, from Partial, at fun
 	for windows = windows[total.Windows:]; len(windows) > 0; {
 		n := min(len(windows), together)
 		scores, err := score(windows[:n])
+		if err == nil {
+			err = finite(scores)
+		}
 		if err != nil {
 			return total, len(ids), err
 		}
