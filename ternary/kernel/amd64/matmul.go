@@ -25,7 +25,8 @@ const (
 	rowsPerPass   = supersPerPass * pack.SuperblockRows
 	emitted       = 16 // rows and tokens of one transposition
 	bytesPerWord  = 2
-	bytesPerLine  = 64 // of a cache
+	bytesPerLine  = 64        // of a cache
+	all           = 1<<16 - 1 // lanes of a mask
 )
 
 type matMulScratch512 struct {
@@ -103,10 +104,9 @@ func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 	for ; s0 < s1; s0 += supersPerPass {
 		end := min(s0+supersPerPass, s1)
 		first := s0 * pack.SuperblockRows
-		rows := min(end*pack.SuperblockRows, pack.PaddedRows(w.Rows)) - first
-		clear(sc.sums[:rows])
-		clear(sc.wide[:rows])
+		var keep, keepWide uint32 // nothing yet
 		for j := 0; j < nw; j += wordsPerPass {
+			widen := j+wordsPerPass >= nw || j/wordsPerPass%passesPerWiden == passesPerWiden-1
 			nb := min(wordsPerPass, nw-j)
 			k := j * pack.TritsPerWord
 			transposeCodes512(&sc.columns[0][0], &x[k], &sc.offsets[0], lowBits64(min(colsPerPass, w.Cols-k)))
@@ -114,13 +114,18 @@ func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
 				prefetchNext(w, s, s0, end, j, nb)
-				addWords512(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb)
+				if widen {
+					addWide512(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, keep, keepWide)
+				} else {
+					addWords512(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, keep)
+				}
 			}
-			if j+nb == nw || j/wordsPerPass%passesPerWiden == passesPerWiden-1 {
-				widen512(&sc.wide[0][0], &sc.sums[0][0], rows)
+			keep = all
+			if widen {
+				keep, keepWide = 0, all
 			}
 		}
-		rows = min(rows, w.Rows-first)
+		rows := min(end*pack.SuperblockRows, w.Rows) - first
 		for r := 0; r < rows; r += emitted {
 			mask := lowBits(min(emitted, rows-r))
 			for t := 0; t < n; t += emitted {

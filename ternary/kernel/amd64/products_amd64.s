@@ -236,24 +236,26 @@ line:
 	JNZ        line
 	RET
 
-// func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
+// func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32)
 // Requires: AVX, AVX512BW, AVX512F, BMI2
-TEXT ·addWords512(SB), NOSPLIT, $0-48
-	MOVQ sums+0(FP), AX
-	MOVQ words+8(FP), CX
-	MOVQ stride+16(FP), DX
-	MOVQ tables+24(FP), BX
-	MOVQ rows+32(FP), SI
-	MOVQ n+40(FP), DI
+TEXT ·addWords512(SB), NOSPLIT, $0-52
+	MOVQ  sums+0(FP), AX
+	MOVQ  words+8(FP), CX
+	MOVQ  stride+16(FP), DX
+	MOVQ  tables+24(FP), BX
+	MOVQ  rows+32(FP), SI
+	MOVQ  n+40(FP), DI
+	MOVL  keep+48(FP), R8
+	KMOVW R8, K1
 
 row:
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS 128(AX), Z2
-	VMOVUPS 192(AX), Z3
-	MOVQ    CX, R8
-	MOVQ    BX, R9
-	MOVQ    DI, R10
+	VMOVDQU32.Z (AX), K1, Z0
+	VMOVDQU32.Z 64(AX), K1, Z1
+	VMOVDQU32.Z 128(AX), K1, Z2
+	VMOVDQU32.Z 192(AX), K1, Z3
+	MOVQ        CX, R8
+	MOVQ        BX, R9
+	MOVQ        DI, R10
 
 word:
 	MOVQ    (R8), R11
@@ -308,26 +310,113 @@ word:
 	VZEROUPPER
 	RET
 
-// func widen512(wide *int32, sums *int16, rows int)
-// Requires: AVX, AVX512F
-TEXT ·widen512(SB), NOSPLIT, $0-24
-	MOVQ   wide+0(FP), AX
-	MOVQ   sums+8(FP), CX
-	MOVQ   rows+16(FP), DX
-	VPXORD Z0, Z0, Z0
+// func addWide512(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32, keepWide uint32)
+// Requires: AVX, AVX512BW, AVX512F, BMI2
+TEXT ·addWide512(SB), NOSPLIT, $0-64
+	MOVQ  sums+8(FP), AX
+	MOVQ  words+16(FP), CX
+	MOVQ  stride+24(FP), DX
+	MOVQ  tables+32(FP), BX
+	MOVQ  rows+40(FP), SI
+	MOVQ  n+48(FP), DI
+	MOVL  keep+56(FP), R8
+	KMOVW R8, K1
+	MOVQ  wide+0(FP), R8
+	MOVL  keepWide+60(FP), R9
+	KMOVW R9, K2
 
 row:
-	VPMOVSXWD (CX), Z1
-	VPADDD    (AX), Z1, Z1
-	VMOVDQU32 Z1, (AX)
-	VPMOVSXWD 32(CX), Z1
-	VPADDD    64(AX), Z1, Z1
-	VMOVDQU32 Z1, 64(AX)
-	VMOVDQU64 Z0, (CX)
-	ADDQ      $0x40, CX
-	ADDQ      $0x00000080, AX
-	DECQ      DX
-	JNZ       row
+	VMOVDQU32.Z (AX), K1, Z0
+	VMOVDQU32.Z 64(AX), K1, Z1
+	VMOVDQU32.Z 128(AX), K1, Z2
+	VMOVDQU32.Z 192(AX), K1, Z3
+	MOVQ        CX, R9
+	MOVQ        BX, R10
+	MOVQ        DI, R11
+
+word:
+	MOVQ          (R9), R12
+	RORXQ         $0x3a, R12, R13
+	ANDL          $0x000007c0, R13
+	VPADDW        (R10)(R13*1), Z0, Z0
+	RORXQ         $0x3f, R12, R13
+	ANDL          $0x000007c0, R13
+	VPADDW        1728(R10)(R13*1), Z0, Z0
+	RORXQ         $0x04, R12, R13
+	ANDL          $0x000007c0, R13
+	VPADDW        3456(R10)(R13*1), Z0, Z0
+	RORXQ         $0x0a, R12, R13
+	ANDL          $0x000007c0, R13
+	VPADDW        (R10)(R13*1), Z1, Z1
+	RORXQ         $0x0f, R12, R13
+	ANDL          $0x000007c0, R13
+	VPADDW        1728(R10)(R13*1), Z1, Z1
+	RORXQ         $0x14, R12, R13
+	ANDL          $0x000007c0, R13
+	VPADDW        3456(R10)(R13*1), Z1, Z1
+	RORXQ         $0x1a, R12, R13
+	ANDL          $0x000007c0, R13
+	VPADDW        (R10)(R13*1), Z2, Z2
+	RORXQ         $0x1f, R12, R13
+	ANDL          $0x000007c0, R13
+	VPADDW        1728(R10)(R13*1), Z2, Z2
+	RORXQ         $0x24, R12, R13
+	ANDL          $0x000007c0, R13
+	VPADDW        3456(R10)(R13*1), Z2, Z2
+	RORXQ         $0x2a, R12, R13
+	ANDL          $0x000007c0, R13
+	VPADDW        (R10)(R13*1), Z3, Z3
+	RORXQ         $0x2f, R12, R13
+	ANDL          $0x000007c0, R13
+	VPADDW        1728(R10)(R13*1), Z3, Z3
+	RORXQ         $0x34, R12, R12
+	ANDL          $0x000007c0, R12
+	VPADDW        3456(R10)(R12*1), Z3, Z3
+	ADDQ          DX, R9
+	ADDQ          $0x00001440, R10
+	DECQ          R11
+	JNZ           word
+	VPMOVSXWD     Y0, Z4
+	VMOVDQU32.Z   (R8), K2, Z5
+	VPADDD        Z5, Z4, Z4
+	VMOVDQU32     Z4, (R8)
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VPMOVSXWD     Y0, Z0
+	VMOVDQU32.Z   64(R8), K2, Z4
+	VPADDD        Z4, Z0, Z0
+	VMOVDQU32     Z0, 64(R8)
+	VPMOVSXWD     Y1, Z0
+	VMOVDQU32.Z   128(R8), K2, Z4
+	VPADDD        Z4, Z0, Z0
+	VMOVDQU32     Z0, 128(R8)
+	VEXTRACTI64X4 $0x01, Z1, Y0
+	VPMOVSXWD     Y0, Z0
+	VMOVDQU32.Z   192(R8), K2, Z1
+	VPADDD        Z1, Z0, Z0
+	VMOVDQU32     Z0, 192(R8)
+	VPMOVSXWD     Y2, Z0
+	VMOVDQU32.Z   256(R8), K2, Z1
+	VPADDD        Z1, Z0, Z0
+	VMOVDQU32     Z0, 256(R8)
+	VEXTRACTI64X4 $0x01, Z2, Y0
+	VPMOVSXWD     Y0, Z0
+	VMOVDQU32.Z   320(R8), K2, Z1
+	VPADDD        Z1, Z0, Z0
+	VMOVDQU32     Z0, 320(R8)
+	VPMOVSXWD     Y3, Z0
+	VMOVDQU32.Z   384(R8), K2, Z1
+	VPADDD        Z1, Z0, Z0
+	VMOVDQU32     Z0, 384(R8)
+	VEXTRACTI64X4 $0x01, Z3, Y0
+	VPMOVSXWD     Y0, Z0
+	VMOVDQU32.Z   448(R8), K2, Z1
+	VPADDD        Z1, Z0, Z0
+	VMOVDQU32     Z0, 448(R8)
+	ADDQ          $0x08, CX
+	ADDQ          $0x00000100, AX
+	ADDQ          $0x00000200, R8
+	SUBQ          $0x04, SI
+	JNZ           row
 	VZEROUPPER
 	RET
 

@@ -53,29 +53,6 @@ func transposeCodes512() {
 	RET()
 }
 
-// widen512 moves 16-bit sums into 32-bit ones.
-func widen512() {
-	routine("widen512", "func(wide *int32, sums *int16, rows int)")
-	Doc("widen512 adds the 32 sums of each row to wide and clears them. rows ≥ 1. AVX512BW. Twin: generic.flush.")
-	wide, sums, rows := Load(Param("wide"), GP64()), Load(Param("sums"), GP64()), Load(Param("rows"), GP64())
-	none := ZMM()
-	VPXORD(none, none, none)
-	Label("row")
-	for half := range 2 {
-		w := ZMM()
-		VPMOVSXWD(Mem{Base: sums, Disp: 32 * half}, w)
-		VPADDD(Mem{Base: wide, Disp: 64 * half}, w, w)
-		VMOVDQU32(w, Mem{Base: wide, Disp: 64 * half})
-	}
-	VMOVDQU64(none, Mem{Base: sums})
-	ADDQ(Imm(64), sums)
-	ADDQ(U32(128), wide)
-	DECQ(rows)
-	JNZ(LabelRef("row"))
-	VZEROUPPER()
-	RET()
-}
-
 // emit512 turns 16 rows of sums of 16 tokens round and scales them.
 func emit512(name, typ string, integer bool) {
 	routine(name, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens int, mask uint32)", typ))

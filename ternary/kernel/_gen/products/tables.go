@@ -107,10 +107,20 @@ func prefetchWords() {
 	RET()
 }
 
-// addRows is the inner loop of both products: the entries that a row's codes name are added.
-func addRows(name string, v vector, e element) {
-	const rowsAtOnce = 4 // whose words of a column are one load
-	routine(name, fmt.Sprintf("func(sums *%s, words *uint16, stride uintptr, tables *%s, rows, n int)", e.name, e.name))
+const rowsAtOnce = 4 // whose words of a column are one load
+
+// addRows is the inner loop of both products: the entries that a row's codes name are added. Sums of words in 512 bits begin anew where
+// keep is 0, and where they go on as 32-bit sums these do where keepWide is.
+func addRows(name string, v vector, e element, widens bool) {
+	masked := v.bytes == 64 && e.chains == 1
+	params := fmt.Sprintf("sums *%s, words *uint16, stride uintptr, tables *%s, rows, n int", e.name, e.name)
+	switch {
+	case widens:
+		params = "wide *int32, " + params + ", keep, keepWide uint32"
+	case masked:
+		params += ", keep uint32"
+	}
+	routine(name, "func("+params+")")
 	doc := []string{fmt.Sprintf("%s adds to each row's sums, %d bytes of tokens, the entries of tables that its n words name. The words", name, v.bytes)}
 	if e.chains > 1 {
 		doc = []string{
@@ -118,11 +128,26 @@ func addRows(name string, v vector, e element) {
 			"those of each code's place in the word in a chain of its own, in order from 0. The words",
 		}
 	}
-	Doc(append(doc, "of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. "+v.isa+", BMI2.",
-		fmt.Sprintf("Registers: %d sums; a load takes four rows' words, rotations cut each code out as a table offset.", rowsAtOnce*e.chains))...)
+	doc = append(doc, "of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. "+v.isa+", BMI2.",
+		fmt.Sprintf("Registers: %d sums; a load takes four rows' words, rotations cut each code out as a table offset.", rowsAtOnce*e.chains))
+	switch {
+	case widens:
+		doc = append(doc, "The sums, from 0 where keep is 0, else from what sums holds, are added to wide [rows][32], or to 0 where keepWide is 0; both are",
+			"65535 elsewhere. sums is left as it was.")
+	case masked:
+		doc = append(doc, "keep is 65535, or 0 for sums from 0.")
+	}
+	Doc(doc...)
 	sums, at := Load(Param("sums"), GP64()), Load(Param("words"), GP64())
 	stride, tables := Load(Param("stride"), GP64()), Load(Param("tables"), GP64())
 	rows, n := Load(Param("rows"), GP64()), Load(Param("n"), GP64())
+	var wide, keep, keepWide Register
+	if masked {
+		keep = mask16("keep")
+	}
+	if widens {
+		wide, keepWide = Load(Param("wide"), GP64()), mask16("keepWide")
+	}
 	shift := 5
 	if v.bytes == 64 {
 		shift = 6
@@ -132,9 +157,12 @@ func addRows(name string, v vector, e element) {
 	for i := range acc {
 		for g := range e.chains {
 			acc[i][g] = v.reg()
-			if e.chains == 1 {
-				VMOVUPS(Mem{Base: sums, Disp: i * v.bytes}, acc[i][g])
-			} else {
+			switch at := (Mem{Base: sums, Disp: i * v.bytes}); {
+			case masked:
+				VMOVDQU32_Z(at, keep, acc[i][g])
+			case e.chains == 1:
+				VMOVUPS(at, acc[i][g])
+			default:
 				zero(v, acc[i][g])
 			}
 		}
@@ -160,6 +188,10 @@ func addRows(name string, v vector, e element) {
 	DECQ(left)
 	JNZ(LabelRef("word"))
 	for i := range acc {
+		if widens {
+			widenRow(acc[i][0], wide, 128*i, keepWide)
+			continue
+		}
 		a, to := acc[i][0], Mem{Base: sums, Disp: i * v.bytes}
 		if e.chains > 1 {
 			VADDPS(acc[i][1], a, a)
@@ -170,8 +202,33 @@ func addRows(name string, v vector, e element) {
 	}
 	ADDQ(Imm(2*rowsAtOnce), at)
 	ADDQ(U32(uint64(rowsAtOnce*v.bytes)), sums)
+	if widens {
+		ADDQ(U32(rowsAtOnce*128), wide)
+	}
 	SUBQ(Imm(rowsAtOnce), rows)
 	JNZ(LabelRef("row"))
 	VZEROUPPER()
 	RET()
+}
+
+// widenRow adds a row's 32 sums of words to those of dwords disp bytes behind wide.
+func widenRow(sums VecVirtual, wide Register, disp int, keep Register) {
+	for half := range 2 {
+		part, w, old, at := sums.AsY(), ZMM(), ZMM(), Mem{Base: wide, Disp: disp + 64*half}
+		if half == 1 {
+			part = YMM()
+			VEXTRACTI64X4(Imm(1), sums, part)
+		}
+		VPMOVSXWD(part, w)
+		VMOVDQU32_Z(at, keep, old)
+		VPADDD(old, w, w)
+		VMOVDQU32(w, at)
+	}
+}
+
+// mask16 is the parameter of that name as a mask of 16 lanes.
+func mask16(name string) Register {
+	k := K()
+	KMOVW(Load(Param(name), GP32()), k)
+	return k
 }
