@@ -128,8 +128,16 @@ func intTile512(name string, vnni bool) {
 	KMOVW(bits, k[0])
 	SHRL(Imm(16), bits)
 	KMOVW(bits, k[1])
+	ahead := GP64()
+	MOVQ(dst, ahead)
 	var sums [panelRows][2]VecVirtual
 	for i := range sums {
+		// What the sums are added to comes meanwhile; a row that is not there does no harm.
+		PREFETCHT0(Mem{Base: ahead})
+		PREFETCHT0(Mem{Base: ahead, Disp: 64})
+		if i+1 < len(sums) {
+			ADDQ(stride, ahead)
+		}
 		for c := range sums[i] {
 			sums[i][c] = ZMM()
 			VPXORD(sums[i][c], sums[i][c], sums[i][c])
