@@ -29,6 +29,25 @@ func TestRunCallsEachBlockOnce(t *testing.T) {
 	}
 }
 
+// TestOthersSharesAreTaken: while one worker is held in any block, the first of a share too, the others do all other blocks.
+func TestOthersSharesAreTaken(t *testing.T) {
+	p := New(3)
+	defer p.Close()
+	const blocks = 30
+	for held := range blocks {
+		var done atomic.Int32
+		p.Run(blocks, func(_, b int) {
+			for start := time.Now(); b == held && done.Load() < blocks-1; runtime.Gosched() {
+				if time.Since(start) > 10*time.Second {
+					t.Errorf("block %d is held, and %d others are done", held, done.Load())
+					break
+				}
+			}
+			done.Add(1)
+		})
+	}
+}
+
 func TestRunRaisesAPanicInTheCaller(t *testing.T) {
 	p := New(2)
 	defer p.Close()
