@@ -26,7 +26,7 @@ const (
 	emitted       = 16 // rows and tokens of one transposition
 	bytesPerWord  = 2
 	bytesPerLine  = 64        // of a cache
-	all           = 1<<16 - 1 // lanes of a mask
+	all           = 1<<32 - 1 // bits of a mask
 )
 
 type matMulScratch512 struct {
@@ -106,7 +106,7 @@ func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 		first := s0 * pack.SuperblockRows
 		var keep, keepWide uint32 // nothing yet
 		for j := 0; j < nw; j += wordsPerPass {
-			widen := j+wordsPerPass >= nw || j/wordsPerPass%passesPerWiden == passesPerWiden-1
+			widen := widens(j, nw)
 			nb := min(wordsPerPass, nw-j)
 			k := j * pack.TritsPerWord
 			transposeCodes512(&sc.columns[0][0], &x[k], &sc.offsets[0], lowBits64(min(colsPerPass, w.Cols-k)))
@@ -134,6 +134,11 @@ func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 			}
 		}
 	}
+}
+
+// widens reports whether the pass from word j of nw ends in 32-bit sums.
+func widens(j, nw int) bool {
+	return j+wordsPerPass >= nw || j/wordsPerPass%passesPerWiden == passesPerWiden-1
 }
 
 // prefetchNext asks for the words that are read after columns [j, j+nb) of superblock s (see aheadOf), which the processor does not

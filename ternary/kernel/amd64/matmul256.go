@@ -73,23 +73,27 @@ func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 	for ; s0 < s1; s0 += supersPerPass {
 		end := min(s0+supersPerPass, s1)
 		first := s0 * pack.SuperblockRows
-		rows := min(end*pack.SuperblockRows, pack.PaddedRows(w.Rows)) - first
-		clear(sc.sums[:rows])
-		clear(sc.wide[:rows])
+		var keep, keepWide uint32 // nothing yet
 		for j := 0; j < nw; j += wordsPerPass {
+			widen := widens(j, nw)
 			nb := min(wordsPerPass, nw-j)
 			sc.transpose(x, w.Cols, j*pack.TritsPerWord, n)
 			fillWords256(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
 				prefetchNext(w, s, s0, end, j, nb)
-				addWords256(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb)
+				if widen {
+					addWide256(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, keep, keepWide)
+				} else {
+					addWords256(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, keep)
+				}
 			}
-			if j+nb == nw || j/wordsPerPass%passesPerWiden == passesPerWiden-1 {
-				widen256(&sc.wide[0][0], &sc.sums[0][0], rows)
+			keep = all
+			if widen {
+				keep, keepWide = 0, all
 			}
 		}
-		rows = min(rows, w.Rows-first)
+		rows := min(end*pack.SuperblockRows, w.Rows) - first
 		for r := 0; r < rows; r += emitted256 {
 			for t := 0; t < n; t += emitted256 {
 				emitInts256(&dst[t*ldd+first+r], uintptr(ldd)*bytesPerFloat, &sc.wide[r][t], Tile256*bytesPerFloat,

@@ -24,7 +24,7 @@ func prefetchWords(words *uint16, lines int)
 // addWords512 adds to each row's sums, 64 bytes of tokens, the entries of tables that its n words name. The words
 // of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX512BW, BMI2.
 // Registers: 4 sums; a load takes four rows' words, rotations cut each code out as a table offset.
-// keep is 65535, or 0 for sums from 0.
+// keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape
 func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32)
@@ -32,8 +32,8 @@ func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows
 // addWide512 adds to each row's sums, 64 bytes of tokens, the entries of tables that its n words name. The words
 // of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX512BW, BMI2.
 // Registers: 4 sums; a load takes four rows' words, rotations cut each code out as a table offset.
-// The sums, from 0 where keep is 0, else from what sums holds, are added to wide [rows][32], or to 0 where keepWide is 0; both are
-// 65535 elsewhere. sums is left as it was.
+// The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have
+// all bits elsewhere. sums is left as it was.
 //
 //go:noescape
 func addWide512(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32, keepWide uint32)
@@ -167,14 +167,19 @@ func fillWords256(tables *int16, columns *int8, groups int)
 // addWords256 adds to each row's sums, 32 bytes of tokens, the entries of tables that its n words name. The words
 // of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX2, BMI2.
 // Registers: 4 sums; a load takes four rows' words, rotations cut each code out as a table offset.
+// keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape
-func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
+func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32)
 
-// widen256 adds the 16 sums of each row to wide and clears them. rows ≥ 1. AVX2. Twin: generic.flush.
+// addWide256 adds to each row's sums, 32 bytes of tokens, the entries of tables that its n words name. The words
+// of a row are stride bytes apart. rows is a multiple of 4, n ≥ 1. AVX2, BMI2.
+// Registers: 4 sums; a load takes four rows' words, rotations cut each code out as a table offset.
+// The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have
+// all bits elsewhere. sums is left as it was.
 //
 //go:noescape
-func widen256(wide *int32, sums *int16, rows int)
+func addWide256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32, keepWide uint32)
 
 // emitInts256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows ≤ 8; sums has all
 // eight rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX2.

@@ -249,13 +249,13 @@ TEXT ·addWords512(SB), NOSPLIT, $0-52
 	KMOVW R8, K1
 
 row:
-	VMOVDQU32.Z (AX), K1, Z0
-	VMOVDQU32.Z 64(AX), K1, Z1
-	VMOVDQU32.Z 128(AX), K1, Z2
-	VMOVDQU32.Z 192(AX), K1, Z3
-	MOVQ        CX, R8
-	MOVQ        BX, R9
-	MOVQ        DI, R10
+	VMOVUPS.Z (AX), K1, Z0
+	VMOVUPS.Z 64(AX), K1, Z1
+	VMOVUPS.Z 128(AX), K1, Z2
+	VMOVUPS.Z 192(AX), K1, Z3
+	MOVQ      CX, R8
+	MOVQ      BX, R9
+	MOVQ      DI, R10
 
 word:
 	MOVQ    (R8), R11
@@ -326,13 +326,13 @@ TEXT ·addWide512(SB), NOSPLIT, $0-64
 	KMOVW R9, K2
 
 row:
-	VMOVDQU32.Z (AX), K1, Z0
-	VMOVDQU32.Z 64(AX), K1, Z1
-	VMOVDQU32.Z 128(AX), K1, Z2
-	VMOVDQU32.Z 192(AX), K1, Z3
-	MOVQ        CX, R9
-	MOVQ        BX, R10
-	MOVQ        DI, R11
+	VMOVUPS.Z (AX), K1, Z0
+	VMOVUPS.Z 64(AX), K1, Z1
+	VMOVUPS.Z 128(AX), K1, Z2
+	VMOVUPS.Z 192(AX), K1, Z3
+	MOVQ      CX, R9
+	MOVQ      BX, R10
+	MOVQ      DI, R11
 
 word:
 	MOVQ          (R9), R12
@@ -377,41 +377,41 @@ word:
 	DECQ          R11
 	JNZ           word
 	VPMOVSXWD     Y0, Z4
-	VMOVDQU32.Z   (R8), K2, Z5
+	VMOVUPS.Z     (R8), K2, Z5
 	VPADDD        Z5, Z4, Z4
-	VMOVDQU32     Z4, (R8)
+	VMOVUPS       Z4, (R8)
 	VEXTRACTI64X4 $0x01, Z0, Y0
 	VPMOVSXWD     Y0, Z0
-	VMOVDQU32.Z   64(R8), K2, Z4
+	VMOVUPS.Z     64(R8), K2, Z4
 	VPADDD        Z4, Z0, Z0
-	VMOVDQU32     Z0, 64(R8)
+	VMOVUPS       Z0, 64(R8)
 	VPMOVSXWD     Y1, Z0
-	VMOVDQU32.Z   128(R8), K2, Z4
+	VMOVUPS.Z     128(R8), K2, Z4
 	VPADDD        Z4, Z0, Z0
-	VMOVDQU32     Z0, 128(R8)
+	VMOVUPS       Z0, 128(R8)
 	VEXTRACTI64X4 $0x01, Z1, Y0
 	VPMOVSXWD     Y0, Z0
-	VMOVDQU32.Z   192(R8), K2, Z1
+	VMOVUPS.Z     192(R8), K2, Z1
 	VPADDD        Z1, Z0, Z0
-	VMOVDQU32     Z0, 192(R8)
+	VMOVUPS       Z0, 192(R8)
 	VPMOVSXWD     Y2, Z0
-	VMOVDQU32.Z   256(R8), K2, Z1
+	VMOVUPS.Z     256(R8), K2, Z1
 	VPADDD        Z1, Z0, Z0
-	VMOVDQU32     Z0, 256(R8)
+	VMOVUPS       Z0, 256(R8)
 	VEXTRACTI64X4 $0x01, Z2, Y0
 	VPMOVSXWD     Y0, Z0
-	VMOVDQU32.Z   320(R8), K2, Z1
+	VMOVUPS.Z     320(R8), K2, Z1
 	VPADDD        Z1, Z0, Z0
-	VMOVDQU32     Z0, 320(R8)
+	VMOVUPS       Z0, 320(R8)
 	VPMOVSXWD     Y3, Z0
-	VMOVDQU32.Z   384(R8), K2, Z1
+	VMOVUPS.Z     384(R8), K2, Z1
 	VPADDD        Z1, Z0, Z0
-	VMOVDQU32     Z0, 384(R8)
+	VMOVUPS       Z0, 384(R8)
 	VEXTRACTI64X4 $0x01, Z3, Y0
 	VPMOVSXWD     Y0, Z0
-	VMOVDQU32.Z   448(R8), K2, Z1
+	VMOVUPS.Z     448(R8), K2, Z1
 	VPADDD        Z1, Z0, Z0
-	VMOVDQU32     Z0, 448(R8)
+	VMOVUPS       Z0, 448(R8)
 	ADDQ          $0x08, CX
 	ADDQ          $0x00000100, AX
 	ADDQ          $0x00000200, R8
@@ -3286,71 +3286,74 @@ group:
 	VZEROUPPER
 	RET
 
-// func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int)
+// func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32)
 // Requires: AVX, AVX2, BMI2
-TEXT ·addWords256(SB), NOSPLIT, $0-48
-	MOVQ sums+0(FP), AX
-	MOVQ words+8(FP), CX
-	MOVQ stride+16(FP), DX
-	MOVQ tables+24(FP), BX
-	MOVQ rows+32(FP), SI
-	MOVQ n+40(FP), DI
+TEXT ·addWords256(SB), NOSPLIT, $0-52
+	MOVQ         sums+0(FP), AX
+	MOVQ         words+8(FP), CX
+	MOVQ         stride+16(FP), DX
+	MOVQ         tables+24(FP), BX
+	MOVQ         rows+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVL         keep+48(FP), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
 
 row:
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	VMOVUPS 64(AX), Y2
-	VMOVUPS 96(AX), Y3
-	MOVQ    CX, R8
-	MOVQ    BX, R9
-	MOVQ    DI, R10
+	VPAND (AX), Y0, Y1
+	VPAND 32(AX), Y0, Y2
+	VPAND 64(AX), Y0, Y3
+	VPAND 96(AX), Y0, Y4
+	MOVQ  CX, R8
+	MOVQ  BX, R9
+	MOVQ  DI, R10
 
 word:
 	MOVQ    (R8), R11
 	RORXQ   $0x3b, R11, R12
 	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y0, Y0
+	VPADDW  (R9)(R12*1), Y1, Y1
 	RORXQ   $0x00, R11, R12
 	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y0, Y0
+	VPADDW  864(R9)(R12*1), Y1, Y1
 	RORXQ   $0x05, R11, R12
 	ANDL    $0x000003e0, R12
-	VPADDW  1728(R9)(R12*1), Y0, Y0
+	VPADDW  1728(R9)(R12*1), Y1, Y1
 	RORXQ   $0x0b, R11, R12
 	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y1, Y1
+	VPADDW  (R9)(R12*1), Y2, Y2
 	RORXQ   $0x10, R11, R12
 	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y1, Y1
+	VPADDW  864(R9)(R12*1), Y2, Y2
 	RORXQ   $0x15, R11, R12
 	ANDL    $0x000003e0, R12
-	VPADDW  1728(R9)(R12*1), Y1, Y1
+	VPADDW  1728(R9)(R12*1), Y2, Y2
 	RORXQ   $0x1b, R11, R12
 	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y2, Y2
+	VPADDW  (R9)(R12*1), Y3, Y3
 	RORXQ   $0x20, R11, R12
 	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y2, Y2
+	VPADDW  864(R9)(R12*1), Y3, Y3
 	RORXQ   $0x25, R11, R12
 	ANDL    $0x000003e0, R12
-	VPADDW  1728(R9)(R12*1), Y2, Y2
+	VPADDW  1728(R9)(R12*1), Y3, Y3
 	RORXQ   $0x2b, R11, R12
 	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y3, Y3
+	VPADDW  (R9)(R12*1), Y4, Y4
 	RORXQ   $0x30, R11, R12
 	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y3, Y3
+	VPADDW  864(R9)(R12*1), Y4, Y4
 	RORXQ   $0x35, R11, R11
 	ANDL    $0x000003e0, R11
-	VPADDW  1728(R9)(R11*1), Y3, Y3
+	VPADDW  1728(R9)(R11*1), Y4, Y4
 	ADDQ    DX, R8
 	ADDQ    $0x00000a20, R9
 	DECQ    R10
 	JNZ     word
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y2, 64(AX)
-	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y3, 64(AX)
+	VMOVUPS Y4, 96(AX)
 	ADDQ    $0x08, CX
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x04, SI
@@ -3358,26 +3361,115 @@ word:
 	VZEROUPPER
 	RET
 
-// func widen256(wide *int32, sums *int16, rows int)
-// Requires: AVX, AVX2
-TEXT ·widen256(SB), NOSPLIT, $0-24
-	MOVQ  wide+0(FP), AX
-	MOVQ  sums+8(FP), CX
-	MOVQ  rows+16(FP), DX
-	VPXOR Y0, Y0, Y0
+// func addWide256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32, keepWide uint32)
+// Requires: AVX, AVX2, BMI2
+TEXT ·addWide256(SB), NOSPLIT, $0-64
+	MOVQ         sums+8(FP), AX
+	MOVQ         words+16(FP), CX
+	MOVQ         stride+24(FP), DX
+	MOVQ         tables+32(FP), BX
+	MOVQ         rows+40(FP), SI
+	MOVQ         n+48(FP), DI
+	MOVL         keep+56(FP), R8
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         wide+0(FP), R8
+	MOVL         keepWide+60(FP), R9
+	VMOVD        R9, X1
+	VPBROADCASTD X1, Y1
 
 row:
-	VPMOVSXWD (CX), Y1
-	VPADDD    (AX), Y1, Y1
-	VMOVDQU   Y1, (AX)
-	VPMOVSXWD 16(CX), Y1
-	VPADDD    32(AX), Y1, Y1
-	VMOVDQU   Y1, 32(AX)
-	VMOVDQU   Y0, (CX)
-	ADDQ      $0x20, CX
-	ADDQ      $0x40, AX
-	DECQ      DX
-	JNZ       row
+	VPAND (AX), Y0, Y2
+	VPAND 32(AX), Y0, Y3
+	VPAND 64(AX), Y0, Y4
+	VPAND 96(AX), Y0, Y5
+	MOVQ  CX, R9
+	MOVQ  BX, R10
+	MOVQ  DI, R11
+
+word:
+	MOVQ         (R9), R12
+	RORXQ        $0x3b, R12, R13
+	ANDL         $0x000003e0, R13
+	VPADDW       (R10)(R13*1), Y2, Y2
+	RORXQ        $0x00, R12, R13
+	ANDL         $0x000003e0, R13
+	VPADDW       864(R10)(R13*1), Y2, Y2
+	RORXQ        $0x05, R12, R13
+	ANDL         $0x000003e0, R13
+	VPADDW       1728(R10)(R13*1), Y2, Y2
+	RORXQ        $0x0b, R12, R13
+	ANDL         $0x000003e0, R13
+	VPADDW       (R10)(R13*1), Y3, Y3
+	RORXQ        $0x10, R12, R13
+	ANDL         $0x000003e0, R13
+	VPADDW       864(R10)(R13*1), Y3, Y3
+	RORXQ        $0x15, R12, R13
+	ANDL         $0x000003e0, R13
+	VPADDW       1728(R10)(R13*1), Y3, Y3
+	RORXQ        $0x1b, R12, R13
+	ANDL         $0x000003e0, R13
+	VPADDW       (R10)(R13*1), Y4, Y4
+	RORXQ        $0x20, R12, R13
+	ANDL         $0x000003e0, R13
+	VPADDW       864(R10)(R13*1), Y4, Y4
+	RORXQ        $0x25, R12, R13
+	ANDL         $0x000003e0, R13
+	VPADDW       1728(R10)(R13*1), Y4, Y4
+	RORXQ        $0x2b, R12, R13
+	ANDL         $0x000003e0, R13
+	VPADDW       (R10)(R13*1), Y5, Y5
+	RORXQ        $0x30, R12, R13
+	ANDL         $0x000003e0, R13
+	VPADDW       864(R10)(R13*1), Y5, Y5
+	RORXQ        $0x35, R12, R12
+	ANDL         $0x000003e0, R12
+	VPADDW       1728(R10)(R12*1), Y5, Y5
+	ADDQ         DX, R9
+	ADDQ         $0x00000a20, R10
+	DECQ         R11
+	JNZ          word
+	VPMOVSXWD    X2, Y6
+	VPAND        (R8), Y1, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVUPS      Y6, (R8)
+	VEXTRACTI128 $0x01, Y2, X2
+	VPMOVSXWD    X2, Y2
+	VPAND        32(R8), Y1, Y6
+	VPADDD       Y6, Y2, Y2
+	VMOVUPS      Y2, 32(R8)
+	VPMOVSXWD    X3, Y2
+	VPAND        64(R8), Y1, Y6
+	VPADDD       Y6, Y2, Y2
+	VMOVUPS      Y2, 64(R8)
+	VEXTRACTI128 $0x01, Y3, X2
+	VPMOVSXWD    X2, Y2
+	VPAND        96(R8), Y1, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      Y2, 96(R8)
+	VPMOVSXWD    X4, Y2
+	VPAND        128(R8), Y1, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      Y2, 128(R8)
+	VEXTRACTI128 $0x01, Y4, X2
+	VPMOVSXWD    X2, Y2
+	VPAND        160(R8), Y1, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      Y2, 160(R8)
+	VPMOVSXWD    X5, Y2
+	VPAND        192(R8), Y1, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      Y2, 192(R8)
+	VEXTRACTI128 $0x01, Y5, X2
+	VPMOVSXWD    X2, Y2
+	VPAND        224(R8), Y1, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      Y2, 224(R8)
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x04, SI
+	JNZ          row
 	VZEROUPPER
 	RET
 

@@ -33,7 +33,7 @@ func main() {
 	transposeCodes256()
 	fillTables("fillWords256", ymm, words)
 	addRows("addWords256", ymm, words, false)
-	widen256()
+	addRows("addWide256", ymm, words, true)
 	emit256("emitInts256", "int32", true, table)
 	transposeFloats256()
 	fillTables("fillFloats256", ymm, floats)

@@ -40,29 +40,6 @@ func transposeCodes256() {
 	RET()
 }
 
-// widen256 moves 16-bit sums into 32-bit ones.
-func widen256() {
-	routine("widen256", "func(wide *int32, sums *int16, rows int)")
-	Doc("widen256 adds the 16 sums of each row to wide and clears them. rows ≥ 1. AVX2. Twin: generic.flush.")
-	wide, sums, rows := Load(Param("wide"), GP64()), Load(Param("sums"), GP64()), Load(Param("rows"), GP64())
-	none := YMM()
-	VPXOR(none, none, none)
-	Label("row")
-	for half := range 2 {
-		w := YMM()
-		VPMOVSXWD(Mem{Base: sums, Disp: 16 * half}, w)
-		VPADDD(Mem{Base: wide, Disp: 32 * half}, w, w)
-		VMOVDQU(w, Mem{Base: wide, Disp: 32 * half})
-	}
-	VMOVDQU(none, Mem{Base: sums})
-	ADDQ(Imm(32), sums)
-	ADDQ(Imm(64), wide)
-	DECQ(rows)
-	JNZ(LabelRef("row"))
-	VZEROUPPER()
-	RET()
-}
-
 // emit256 turns eight rows of sums of eight tokens round and scales them.
 func emit256(name, typ string, integer bool, table Mem) {
 	routine(name, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens, rows int)", typ))

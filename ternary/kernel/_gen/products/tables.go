@@ -109,15 +109,15 @@ func prefetchWords() {
 
 const rowsAtOnce = 4 // whose words of a column are one load
 
-// addRows is the inner loop of both products: the entries that a row's codes name are added. Sums of words in 512 bits begin anew where
-// keep is 0, and where they go on as 32-bit sums these do where keepWide is.
+// addRows is the inner loop of both products: the entries that a row's codes name are added. Sums of words begin anew where keep is 0, and
+// where they go on as 32-bit sums these do where keepWide is.
 func addRows(name string, v vector, e element, widens bool) {
-	masked := v.bytes == 64 && e.chains == 1
+	integer := e.chains == 1
 	params := fmt.Sprintf("sums *%s, words *uint16, stride uintptr, tables *%s, rows, n int", e.name, e.name)
 	switch {
 	case widens:
 		params = "wide *int32, " + params + ", keep, keepWide uint32"
-	case masked:
+	case integer:
 		params += ", keep uint32"
 	}
 	routine(name, "func("+params+")")
@@ -132,21 +132,21 @@ func addRows(name string, v vector, e element, widens bool) {
 		fmt.Sprintf("Registers: %d sums; a load takes four rows' words, rotations cut each code out as a table offset.", rowsAtOnce*e.chains))
 	switch {
 	case widens:
-		doc = append(doc, "The sums, from 0 where keep is 0, else from what sums holds, are added to wide [rows][32], or to 0 where keepWide is 0; both are",
-			"65535 elsewhere. sums is left as it was.")
-	case masked:
-		doc = append(doc, "keep is 65535, or 0 for sums from 0.")
+		doc = append(doc, "The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have",
+			"all bits elsewhere. sums is left as it was.")
+	case integer:
+		doc = append(doc, "keep has all bits, or is 0 for sums from 0.")
 	}
 	Doc(doc...)
 	sums, at := Load(Param("sums"), GP64()), Load(Param("words"), GP64())
 	stride, tables := Load(Param("stride"), GP64()), Load(Param("tables"), GP64())
 	rows, n := Load(Param("rows"), GP64()), Load(Param("n"), GP64())
 	var wide, keep, keepWide Register
-	if masked {
-		keep = mask16("keep")
+	if integer {
+		keep = keeping(v, "keep")
 	}
 	if widens {
-		wide, keepWide = Load(Param("wide"), GP64()), mask16("keepWide")
+		wide, keepWide = Load(Param("wide"), GP64()), keeping(v, "keepWide")
 	}
 	shift := 5
 	if v.bytes == 64 {
@@ -157,12 +157,9 @@ func addRows(name string, v vector, e element, widens bool) {
 	for i := range acc {
 		for g := range e.chains {
 			acc[i][g] = v.reg()
-			switch at := (Mem{Base: sums, Disp: i * v.bytes}); {
-			case masked:
-				VMOVDQU32_Z(at, keep, acc[i][g])
-			case e.chains == 1:
-				VMOVUPS(at, acc[i][g])
-			default:
+			if integer {
+				loadKept(v, Mem{Base: sums, Disp: i * v.bytes}, keep, acc[i][g])
+			} else {
 				zero(v, acc[i][g])
 			}
 		}
@@ -189,7 +186,7 @@ func addRows(name string, v vector, e element, widens bool) {
 	JNZ(LabelRef("word"))
 	for i := range acc {
 		if widens {
-			widenRow(acc[i][0], wide, 128*i, keepWide)
+			widenRow(v, acc[i][0], wide, 2*v.bytes*i, keepWide)
 			continue
 		}
 		a, to := acc[i][0], Mem{Base: sums, Disp: i * v.bytes}
@@ -203,7 +200,7 @@ func addRows(name string, v vector, e element, widens bool) {
 	ADDQ(Imm(2*rowsAtOnce), at)
 	ADDQ(U32(uint64(rowsAtOnce*v.bytes)), sums)
 	if widens {
-		ADDQ(U32(rowsAtOnce*128), wide)
+		ADDQ(U32(uint64(2*rowsAtOnce*v.bytes)), wide)
 	}
 	SUBQ(Imm(rowsAtOnce), rows)
 	JNZ(LabelRef("row"))
@@ -211,24 +208,50 @@ func addRows(name string, v vector, e element, widens bool) {
 	RET()
 }
 
-// widenRow adds a row's 32 sums of words to those of dwords disp bytes behind wide.
-func widenRow(sums VecVirtual, wide Register, disp int, keep Register) {
+// widenRow adds a row's sums of words to those of dwords disp bytes behind wide.
+func widenRow(v vector, sums VecVirtual, wide Register, disp int, keep Register) {
 	for half := range 2 {
-		part, w, old, at := sums.AsY(), ZMM(), ZMM(), Mem{Base: wide, Disp: disp + 64*half}
-		if half == 1 {
-			part = YMM()
-			VEXTRACTI64X4(Imm(1), sums, part)
+		w, old, at := v.reg(), v.reg(), Mem{Base: wide, Disp: disp + v.bytes*half}
+		if v.bytes == 64 {
+			part := sums.AsY()
+			if half == 1 {
+				part = YMM()
+				VEXTRACTI64X4(Imm(1), sums, part)
+			}
+			VPMOVSXWD(part, w)
+		} else {
+			part := sums.AsX()
+			if half == 1 {
+				part = XMM()
+				VEXTRACTI128(Imm(1), sums, part)
+			}
+			VPMOVSXWD(part, w)
 		}
-		VPMOVSXWD(part, w)
-		VMOVDQU32_Z(at, keep, old)
+		loadKept(v, at, keep, old)
 		VPADDD(old, w, w)
-		VMOVDQU32(w, at)
+		VMOVUPS(w, at)
 	}
 }
 
-// mask16 is the parameter of that name as a mask of 16 lanes.
-func mask16(name string) Register {
-	k := K()
-	KMOVW(Load(Param(name), GP32()), k)
-	return k
+// keeping is the parameter of that name, which has all bits or none, in the form that loadKept takes.
+func keeping(v vector, name string) Register {
+	bits := Load(Param(name), GP32())
+	if v.bytes == 64 {
+		k := K()
+		KMOVW(bits, k)
+		return k
+	}
+	keep := YMM()
+	VMOVD(bits, keep.AsX())
+	VPBROADCASTD(keep.AsX(), keep)
+	return keep
+}
+
+// loadKept loads a register, or 0 where keep has no bits.
+func loadKept(v vector, from Mem, keep Register, to VecVirtual) {
+	if v.bytes == 64 {
+		VMOVUPS_Z(from, keep, to)
+	} else {
+		VPAND(from, keep, to)
+	}
 }
