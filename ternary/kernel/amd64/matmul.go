@@ -104,9 +104,8 @@ func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 	for ; s0 < s1; s0 += supersPerPass {
 		end := min(s0+supersPerPass, s1)
 		first := s0 * pack.SuperblockRows
-		var keep, keepWide uint32 // nothing yet
 		for j := 0; j < nw; j += wordsPerPass {
-			widen := widens(j, nw)
+			widen, keep, keepWide := passOf(j, nw)
 			nb := min(wordsPerPass, nw-j)
 			k := j * pack.TritsPerWord
 			transposeCodes512(&sc.columns[0][0], &x[k], &sc.offsets[0], lowBits64(min(colsPerPass, w.Cols-k)))
@@ -120,10 +119,6 @@ func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 					addWords512(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, keep)
 				}
 			}
-			keep = all
-			if widen {
-				keep, keepWide = 0, all
-			}
 		}
 		rows := min(end*pack.SuperblockRows, w.Rows) - first
 		for r := 0; r < rows; r += emitted {
@@ -136,9 +131,16 @@ func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 	}
 }
 
-// widens reports whether the pass from word j of nw ends in 32-bit sums.
-func widens(j, nw int) bool {
-	return j+wordsPerPass >= nw || j/wordsPerPass%passesPerWiden == passesPerWiden-1
+// passOf says of the pass from word j of nw whether it ends in 32-bit sums, and whether 16-bit and 32-bit sums go on, all bits, or begin, 0.
+func passOf(j, nw int) (widen bool, keep, keepWide uint32) {
+	pass := j / wordsPerPass
+	if pass%passesPerWiden > 0 {
+		keep = all
+	}
+	if pass >= passesPerWiden {
+		keepWide = all
+	}
+	return j+wordsPerPass >= nw || pass%passesPerWiden == passesPerWiden-1, keep, keepWide
 }
 
 // prefetchNext asks for the words that are read after columns [j, j+nb) of superblock s (see aheadOf), which the processor does not

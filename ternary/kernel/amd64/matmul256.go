@@ -73,9 +73,8 @@ func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 	for ; s0 < s1; s0 += supersPerPass {
 		end := min(s0+supersPerPass, s1)
 		first := s0 * pack.SuperblockRows
-		var keep, keepWide uint32 // nothing yet
 		for j := 0; j < nw; j += wordsPerPass {
-			widen := widens(j, nw)
+			widen, keep, keepWide := passOf(j, nw)
 			nb := min(wordsPerPass, nw-j)
 			sc.transpose(x, w.Cols, j*pack.TritsPerWord, n)
 			fillWords256(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
@@ -87,10 +86,6 @@ func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 				} else {
 					addWords256(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, keep)
 				}
-			}
-			keep = all
-			if widen {
-				keep, keepWide = 0, all
 			}
 		}
 		rows := min(end*pack.SuperblockRows, w.Rows) - first
