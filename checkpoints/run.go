@@ -155,22 +155,27 @@ func Newest(runDir string) (c Checkpoint, warnings []string, err error) {
 // Begun reports whether anything is saved in a run folder, and changes nothing: what a killed process left unfinished is nothing, and so
 // is no folder.
 func Begun(runDir string) (bool, error) {
-	dir := filepath.Join(runDir, checkpointsName)
-	entries, err := durable.OS{}.ReadDir(dir)
+	r := &Run{fs: durable.OS{}, dir: filepath.Join(runDir, checkpointsName)}
+	begun, err := r.begun()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, Unreadable(dir, err)
+		return false, Unreadable(r.dir, err)
 	}
-	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !durable.IsTemp(e.Name()) }), nil
+	return begun, nil
+}
+
+func (r *Run) begun() (bool, error) {
+	entries, err := r.fs.ReadDir(r.dir)
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !durable.IsTemp(e.Name()) }), err
 }
 
 // LoadNewest restores the newest whole checkpoint into p, as Newest finds it and LoadParts loads it: what is loaded are
 // the very bytes that were compared with their checksums. Empty says that nothing was saved yet, and that p is unchanged.
 func (r *Run) LoadNewest(p *Parts) (c Checkpoint, empty bool, warnings []string, err error) {
-	entries, err := r.fs.ReadDir(r.dir)
+	begun, err := r.begun()
 	if err != nil {
 		return c, false, nil, Unreadable(r.dir, err)
 	}
-	if len(entries) == 0 {
+	if !begun {
 		return c, true, nil, nil
 	}
 	f, warnings, err := r.newest()

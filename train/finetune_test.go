@@ -62,8 +62,8 @@ func TestFineTune(t *testing.T) {
 }
 
 // TestFineTuneResumes: stopped, its base model gone and resumed, a run with replay ends with the bits of one that was not
-// stopped; so does one that is stopped before its first checkpoint, and killed in the middle of that, while the base is
-// there.
+// stopped; so do one that is stopped before its first step and one that is killed in the middle of its first checkpoint, while
+// the base is there.
 func TestFineTuneResumes(t *testing.T) {
 	base := tiny(t)
 	base.Bare = true
@@ -76,11 +76,15 @@ func TestFineTuneResumes(t *testing.T) {
 	if f := want.FineTuned; !(f.StartReplayLoss > 0) || !(f.ReplayLoss > 0) {
 		t.Errorf("losses on the replayed text %+v", f)
 	}
-	for _, stop := range []int64{0, 6} {
+	for _, c := range []struct {
+		stop int64
+		half bool // nothing but half a checkpoint is there
+	}{{0, false}, {0, true}, {6, false}} {
+		stop := c.stop
 		r := tuned(t, base, changes...)
 		r.Bare = true
 		stopBehind(t, r, stop)
-		if stop == 0 { // as if killed while it saved
+		if c.half {
 			saved := filepath.Join(r.Dir, "checkpoints")
 			if err := errors.Join(os.RemoveAll(saved), os.MkdirAll(filepath.Join(saved, "step-0.tmp-0123456789abcdef"), 0o755)); err != nil {
 				t.Fatal(err)
@@ -100,10 +104,10 @@ func TestFineTuneResumes(t *testing.T) {
 			}
 		}
 		if model(t, r, "step-12") != model(t, whole, "step-12") {
-			t.Errorf("stopped at %d: another model", stop)
+			t.Errorf("%+v: another model", c)
 		}
 		if got.FineTuned.StartValLoss != want.FineTuned.StartValLoss {
-			t.Errorf("stopped at %d: started at %v, want %v", stop, got.FineTuned.StartValLoss, want.FineTuned.StartValLoss)
+			t.Errorf("%+v: started at %v, want %v", c, got.FineTuned.StartValLoss, want.FineTuned.StartValLoss)
 		}
 	}
 	plain := tuned(t, base, changes[2])
