@@ -47,6 +47,8 @@ const (
 	maxMinutes   = 525_600 // a year
 	maxTextBytes = 1 << 16 // of one string value
 
+	maxGenerations = 16 // a folder in a folder each
+
 	maxTrainedVocab = 1 << 20 // more than any published model has
 )
 
@@ -58,7 +60,7 @@ type Config struct {
 	Train    TrainConfig    `yaml:"train" help:"how long, how fast, what is kept"`
 	Quant    QuantConfig    `yaml:"quant" help:"from full precision to ternary; the default is ternary from the first step on"`
 	FineTune FineTuneConfig `yaml:"finetune" help:"training from the weights of a model; nothing here counts without from"`
-	Distill  DistillConfig  `yaml:"distill" help:"learning from a teacher; nothing here counts without teacher"`
+	Distill  DistillConfig  `yaml:"distill" help:"learning from a teacher; nothing here counts without teacher or generations"`
 	Sample   SampleConfig   `yaml:"sample" help:"the text written at the end"`
 }
 
@@ -130,7 +132,7 @@ func Default() Config {
 			EvalTokens: 32768, SaveEvery: 200, KeepLast: 2, Seed: 1,
 		},
 		Quant:    QuantConfig{Schedule: quantTernary, WeightsTo: 0.5, ActivationsTo: 0.5, Stages: 4},
-		Distill:  DistillConfig{Share: 0.9, Loss: distillForward, Temperature: 1, TopK: 64},
+		Distill:  DistillConfig{Generations: 1, Share: 0.9, Loss: distillForward, Temperature: 1, TopK: 64},
 		FineTune: FineTuneConfig{Widen: 1, LayerDecay: 1, ReplayShare: 0.2},
 		Sample:   SampleConfig{Prompt: "The ", Tokens: 200, Temperature: 0.8, TopK: 40},
 	}
@@ -196,6 +198,9 @@ func (c *Config) Validate() error {
 		most := model.MaxPositions()
 		if most > 0 && c.Data.Carry > 1 {
 			v.bad("data.carry_windows", "leave it out, or raise data.seq_len", "is %d, and a %s has no state to carry", c.Data.Carry, model.Arch)
+		}
+		if most == 0 && c.Distill.Generations > 1 && c.Distill.Attention > 0 {
+			v.bad("distill.attention", "leave it out", "is %g, and the generation before has no attention: it is a %s, too", c.Distill.Attention, model.Arch)
 		}
 		if most > 0 && c.Data.SeqLen > most {
 			v.bad("data.seq_len", "raise model.max_position_embeddings, or cut shorter sequences", "is %d, the model looks back on at most %d", c.Data.SeqLen, most)

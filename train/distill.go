@@ -26,6 +26,7 @@ const (
 // DistillConfig says which model teaches, and how.
 type DistillConfig struct {
 	Teacher     string  `yaml:"teacher" help:"model whose probabilities the run learns, beside the text; empty = none"`
+	Generations int     `yaml:"generations" help:"models trained one behind another, each by the whole configuration and from the next seed, each the teacher of the next: the run's is the last, those before it lie in its folder under teacher; 1 = the run's alone"`
 	Share       float64 `yaml:"share" help:"of the teacher in the loss; the rest is the text's own"`
 	Loss        string  `yaml:"loss" help:"forward (KL(teacher|student): cover all that the teacher thinks possible) or reverse (seek what it thinks likeliest)"`
 	Temperature float64 `yaml:"temperature" help:"what logits of both are divided by; the loss is multiplied by its square"`
@@ -37,6 +38,7 @@ type DistillConfig struct {
 
 func (v *validator) distill(d *DistillConfig) {
 	v.text("distill.teacher", d.Teacher)
+	v.whole("distill.generations", d.Generations, 1, maxGenerations)
 	v.text("distill.cache", d.Cache)
 	v.between("distill.share", d.Share, 0, 1)
 	if d.Loss != distillForward && d.Loss != distillReverse {
@@ -48,6 +50,9 @@ func (v *validator) distill(d *DistillConfig) {
 	v.between("distill.attention", d.Attention, 0, 1e6)
 	if d.Cache != "" && (d.Hidden > 0 || d.Attention > 0) {
 		v.bad("distill.cache", "leave one of them out", "keeps probabilities, and distill.hidden and distill.attention ask for more")
+	}
+	if d.Cache != "" && d.Generations > 1 {
+		v.bad("distill.cache", "leave one of them out", "keeps what one teacher said, and distill.generations has another for each model")
 	}
 }
 
@@ -76,13 +81,13 @@ type teacher struct {
 	buffers   *layer.AttentionBuffers
 }
 
-// openTeacher opens distill.teacher for a run's batches of B sequences; nil where there is none.
+// openTeacher opens the run's teacher for its batches of B sequences; nil where there is none.
 func (t *run) openTeacher() (*teacher, error) {
-	d := t.Config.Distill
-	if d.Teacher == "" {
+	d, path := t.Config.Distill, t.teacherPath()
+	if path == "" {
 		return nil, nil
 	}
-	m, err := Open(d.Teacher)
+	m, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -90,15 +95,15 @@ func (t *run) openTeacher() (*teacher, error) {
 	fail := func(err error) (*teacher, error) { return nil, errors.Join(err, m.Close()) }
 	if x.V != t.Config.Model.VocabSize {
 		return fail(&InputError{
-			Source: d.Teacher, Problem: fmt.Sprintf("has a vocabulary of %d, the model to train one of %d", x.V, t.Config.Model.VocabSize),
+			Source: path, Problem: fmt.Sprintf("has a vocabulary of %d, the model to train one of %d", x.V, t.Config.Model.VocabSize),
 			Fix: "a teacher and what it teaches read the same tokens: train with its tokenizer, data.tokenizer: PATH",
 		})
 	}
 	if theirs, err := m.Tokenizer(); err == nil && m.tokenizerJSON != nil && theirs.VocabSize() != t.text.tokenizer.VocabSize() {
-		return fail(&InputError{Source: d.Teacher, Problem: "has another tokenizer than the run", Fix: "train with its tokenizer, data.tokenizer: PATH"})
+		return fail(&InputError{Source: path, Problem: "has another tokenizer than the run", Fix: "train with its tokenizer, data.tokenizer: PATH"})
 	}
 	if most := m.Config.MaxPositions(); most > 0 && x.T > most {
-		return fail(&InputError{Source: d.Teacher, Problem: fmt.Sprintf("looks back on at most %d tokens, sequences have %d", most, x.T), Fix: "lower data.seq_len"})
+		return fail(&InputError{Source: path, Problem: fmt.Sprintf("looks back on at most %d tokens, sequences have %d", most, x.T), Fix: "lower data.seq_len"})
 	}
 	p, err := m.Packed()
 	if err != nil {

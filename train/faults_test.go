@@ -98,7 +98,8 @@ func life(t *testing.T, r Request, fsys *faults.FS, export bool) (confirmed []in
 	r.FS = fsys
 	_, serr := os.Stat(filepath.Join(r.Dir, ConfigFile))
 	r.Resume = serr == nil // as a user would: with --resume, or again from the start where nothing is there yet
-	x, err := newRun(r)
+	x := newRun(r)
+	err = x.prepare()
 	if err != nil {
 		t.Fatal(err)
 	}

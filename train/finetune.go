@@ -268,8 +268,8 @@ func (t *run) fineTuned() *FineTuned {
 		return nil
 	}
 	var teacher *string
-	if t.Config.Distill.Teacher != "" {
-		teacher = &t.Config.Distill.Teacher
+	if path := t.teacherPath(); path != "" {
+		teacher = &path
 	}
 	return &FineTuned{
 		Teacher: teacher, From: t.Config.FineTune.From, StartValLoss: known(t.state.StartValLoss), StartReplayLoss: known(t.state.StartReplayLoss),

@@ -126,7 +126,8 @@ func TestReplayShare(t *testing.T) {
 	r := tuned(t, base, "finetune.replay="+base.Config.Data.Corpus[0], "finetune.replay_share=0.25", "data.batch_size=1", "train.steps=40")
 	r.Bare = true
 	mustStart(t, r)
-	run, err := newRun(r)
+	run := newRun(r)
+	err := run.prepare()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,8 @@ func watch(t *testing.T, change func(w *spec.Weights), changes ...string) string
 	r := tiny(t, append([]string{"train.health_every=4", "train.eval_every=0", "train.save_every=0"}, changes...)...)
 	var said strings.Builder
 	r.Hooks.Notice = func(text string) { fmt.Fprintln(&said, text) }
-	x, err := newRun(r)
+	x := newRun(r)
+	err := x.prepare()
 	if err != nil {
 		t.Fatal(err)
 	}

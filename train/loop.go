@@ -25,7 +25,7 @@ func (t *run) do(ctx context.Context) (*Result, error) {
 	if t.Hooks.Start != nil {
 		t.Hooks.Start(Plan{
 			Dir: t.Dir, Corpus: t.text.name, Config: c, Parameters: all, Ternary: ternary,
-			TrainTokens: t.text.loader.Train().Len(), ValTokens: t.text.loader.Val().Len(), FirstStep: t.state.Step + 1,
+			TrainTokens: t.text.loader.Train().Len(), ValTokens: t.text.loader.Val().Len(), FirstStep: t.state.Step + 1, Bare: t.Bare,
 		})
 	}
 	result := &Result{

@@ -48,6 +48,8 @@ type Request struct {
 	Machine Machine
 	Hooks   Hooks
 	FS      durable.FS // where the run folder lies; nil: the machine's
+
+	student *run // whose teacher is trained; nil: none
 }
 
 // Hooks let a caller watch; nil ones are left out. They are called between steps and decide nothing.
@@ -64,6 +66,7 @@ type Plan struct {
 	Parameters, Ternary    int64
 	TrainTokens, ValTokens int
 	FirstStep              int64
+	Bare                   bool // as the request says
 }
 
 // Progress is where a run stands behind a step.
@@ -96,6 +99,7 @@ type Result struct {
 	SecondsAfterwards float64        `json:"seconds_afterwards"`
 	RoundedValLoss    *float64       `json:"rounded_val_loss,omitempty"` // of the export, where training stays in full precision
 	FineTuned         *FineTuned     `json:"-"`                          // nil for a run from drawn weights
+	TeacherRun        *Result        `json:"teacher_run,omitempty"`      // of the generation before; nil where there is none
 }
 
 // Packed describes the packed export.
@@ -171,56 +175,74 @@ type run struct {
 	lowest        float64 // validation loss of the best checkpoint, or of the one that is being saved as it; +Inf: none
 }
 
-// Start trains, and when all steps are done exports, verifies and samples. A cancelled ctx saves and returns a Result with
-// Interrupted set and no error.
-func Start(ctx context.Context, r Request) (*Result, error) {
-	t, err := newRun(r)
+// Start trains, and when all steps are done exports, verifies and samples; the generations before the run's are trained
+// first. A cancelled ctx saves and returns a Result with Interrupted set and no error.
+func Start(ctx context.Context, r Request) (result *Result, err error) {
+	t := newRun(r)
+	defer func() { err = errors.Join(err, t.close()) }()
+	before, err := t.trainTeacher(ctx)
 	if err != nil {
-		return nil, errors.Join(err, t.close())
+		return nil, err
 	}
-	var result *Result
-	if err = t.open(); err == nil {
-		result, err = t.do(ctx)
+	if before != nil && before.Interrupted {
+		return t.unbegun(before), nil
 	}
-	return result, errors.Join(err, t.close())
+	if err := t.prepare(); err != nil {
+		return nil, err
+	}
+	if err := t.open(); err != nil {
+		return nil, err
+	}
+	result, err = t.do(ctx)
+	if result != nil {
+		result.TeacherRun = before
+	}
+	return result, err
 }
 
-// newRun checks the request and makes all that lives in memory; nothing is written yet. The run is to be closed after an
-// error, too.
-func newRun(r Request) (t *run, err error) {
-	t = &run{Request: r, saved: -1}
-	if t.FS == nil {
-		t.FS = durable.OS{}
+// newRun returns a run of which nothing is there yet. It is to be closed.
+func newRun(r Request) *run {
+	if r.FS == nil {
+		r.FS = durable.OS{}
 	}
+	return &run{Request: r, saved: -1}
+}
+
+// prepare checks the request and makes all that lives in memory; nothing is written yet.
+func (t *run) prepare() (err error) {
 	if t.base, err = t.openBase(); err != nil { // the shape is its, whatever the configuration says
-		return t, err
+		return err
 	}
 	if t.Config.FineTune.Match > 0 && t.Config.Distill.Teacher == "" {
 		t.Config.Distill.Teacher = t.Config.FineTune.From // whose layers are replaced
 	}
-	if err := t.Config.Validate(); err != nil {
-		return t, err
+	asked := t.Config
+	if t.student != nil { // what it cannot do is said before its teacher is trained
+		asked.Distill = t.student.Config.Distill
 	}
-	if t.text, err = loadText(&t.Config, t.base, r.Machine.Pool.Threads()); err != nil {
-		return t, err
+	if err := asked.Validate(); err != nil {
+		return err
+	}
+	if t.text, err = loadText(&t.Config, t.base, t.Machine.Pool.Threads()); err != nil {
+		return err
 	}
 	if err := t.Config.Model.Validate(); err != nil { // with the vocabulary that it has now
-		return t, err
+		return err
 	}
 	if t.Config.Quant.blends() && !ternaryTensors(t.Config.Model) {
-		return t, &ConfigError{
+		return &ConfigError{
 			Key: "quant.schedule", Problem: fmt.Sprintf("is %s, and a %s has nothing that could turn ternary", t.Config.Quant.Schedule, t.Config.Model.Arch),
 			Fix: "leave it out, or convert the model: finetune.to=bitnet",
 		}
 	}
 	if t.tokenizerJSON, err = t.text.tokenizer.JSON(); err != nil {
-		return t, err
+		return err
 	}
 	if t.weights, err = spec.NewWeights(t.Config.Model); err != nil {
-		return t, err
+		return err
 	}
 	h := t.Config.Train
-	o := autograd.Options{Set: r.Machine.Set, Pool: r.Machine.Pool, Unfused: !h.Fused, Dropout: h.Dropout, EmbeddingDropout: h.EmbeddingDrop, Blend: t.Config.Quant.blends()}
+	o := autograd.Options{Set: t.Machine.Set, Pool: t.Machine.Pool, Unfused: !h.Fused, Dropout: h.Dropout, EmbeddingDropout: h.EmbeddingDrop, Blend: t.Config.Quant.blends()}
 	if h.WeightGradient == gradientInt16 {
 		o.WeightGradient = autograd.Int16
 		if !h.Fused {
@@ -228,7 +250,7 @@ func newRun(r Request) (t *run, err error) {
 		}
 	}
 	if t.session, err = autograd.NewSession(t.weights, o); err != nil {
-		return t, err
+		return err
 	}
 	if t.Config.Data.Carry > 1 {
 		for range h.Accumulate {
@@ -237,16 +259,16 @@ func newRun(r Request) (t *run, err error) {
 	}
 	t.optimizer = optim.New(optim.Hyper{
 		Beta1: h.Beta1, Beta2: h.Beta2, Epsilon: h.Eps, WeightDecay: h.WeightDecay, Clip: h.Clip,
-	}, t.weights, t.session.Grads(), r.Machine.Set, r.Machine.Pool)
+	}, t.weights, t.session.Grads(), t.Machine.Set, t.Machine.Pool)
 	t.health = newHealth(h.HealthEvery, t.weights)
 	if t.teacher, err = t.openTeacher(); err != nil {
-		return t, err
+		return err
 	}
 	if t.base == nil {
-		return t, nil
+		return nil
 	}
 	t.factors, err = t.Config.FineTune.factors(t.weights)
-	return t, err
+	return err
 }
 
 // close ends what open began, as far as it came.
@@ -279,7 +301,7 @@ func (t *run) close() error {
 
 // open makes or reopens the run folder and sets weights and state to where the run starts.
 func (t *run) open() (err error) {
-	if err := t.claim(); err != nil {
+	if err := t.settle(); err != nil {
 		return err
 	}
 	if t.folder, err = checkpoints.OpenRun(t.FS, t.Dir); err != nil {
@@ -301,8 +323,7 @@ func (t *run) open() (err error) {
 			return err
 		}
 	}
-	err = durable.WriteFile(t.FS, filepath.Join(t.Dir, ConfigFile), durable.Bytes(t.Config.YAML()))
-	if err != nil {
+	if err := t.writeConfig(); err != nil {
 		return err
 	}
 	var warning string
@@ -356,7 +377,7 @@ func (t *run) vacant() error {
 		return nil
 	}
 	for _, e := range entries {
-		if !durable.IsTemp(e.Name()) && e.Name() != "checkpoints" {
+		if !durable.IsTemp(e.Name()) && e.Name() != "checkpoints" && e.Name() != TeacherFolder {
 			return &FolderError{Path: t.Dir, Problem: "the folder holds " + e.Name() + ", which is no run's", Fix: "choose a folder that is empty or does not exist"}
 		}
 	}

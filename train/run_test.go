@@ -230,7 +230,8 @@ func TestDecayUntil(t *testing.T) {
 // TestDivergence: steps without a finite loss change nothing, are counted, and end the run when there are too many.
 func TestDivergence(t *testing.T) {
 	r := tiny(t, "train.steps=80")
-	x, err := newRun(r)
+	x := newRun(r)
+	err := x.prepare()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,8 @@ func (g *gate) Create(path string) (durable.File, error) {
 // stepsOnly trains without what comes behind the last step.
 func stepsOnly(t *testing.T, r Request) error {
 	t.Helper()
-	x, err := newRun(r)
+	x := newRun(r)
+	err := x.prepare()
 	if err != nil {
 		return err
 	}

@@ -110,7 +110,8 @@ func TestHeldOutShards(t *testing.T) {
 	dir := shards(t, texts, tokenizerJSON, prepare.Options{ValFraction: 0.4})
 	r := tiny(t, "data.val_fraction=0")
 	r.Config.Data.Corpus = []string{dir}
-	x, err := newRun(r)
+	x := newRun(r)
+	err := x.prepare()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,8 @@ func TestPackedDocuments(t *testing.T) {
 	for _, arch := range []string{"matmulfree", "transformer", "bitnet"} {
 		r := tiny(t, "model.arch="+arch, "model.hidden_size=16", "data.tokenizer="+tokenizerJSON, "data.batch_size=8", "data.val_fraction=0")
 		r.Config.Data.Corpus = texts
-		x, err := newRun(r)
+		x := newRun(r)
+		err := x.prepare()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +223,8 @@ func TestShardErrors(t *testing.T) {
 		t.Helper()
 		r := tiny(t, changes...)
 		r.Config.Data.Corpus = corpus
-		if x, err := newRun(r); err == nil || !strings.Contains(err.Error(), want) {
+		x := newRun(r)
+		if err := x.prepare(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		} else if err := x.close(); err != nil {
 			t.Error(err)

@@ -239,6 +239,17 @@ func TestKilledConversions(t *testing.T) {
 	})
 }
 
+// TestKilledGenerations does the same to a run that trains its own teacher first.
+func TestKilledGenerations(t *testing.T) {
+	const steps = 30
+	killedRuns(t, tinyFolder(t), 6, steps, func(out string) []string {
+		return []string{
+			"train", "tiny.yaml", "--corpus", "text.txt", "--out", out, "--threads", "1",
+			"--set", fmt.Sprintf("train.steps=%d", steps), "train.save_every=2", "sample.tokens=0", "distill.generations=2",
+		}
+	})
+}
+
 // killedRuns kills runs of dir, made by the command line flags(NAME), until kills processes have died, and compares each
 // with the run control.
 func killedRuns(t *testing.T, dir string, kills, steps int, flags func(out string) []string) {

@@ -19,15 +19,14 @@ import (
 type watcher struct {
 	w        io.Writer
 	progress *ui.Progress
-	began    time.Time
-	first    int64
+	bare     bool
 	valBPB   float64
 	health   string
 }
 
 func newWatcher(stderr *os.File) *watcher {
 	return &watcher{
-		w: stderr, began: time.Now(), valBPB: math.NaN(),
+		w: stderr, valBPB: math.NaN(),
 		progress: ui.NewProgress(stderr, func() int { return ui.Width(stderr) }, time.Now),
 	}
 }
@@ -39,12 +38,16 @@ func (x *watcher) start(p train.Plan) {
 	fmt.Fprintf(x.w, "text    %s: %s tokens to train on, %s held out\n",
 		p.Corpus, ui.Count(float64(p.TrainTokens)), ui.Count(float64(p.ValTokens)))
 	fmt.Fprintf(x.w, "run     %s, from step %d\n", p.Dir, p.FirstStep)
-	x.first = p.FirstStep
+	x.bare, x.valBPB, x.health = p.Bare, math.NaN(), ""
 }
 
 func (x *watcher) step(p train.Progress) {
 	x.update(p, true)
-	if p.Share >= 1 {
+	switch {
+	case p.Share < 1:
+	case x.bare:
+		fmt.Fprintln(x.w, "trained; now evaluating")
+	default:
 		fmt.Fprintln(x.w, "trained; now evaluating, exporting and verifying")
 	}
 }
@@ -114,6 +117,13 @@ func printTrained(w io.Writer, r *train.Result) error {
 			ui.Duration(time.Duration(r.Seconds*float64(time.Second))), ui.Count(r.TokensPerSecond))},
 		{"memory", ui.Bytes(r.PeakRSSBytes) + " at most"},
 		{"run", r.RunDir},
+	}
+	for before := r.TeacherRun; before != nil; before = before.TeacherRun {
+		text := fmt.Sprintf("%s, %d steps in %s", before.RunDir, before.Steps, ui.Duration(time.Duration(before.Seconds*float64(time.Second))))
+		if !math.IsNaN(before.ValLoss) {
+			text += fmt.Sprintf(", validation %.4f nats a token", before.ValLoss)
+		}
+		rows = append(rows, []string{"teacher", text})
 	}
 	if r.SkippedSteps > 0 {
 		rows = append(rows, []string{"skipped", fmt.Sprintf("%d steps whose loss or gradient was not finite", r.SkippedSteps)})
