@@ -177,7 +177,13 @@ func addRows(name string, v vector, e element, widens bool) {
 			RORXQ(Imm(uint64((16*i+5*g-shift+64)%64)), q, r)
 			ANDL(U32(31<<shift), r.As32())
 			to := acc[i][g%e.chains]
-			e.add(Mem{Base: t, Index: r, Scale: 1, Disp: g * entries * v.bytes}, to, to)
+			var entry Op = Mem{Base: t, Index: r, Scale: 1, Disp: g * entries * v.bytes}
+			if v.bytes == 64 && (i*groups+g)%2 == 1 { // of two entries one is loaded apart: 6% (words) to 14% (floats) less time on a Xeon
+				loaded := v.reg()
+				VMOVUPS(entry, loaded)
+				entry = loaded
+			}
+			e.add(entry, to, to)
 		}
 	}
 	ADDQ(stride, p)
