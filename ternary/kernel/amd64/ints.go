@@ -33,6 +33,8 @@ const (
 )
 
 type intScratch struct {
+	// A strip of gradients, read once: where they come from, each row has a page of its own, which every panel would look for again.
+	rows     [intBlock][intStrip]float32
 	codes    [intBlock / 2][intCols][2]int16
 	left     [intPanels][intBlock/2*intPairLen + intBetween]int16
 	up, down [intPanels][intLanes]float32
@@ -55,8 +57,11 @@ func (w Ints) OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, 
 		for t0 := 0; t0 < n; t0 += intBlock {
 			nt := min(intBlock, n-t0)
 			inverses(sc.inv[:nt], s, t0)
+			for t := range nt {
+				copy(sc.rows[t][:rows], a[(t0+t)*lda+o:])
+			}
 			for i := 0; i < rows; i += intRows {
-				w.left(sc, i/intRows, a[t0*lda+o+i:], uintptr(lda)*bytesPerFloat, nt, min(intRows, rows-i))
+				w.left(sc, i/intRows, sc.rows[0][i:], intStrip*bytesPerFloat, nt, min(intRows, rows-i))
 			}
 			for k := 0; k < K; k += intCols {
 				cols := min(intCols, K-k)
