@@ -153,3 +153,32 @@ func TestGenerationsRefused(t *testing.T) {
 		t.Errorf("replaced: %+v", got.TeacherRun)
 	}
 }
+
+// TestGenerationsFromWeights: where a run starts from a model, each generation does, and converts it by degrees. Relations of
+// attention, which the model's shape allows whatever the configuration says, are taught too.
+func TestGenerationsFromWeights(t *testing.T) {
+	parent, changes := transformerBase(t)
+	r := tiny(t, append(changes, "distill.generations=2", "distill.attention=0.5")...)
+	ctx, cancel := context.WithCancel(t.Context())
+	r.Hooks.Step = func(p Progress) {
+		if p.Step == 5 {
+			cancel()
+		}
+	}
+	before := filepath.Join(r.Dir, TeacherFolder)
+	got, err := Start(ctx, r)
+	if err != nil || !got.Interrupted || got.FineTuned == nil || *got.FineTuned.Teacher != before || got.FineTuned.From != parent.RunDir {
+		t.Fatalf("stopped in the first generation: %+v, %v", got, err)
+	}
+	r.Hooks, r.Resume = Hooks{}, true
+	if r.Config, err = ReadConfig(filepath.Join(r.Dir, ConfigFile)); err != nil {
+		t.Fatal(err)
+	}
+	got = mustStart(t, r)
+	if f := got.FineTuned; f.Teacher == nil || *f.Teacher != before || f.StartValLoss != parent.ValLoss || !got.Verify.Identical {
+		t.Errorf("the second generation: %+v, verification %+v", f, got.Verify)
+	}
+	if f := got.TeacherRun.FineTuned; f == nil || f.Teacher != nil || f.StartValLoss != parent.ValLoss {
+		t.Errorf("the first generation: %+v, the parent ended at %v", f, parent.ValLoss)
+	}
+}

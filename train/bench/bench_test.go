@@ -88,7 +88,7 @@ func TestTrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(t, r, "step", "step/float32 gradients", "step/int16 gradients", "step/unfused", "activations", "activations/unfused", "fused/faster", "fused/smaller",
+	check(t, r, "step", "step/float32 gradients", "step/int16 gradients", "step/unfused", "activations", "activations/unfused", "fused/faster", "fused/faster/float32 gradients", "fused/smaller",
 		"time/MatMul", "time/MatMulFloat", "time/OuterCodes", "time/AdamW", "time/ternarize and pack", "time/rest")
 	shares := 0.0
 	for _, x := range r.Results {

@@ -93,11 +93,14 @@ func Train(ctx context.Context, s Setting, r Recipe) (*Report, error) {
 		rate := typical(t.rates)
 		return s.result(name, shape, "tok/s", rate).of(limitGEMMs, gemms*rate/tokens)
 	}
+	faster := func(name string, t *trainer) Result { // as the paper counts: 1.52 s a step against 1.21 s are 25.6%
+		return s.result(name, shape, "share", typical(t.rates)/typical(unfused.rates)-1)
+	}
 	results := []Result{
 		step("step", own), step("step/float32 gradients", floats), step("step/int16 gradients", integers), step("step/unfused", unfused),
 		s.result("activations", shape, "bytes", float64(floats.activations)),
 		s.result("activations/unfused", shape, "bytes", float64(unfused.activations)),
-		s.result("fused/faster", shape, "share", 1-typical(unfused.rates)/typical(floats.rates)),
+		faster("fused/faster", own), faster("fused/faster/float32 gradients", floats),
 		s.result("fused/smaller", shape, "share", 1-float64(floats.activations)/float64(unfused.activations)),
 	}
 	for _, t := range []*trainer{floats, unfused, integers} {
