@@ -26,13 +26,8 @@ func (t *run) teacherPath() string {
 // trainTeacher trains the generation before the run's (Furlanello et al. 2018, Born-Again Neural Networks), or goes on with
 // it; nil where there is none. It is a run of its own: one generation less, the next seed, and otherwise the same configuration.
 func (t *run) trainTeacher(ctx context.Context) (*Result, error) {
-	if t.Config.Distill.Generations <= 1 {
+	if n := t.Config.Distill.Generations; n <= 1 || n > maxGenerations { // too many are refused with all other faults
 		return nil, nil
-	}
-	v := validator{}
-	v.distill(&t.Config.Distill)
-	if len(v.faults) > 0 {
-		return nil, errors.Join(v.faults...)
 	}
 	r := t.Request
 	r.Dir, r.Bare, r.Replace, r.student = t.teacherPath(), true, false, t

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -58,7 +57,7 @@ func benchAction(c *cli.Context) error {
 		return err
 	}
 	defer how.Pool.Close()
-	report, err := measure(c.Context, bench.Setting{Set: how.Set, Pool: how.Pool, Budget: time.Duration(seconds * float64(time.Second))})
+	report, err := measure(c.Context, bench.Setting{Set: how.Set, Pool: how.Pool, Budget: duration(seconds)})
 	if err != nil {
 		return stopped(c.Context, err)
 	}

@@ -146,7 +146,7 @@ func evalRequest(c *cli.Context, how train.Machine) (train.EvalRequest, error) {
 func settingRows(s *train.Setting) [][]string {
 	return [][]string{
 		{"protocol", fmt.Sprintf("%s, at most %d tokens, bos %s, token %d before a text without context", s.Mode, s.MaxLength, s.BOS, s.PrefixToken)},
-		{"time", fmt.Sprintf("%s, %s tokens/s", ui.Duration(time.Duration(s.Seconds*float64(time.Second))), ui.Count(s.TokensPerSecond))},
+		{"time", fmt.Sprintf("%s, %s tokens/s", ui.Duration(duration(s.Seconds)), ui.Count(s.TokensPerSecond))},
 	}
 }
 

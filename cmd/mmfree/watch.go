@@ -62,10 +62,10 @@ func (x *watcher) update(p train.Progress, alone bool) {
 	}
 	s := ui.Status{
 		Step: p.Step, Steps: p.Steps, Loss: p.Loss, ValBPB: x.valBPB, TokensPerSecond: p.TokensPerSecond,
-		RSSBytes: p.RSSBytes, Note: x.health, LR: p.LR, Elapsed: time.Duration(p.Seconds * float64(time.Second)),
+		RSSBytes: p.RSSBytes, Note: x.health, LR: p.LR, Elapsed: duration(p.Seconds),
 	}
 	if p.Share > 0 {
-		s.ETA = time.Duration(p.Seconds * (1 - p.Share) / p.Share * float64(time.Second))
+		s.ETA = duration(p.Seconds * (1 - p.Share) / p.Share)
 	}
 	if p.Share >= 1 && alone {
 		x.progress.Finish(s)
@@ -114,12 +114,12 @@ func printTrained(w io.Writer, r *train.Result) error {
 	}
 	rows := [][]string{
 		{"steps", fmt.Sprintf("%d, %s tokens in %s, %s tokens/s", r.Steps, ui.Count(float64(r.TokensSeen)),
-			ui.Duration(time.Duration(r.Seconds*float64(time.Second))), ui.Count(r.TokensPerSecond))},
+			ui.Duration(duration(r.Seconds)), ui.Count(r.TokensPerSecond))},
 		{"memory", ui.Bytes(r.PeakRSSBytes) + " at most"},
 		{"run", r.RunDir},
 	}
 	for before := r.TeacherRun; before != nil; before = before.TeacherRun {
-		text := fmt.Sprintf("%s, %d steps in %s", before.RunDir, before.Steps, ui.Duration(time.Duration(before.Seconds*float64(time.Second))))
+		text := fmt.Sprintf("%s, %d steps in %s", before.RunDir, before.Steps, ui.Duration(duration(before.Seconds)))
 		if !math.IsNaN(before.ValLoss) {
 			text += fmt.Sprintf(", validation %.4f nats a token", before.ValLoss)
 		}
@@ -167,3 +167,5 @@ func verdict(v *verify.Report) string {
 	return fmt.Sprintf("%d logits, %d values in all, identical in every bit; %s weight adds, %d weight multiplies",
 		v.LogitsCompared, v.ValuesCompared, ui.Count(float64(v.Operations.WeightAdds)), v.Operations.WeightMultiplies)
 }
+
+func duration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }

@@ -61,7 +61,7 @@ func (w Ints) OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, 
 				copy(sc.rows[t][:rows], a[(t0+t)*lda+o:])
 			}
 			for i := 0; i < rows; i += intRows {
-				w.left(sc, i/intRows, sc.rows[0][i:], intStrip*bytesPerFloat, nt, min(intRows, rows-i))
+				w.left(sc, i/intRows, nt, min(intRows, rows-i))
 			}
 			for k := 0; k < K; k += intCols {
 				cols := min(intCols, K-k)
@@ -76,19 +76,21 @@ func (w Ints) OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, 
 }
 
 // left quantises panel p.
-func (w Ints) left(sc *intScratch, p int, a []float32, stride uintptr, n, rows int) {
+func (w Ints) left(sc *intScratch, p, n, rows int) {
+	const stride = intStrip * bytesPerFloat
+	a := &sc.rows[0][p*intRows]
 	if w == Ints256 {
-		intTop256(&sc.top[0], &a[0], stride, &sc.inv[0], n, rows)
+		intTop256(&sc.top[0], a, stride, &sc.inv[0], n, rows)
 	} else {
-		intTop512(&sc.top[0], &a[0], stride, &sc.inv[0], n, rows)
+		intTop512(&sc.top[0], a, stride, &sc.inv[0], n, rows)
 	}
 	for i, top := range sc.top {
 		sc.up[p][i], sc.down[p][i] = quant.GradientScale(top)
 	}
 	if w == Ints256 {
-		intLeft256(&sc.left[p][0], &a[0], stride, &sc.inv[0], &sc.up[p][0], n, rows)
+		intLeft256(&sc.left[p][0], a, stride, &sc.inv[0], &sc.up[p][0], n, rows)
 	} else {
-		intLeft512(&sc.left[p][0], &a[0], stride, &sc.inv[0], &sc.up[p][0], n, rows)
+		intLeft512(&sc.left[p][0], a, stride, &sc.inv[0], &sc.up[p][0], n, rows)
 	}
 }
 
