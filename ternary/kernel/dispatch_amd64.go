@@ -36,9 +36,9 @@ func avx512Products(s *Set) {
 	s.Tile = amd64.Tile512
 	s.MatMul, s.MatMulFloat = amd64.MatMul512, amd64.MatMulFloat512
 	s.Prepare, s.MatVec = amd64.Prepare512, amd64.MatVec512
-	setFew(s, amd64.Few512)
-	if cpu.X86.HasAVX512VBMI {
-		s.MatMul, s.PrepareFew, s.MatVecFew = amd64.MatMul512VBMI, amd64.PrepareFew512, amd64.MatVecFew512
+	s.Few, s.PrepareFew, s.MatVecFew = amd64.Few512, amd64.PrepareFew512, amd64.MatVecFewWords512
+	if cpu.X86.HasAVX512VBMI && !amd64.PicksWords() {
+		s.MatMul, s.MatVecFew = amd64.MatMulBytes512, amd64.MatVecFewBytes512
 	}
 }
 

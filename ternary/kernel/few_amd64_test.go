@@ -5,18 +5,30 @@ package kernel_test
 import (
 	"testing"
 
+	"golang.org/x/sys/cpu"
+
 	"mmfree/ternary/kernel"
 	"mmfree/ternary/kernel/amd64"
 	"mmfree/ternary/kernel/conformance"
 )
 
-// TestWithoutVBMI runs what a machine with AVX-512 and without AVX512VBMI has for small batches.
-func TestWithoutVBMI(t *testing.T) {
+// TestFewForms runs both forms of lookups for small batches, of which a set has one.
+func TestFewForms(t *testing.T) {
 	for _, set := range kernel.Available() {
-		if set.Name == "avx512" {
+		if set.Name != "avx512" {
+			continue
+		}
+		t.Run("words", func(t *testing.T) {
 			s := *set
-			s.MatMul = amd64.MatMul512
+			s.MatMul, s.MatVecFew = amd64.MatMul512, amd64.MatVecFewWords512
 			conformance.MatMul(t, &s)
+		})
+		if cpu.X86.HasAVX512VBMI {
+			t.Run("bytes", func(t *testing.T) {
+				s := *set
+				s.MatMul, s.MatVecFew = amd64.MatMulBytes512, amd64.MatVecFewBytes512
+				conformance.MatMul(t, &s)
+			})
 		}
 	}
 }

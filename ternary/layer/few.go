@@ -7,8 +7,10 @@ import (
 
 const (
 	maxTogether = 3 // products of one fewJob
-	// Blocks of rows a worker and product: enough that no worker waits long for the last, few enough that each streams.
-	fewBlocksPerThread = 8
+	// Blocks of rows a worker and product: of one token enough that no worker waits long for the last, few enough that each
+	// streams; of more, a block reads their tables for as many superblocks as it has.
+	oneBlocksPerThread = 8
+	fewBlocksPerThread = 2
 	// prepareWords is the number of words whose tables one block makes, of one token some 5 µs.
 	prepareWords = 256
 )
@@ -68,7 +70,11 @@ func (j *fewJob) find(block int) (i, of int) {
 
 // supers returns the number of superblocks of one block.
 func (j *fewJob) supers(w *pack.Matrix) int {
-	return max(1, w.Superblocks()/(fewBlocksPerThread*j.env.Pool.Threads()))
+	blocks := fewBlocksPerThread
+	if j.n == 1 {
+		blocks = oneBlocksPerThread
+	}
+	return max(1, w.Superblocks()/(blocks*j.env.Pool.Threads()))
 }
 
 func (j *fewJob) makeBlock(_, block int) {

@@ -11,7 +11,7 @@ import (
 const Tile512 = 32
 
 const (
-	// So many tokens go through MatVec512 or MatVecFew512: there every lane is used, and a tile of 32 would do as much for fewer.
+	// So many tokens go through MatVec512 or matVecFew512: there every lane is used, and a tile of 32 would do as much for fewer.
 	few512      = 16
 	codesPerRow = 27 // table entries of a group
 	// Words of one pass: their tables, 31 KB for 32 tokens, just fit the first-level cache.
@@ -40,19 +40,17 @@ type matMulScratch512 struct {
 
 var matMulShelf512 par.Shelf[matMulScratch512]
 
-// MatMul512 is kernel.Set.MatMul.
+// MatMul512 is kernel.Set.MatMul. Few tokens' lookups pick words.
 func MatMul512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
-	matMul512(dst, ldd, w, s0, s1, x, scale, n, (*matMulScratch512).multiplyOne)
+	matMul512(&fewWords512, dst, ldd, w, s0, s1, x, scale, n)
 }
 
-// MatMul512VBMI is MatMul512 where the machine has AVX512VBMI.
-func MatMul512VBMI(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
-	matMul512(dst, ldd, w, s0, s1, x, scale, n, (*matMulScratch512).multiplyFew)
+// MatMulBytes512 is MatMul512 where few tokens' lookups pick bytes. It needs AVX512VBMI.
+func MatMulBytes512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
+	matMul512(&fewBytes512, dst, ldd, w, s0, s1, x, scale, n)
 }
 
-func matMul512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int,
-	few func(sc *matMulScratch512, dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int),
-) {
+func matMul512(few *fewForm512, dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
 	if n < 1 || s0 >= s1 {
 		return
 	}
@@ -60,7 +58,7 @@ func matMul512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, sca
 	sc := matMulShelf512.Take()
 	for t := 0; t < n; t += Tile512 {
 		if m := min(Tile512, n-t); m <= few512 {
-			few(sc, dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
+			sc.multiplyFew(few, dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
 		} else {
 			sc.multiply(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
 		}
@@ -68,28 +66,14 @@ func matMul512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, sca
 	matMulShelf512.Put(sc)
 }
 
-// multiplyOne is MatVec512 for each token, a superblock at a time, so that its words are read once from far away.
-func (sc *matMulScratch512) multiplyOne(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
-	size := pack.WordsPerRow(w.Cols) * preparedPerWord
-	sc.prepared = grown(sc.prepared, n*size)
-	for t := range n {
-		Prepare512(sc.prepared[t*size:][:size], x[t*w.Cols:][:w.Cols])
-	}
-	for s := s0; s < s1; s++ {
-		for t := range n {
-			MatVec512(dst[t*ldd:], w, s, s+1, sc.prepared[t*size:][:size], scale[t])
-		}
-	}
-}
-
-// multiplyFew is MatVecFew512 for each few tokens.
-func (sc *matMulScratch512) multiplyFew(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
+// multiplyFew is kernel.Set.MatVecFew for each few tokens.
+func (sc *matMulScratch512) multiplyFew(few *fewForm512, dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
 	nw := pack.WordsPerRow(w.Cols)
 	sc.prepared = grown(sc.prepared, min(n, Few512)*nw*preparedPerWord)
 	for parts := (n + Few512 - 1) / Few512; parts > 0; parts-- {
 		m := (n + parts - 1) / parts // evenly: one token alone would read all weights again
 		PrepareFew512(sc.prepared, x, w.Cols, m, 0, nw)
-		MatVecFew512(dst, ldd, w, s0, s1, sc.prepared, scale, m)
+		matVecFew512(few, dst, ldd, w, s0, s1, sc.prepared, scale, m)
 		if n -= m; n > 0 {
 			dst, x, scale = dst[m*ldd:], x[m*w.Cols:], scale[m:]
 		}

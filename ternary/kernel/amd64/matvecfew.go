@@ -7,16 +7,11 @@ import (
 	"mmfree/ternary/par"
 )
 
-// Few512 is the largest number of tokens that MatVecFew512 takes, and the one up to which it beats a tile. It needs
-// AVX512VBMI.
+// Few512 is the largest number of tokens that a MatVecFew takes, and the one up to which it beats a tile.
 const Few512 = 8
 
 const (
-	// Word columns of one pass: 8 tokens' tables, 1.5 KB each, stay in the first-level cache while superblocks pass by. Of
-	// 12 to 28 columns and 1 to 8 superblocks these were the fastest from cache and from memory.
-	fewWords = 24
-	// Superblocks that share the tables of a pass; their sums, 4 KB each, lie in the first-level cache beside them.
-	fewSupers = 2
+	fewSupers = 8 // at most, of one pass
 	fewBlocks = pack.SuperblockRows / blockRows
 )
 
@@ -33,14 +28,40 @@ func PrepareFew512(prepared []int16, x []int8, K, n, j0, j1 int) {
 	}
 }
 
-// matVecFew512 holds the routines of two blocks of rows, by the number of tokens.
-var matVecFew512 = [Few512 + 1]func(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16){
-	2: matVecFew512t2x2, 3: matVecFew512t3x2, 4: matVecFew512t4x2, 5: matVecFew512t5x2, 6: matVecFew512t6x2,
-	7: matVecFew512t7x2, 8: matVecFew512t8x2,
+// fewForm512 is what the two forms of lookups differ in.
+type fewForm512 struct {
+	// Word columns of one pass: 8 tokens' tables, 1.5 KB each, stay in the first-level cache while superblocks pass by.
+	words int
+	// Superblocks that share the tables of a pass; their sums, 4 KB each, lie beside them or in the second level.
+	supers int
+	// One block's and one token's routine, and those of two blocks, by the number of tokens.
+	routines [Few512 + 1]func(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 }
 
-// MatVecFew512 is kernel.Set.MatVecFew.
-func MatVecFew512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, prepared []int16, scale []float32, n int) {
+// Of 8 to 28 columns and 1 to 8 superblocks these were the fastest from cache and from memory: words on a Zen 4, whose
+// first-level cache has 32 KB, bytes on a Xeon, whose has 48.
+var (
+	fewWords512 = fewForm512{12, 8, [...]func(*int32, *uint16, uintptr, *int16, uintptr, int, *uint16){
+		1: matVecFewWords512t1x1, 2: matVecFewWords512t2x2, 3: matVecFewWords512t3x2, 4: matVecFewWords512t4x2,
+		5: matVecFewWords512t5x2, 6: matVecFewWords512t6x2, 7: matVecFewWords512t7x2, 8: matVecFewWords512t8x2,
+	}}
+	fewBytes512 = fewForm512{24, 2, [...]func(*int32, *uint16, uintptr, *int16, uintptr, int, *uint16){
+		1: matVecFewBytes512t1x1, 2: matVecFewBytes512t2x2, 3: matVecFewBytes512t3x2, 4: matVecFewBytes512t4x2,
+		5: matVecFewBytes512t5x2, 6: matVecFewBytes512t6x2, 7: matVecFewBytes512t7x2, 8: matVecFewBytes512t8x2,
+	}}
+)
+
+// MatVecFewWords512 is kernel.Set.MatVecFew where a lookup picks words.
+func MatVecFewWords512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, prepared []int16, scale []float32, n int) {
+	matVecFew512(&fewWords512, dst, ldd, w, s0, s1, prepared, scale, n)
+}
+
+// MatVecFewBytes512 is kernel.Set.MatVecFew where a lookup picks bytes. It needs AVX512VBMI.
+func MatVecFewBytes512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, prepared []int16, scale []float32, n int) {
+	matVecFew512(&fewBytes512, dst, ldd, w, s0, s1, prepared, scale, n)
+}
+
+func matVecFew512(f *fewForm512, dst []float32, ldd int, w *pack.Matrix, s0, s1 int, prepared []int16, scale []float32, n int) {
 	if s0 >= s1 {
 		return
 	}
@@ -52,11 +73,11 @@ func MatVecFew512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, prepared [
 	_, _, _ = prepared[nw*n*preparedPerWord-1], dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], scale[n-1]
 	sc := matVecFewShelf512.Take()
 	step := uintptr(n * preparedPerWord * bytesPerEntry)
-	for ; s0 < s1; s0 += fewSupers {
-		end := min(s0+fewSupers, s1)
+	for ; s0 < s1; s0 += f.supers {
+		end := min(s0+f.supers, s1)
 		clear(sc.sums[:(end-s0)*fewBlocks*n*blockRows])
-		for j := 0; j < nw; j += fewWords {
-			nb := min(fewWords, nw-j)
+		for j := 0; j < nw; j += f.words {
+			nb := min(f.words, nw-j)
 			tables := prepared[j*n*preparedPerWord:]
 			for s := s0; s < end; s++ {
 				sums := sc.sums[(s-s0)*fewBlocks*n*blockRows:]
@@ -65,11 +86,11 @@ func MatVecFew512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, prepared [
 				stride := uintptr(sr * bytesPerWord)
 				b := 0
 				for ; b+1 < sr/blockRows; b += 2 {
-					matVecFew512[n](&sums[b*n*blockRows], &words[j*sr+b*blockRows], stride, &tables[0], step, nb, &ahead[min(b*blockRows, len(ahead)-1)])
+					f.routines[n](&sums[b*n*blockRows], &words[j*sr+b*blockRows], stride, &tables[0], step, nb, &ahead[min(b*blockRows, len(ahead)-1)])
 				}
 				for ; b < sr/blockRows; b++ {
 					for t := range n {
-						matVecFew512t1x1(&sums[(b*n+t)*blockRows], &words[j*sr+b*blockRows], stride, &tables[t*preparedPerWord], step, nb, &ahead[0])
+						f.routines[1](&sums[(b*n+t)*blockRows], &words[j*sr+b*blockRows], stride, &tables[t*preparedPerWord], step, nb, &ahead[0])
 					}
 				}
 			}

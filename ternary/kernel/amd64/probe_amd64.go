@@ -19,3 +19,6 @@ func readSum256(p *byte, n int) uint64
 
 // fusedPeak256 executes loops times 768 floating point operations, loops ≥ 1, and returns 1 for half = 0.5. AVX2, FMA.
 func fusedPeak256(loops int, half float32) float32
+
+// vendor returns the first four letters of the processor's maker.
+func vendor() uint32

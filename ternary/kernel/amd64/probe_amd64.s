@@ -260,3 +260,12 @@ pass:
 	MOVSS       X1, ret+16(FP)
 	VZEROUPPER
 	RET
+
+// func vendor() uint32
+// Requires: CPUID
+TEXT ·vendor(SB), NOSPLIT, $0-4
+	XORL AX, AX
+	XORL CX, CX
+	CPUID
+	MOVL BX, ret+0(FP)
+	RET

@@ -71,61 +71,117 @@ func matVec512x4(dst *float32, words *uint16, stride uintptr, tables *int16, n i
 //go:noescape
 func matVec512x1(dst *float32, words *uint16, stride uintptr, tables *int16, n int, scale float32, low uint64, high uint64)
 
-// matVecFew512t1x1 adds, for 32 rows and 1 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
-// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
-// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+// matVecFewWords512t1x1 adds, for 32 rows and 1 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512BW. Twin: generic.MatVec.
 //
 //go:noescape
-func matVecFew512t1x1(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+func matVecFewWords512t1x1(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 
-// matVecFew512t2x2 adds, for 64 rows and 2 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
-// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
-// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+// matVecFewWords512t2x2 adds, for 64 rows and 2 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512BW. Twin: generic.MatVec.
 //
 //go:noescape
-func matVecFew512t2x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+func matVecFewWords512t2x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 
-// matVecFew512t3x2 adds, for 64 rows and 3 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
-// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
-// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+// matVecFewWords512t3x2 adds, for 64 rows and 3 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512BW. Twin: generic.MatVec.
 //
 //go:noescape
-func matVecFew512t3x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+func matVecFewWords512t3x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 
-// matVecFew512t4x2 adds, for 64 rows and 4 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
-// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
-// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+// matVecFewWords512t4x2 adds, for 64 rows and 4 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512BW. Twin: generic.MatVec.
 //
 //go:noescape
-func matVecFew512t4x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+func matVecFewWords512t4x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 
-// matVecFew512t5x2 adds, for 64 rows and 5 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
-// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
-// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+// matVecFewWords512t5x2 adds, for 64 rows and 5 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512BW. Twin: generic.MatVec.
 //
 //go:noescape
-func matVecFew512t5x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+func matVecFewWords512t5x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 
-// matVecFew512t6x2 adds, for 64 rows and 6 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
-// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
-// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+// matVecFewWords512t6x2 adds, for 64 rows and 6 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512BW. Twin: generic.MatVec.
 //
 //go:noescape
-func matVecFew512t6x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+func matVecFewWords512t6x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 
-// matVecFew512t7x2 adds, for 64 rows and 7 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
-// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
-// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+// matVecFewWords512t7x2 adds, for 64 rows and 7 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512BW. Twin: generic.MatVec.
 //
 //go:noescape
-func matVecFew512t7x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+func matVecFewWords512t7x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 
-// matVecFew512t8x2 adds, for 64 rows and 8 tokens, what n word columns name to sums[block][token][32]: 16 even rows,
-// then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be
-// read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+// matVecFewWords512t8x2 adds, for 64 rows and 8 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512BW. Twin: generic.MatVec.
 //
 //go:noescape
-func matVecFew512t8x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+func matVecFewWords512t8x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFewBytes512t1x1 adds, for 32 rows and 1 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFewBytes512t1x1(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFewBytes512t2x2 adds, for 64 rows and 2 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFewBytes512t2x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFewBytes512t3x2 adds, for 64 rows and 3 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFewBytes512t3x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFewBytes512t4x2 adds, for 64 rows and 4 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFewBytes512t4x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFewBytes512t5x2 adds, for 64 rows and 5 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFewBytes512t5x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFewBytes512t6x2 adds, for 64 rows and 6 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFewBytes512t6x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFewBytes512t7x2 adds, for 64 rows and 7 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFewBytes512t7x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+
+// matVecFewBytes512t8x2 adds, for 64 rows and 8 tokens, what n word columns name to sums[block][token][32]: 16 even
+// rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will
+// be read next, in columns too. 1 ≤ n ≤ 28. AVX512VBMI. Twin: generic.MatVec.
+//
+//go:noescape
+func matVecFewBytes512t8x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 
 // emitFew512 writes the sums of 32 rows and n tokens, as matVecFew512 leaves them, times scale[t] to dst[t·ldd+r], for the
 // rows whose bit of mask is set. ldd in bytes; n ≥ 1. AVX512F. Twin: generic.MatVec.

@@ -1239,107 +1239,1429 @@ word:
 	VZEROUPPER
 	RET
 
-DATA matVecFew512index<>+0(SB)/2, $0x0000
-DATA matVecFew512index<>+2(SB)/2, $0x0202
-DATA matVecFew512index<>+4(SB)/2, $0x0404
-DATA matVecFew512index<>+6(SB)/2, $0x0606
-DATA matVecFew512index<>+8(SB)/2, $0x0808
-DATA matVecFew512index<>+10(SB)/2, $0x0a0a
-DATA matVecFew512index<>+12(SB)/2, $0x0c0c
-DATA matVecFew512index<>+14(SB)/2, $0x0e0e
-DATA matVecFew512index<>+16(SB)/2, $0x0000
-DATA matVecFew512index<>+18(SB)/2, $0x0202
-DATA matVecFew512index<>+20(SB)/2, $0x0404
-DATA matVecFew512index<>+22(SB)/2, $0x0606
-DATA matVecFew512index<>+24(SB)/2, $0x0808
-DATA matVecFew512index<>+26(SB)/2, $0x0a0a
-DATA matVecFew512index<>+28(SB)/2, $0x0c0c
-DATA matVecFew512index<>+30(SB)/2, $0x0e0e
-DATA matVecFew512index<>+32(SB)/2, $0x0000
-DATA matVecFew512index<>+34(SB)/2, $0x0202
-DATA matVecFew512index<>+36(SB)/2, $0x0404
-DATA matVecFew512index<>+38(SB)/2, $0x0606
-DATA matVecFew512index<>+40(SB)/2, $0x0808
-DATA matVecFew512index<>+42(SB)/2, $0x0a0a
-DATA matVecFew512index<>+44(SB)/2, $0x0c0c
-DATA matVecFew512index<>+46(SB)/2, $0x0e0e
-DATA matVecFew512index<>+48(SB)/2, $0x0000
-DATA matVecFew512index<>+50(SB)/2, $0x0202
-DATA matVecFew512index<>+52(SB)/2, $0x0404
-DATA matVecFew512index<>+54(SB)/2, $0x0606
-DATA matVecFew512index<>+56(SB)/2, $0x0808
-DATA matVecFew512index<>+58(SB)/2, $0x0a0a
-DATA matVecFew512index<>+60(SB)/2, $0x0c0c
-DATA matVecFew512index<>+62(SB)/2, $0x0e0e
-DATA matVecFew512index<>+64(SB)/2, $0x3e3e
-DATA matVecFew512index<>+66(SB)/2, $0x3e3e
-DATA matVecFew512index<>+68(SB)/2, $0x3e3e
-DATA matVecFew512index<>+70(SB)/2, $0x3e3e
-DATA matVecFew512index<>+72(SB)/2, $0x3e3e
-DATA matVecFew512index<>+74(SB)/2, $0x3e3e
-DATA matVecFew512index<>+76(SB)/2, $0x3e3e
-DATA matVecFew512index<>+78(SB)/2, $0x3e3e
-DATA matVecFew512index<>+80(SB)/2, $0x3e3e
-DATA matVecFew512index<>+82(SB)/2, $0x3e3e
-DATA matVecFew512index<>+84(SB)/2, $0x3e3e
-DATA matVecFew512index<>+86(SB)/2, $0x3e3e
-DATA matVecFew512index<>+88(SB)/2, $0x3e3e
-DATA matVecFew512index<>+90(SB)/2, $0x3e3e
-DATA matVecFew512index<>+92(SB)/2, $0x3e3e
-DATA matVecFew512index<>+94(SB)/2, $0x3e3e
-DATA matVecFew512index<>+96(SB)/2, $0x3e3e
-DATA matVecFew512index<>+98(SB)/2, $0x3e3e
-DATA matVecFew512index<>+100(SB)/2, $0x3e3e
-DATA matVecFew512index<>+102(SB)/2, $0x3e3e
-DATA matVecFew512index<>+104(SB)/2, $0x3e3e
-DATA matVecFew512index<>+106(SB)/2, $0x3e3e
-DATA matVecFew512index<>+108(SB)/2, $0x3e3e
-DATA matVecFew512index<>+110(SB)/2, $0x3e3e
-DATA matVecFew512index<>+112(SB)/2, $0x3e3e
-DATA matVecFew512index<>+114(SB)/2, $0x3e3e
-DATA matVecFew512index<>+116(SB)/2, $0x3e3e
-DATA matVecFew512index<>+118(SB)/2, $0x3e3e
-DATA matVecFew512index<>+120(SB)/2, $0x3e3e
-DATA matVecFew512index<>+122(SB)/2, $0x3e3e
-DATA matVecFew512index<>+124(SB)/2, $0x3e3e
-DATA matVecFew512index<>+126(SB)/2, $0x3e3e
-DATA matVecFew512index<>+128(SB)/2, $0x0100
-DATA matVecFew512index<>+130(SB)/2, $0x0100
-DATA matVecFew512index<>+132(SB)/2, $0x0100
-DATA matVecFew512index<>+134(SB)/2, $0x0100
-DATA matVecFew512index<>+136(SB)/2, $0x0100
-DATA matVecFew512index<>+138(SB)/2, $0x0100
-DATA matVecFew512index<>+140(SB)/2, $0x0100
-DATA matVecFew512index<>+142(SB)/2, $0x0100
-DATA matVecFew512index<>+144(SB)/2, $0x0100
-DATA matVecFew512index<>+146(SB)/2, $0x0100
-DATA matVecFew512index<>+148(SB)/2, $0x0100
-DATA matVecFew512index<>+150(SB)/2, $0x0100
-DATA matVecFew512index<>+152(SB)/2, $0x0100
-DATA matVecFew512index<>+154(SB)/2, $0x0100
-DATA matVecFew512index<>+156(SB)/2, $0x0100
-DATA matVecFew512index<>+158(SB)/2, $0x0100
-DATA matVecFew512index<>+160(SB)/2, $0x0100
-DATA matVecFew512index<>+162(SB)/2, $0x0100
-DATA matVecFew512index<>+164(SB)/2, $0x0100
-DATA matVecFew512index<>+166(SB)/2, $0x0100
-DATA matVecFew512index<>+168(SB)/2, $0x0100
-DATA matVecFew512index<>+170(SB)/2, $0x0100
-DATA matVecFew512index<>+172(SB)/2, $0x0100
-DATA matVecFew512index<>+174(SB)/2, $0x0100
-DATA matVecFew512index<>+176(SB)/2, $0x0100
-DATA matVecFew512index<>+178(SB)/2, $0x0100
-DATA matVecFew512index<>+180(SB)/2, $0x0100
-DATA matVecFew512index<>+182(SB)/2, $0x0100
-DATA matVecFew512index<>+184(SB)/2, $0x0100
-DATA matVecFew512index<>+186(SB)/2, $0x0100
-DATA matVecFew512index<>+188(SB)/2, $0x0100
-DATA matVecFew512index<>+190(SB)/2, $0x0100
-GLOBL matVecFew512index<>(SB), RODATA|NOPTR, $192
+DATA matVecFewBytes512index<>+0(SB)/2, $0x0000
+DATA matVecFewBytes512index<>+2(SB)/2, $0x0202
+DATA matVecFewBytes512index<>+4(SB)/2, $0x0404
+DATA matVecFewBytes512index<>+6(SB)/2, $0x0606
+DATA matVecFewBytes512index<>+8(SB)/2, $0x0808
+DATA matVecFewBytes512index<>+10(SB)/2, $0x0a0a
+DATA matVecFewBytes512index<>+12(SB)/2, $0x0c0c
+DATA matVecFewBytes512index<>+14(SB)/2, $0x0e0e
+DATA matVecFewBytes512index<>+16(SB)/2, $0x0000
+DATA matVecFewBytes512index<>+18(SB)/2, $0x0202
+DATA matVecFewBytes512index<>+20(SB)/2, $0x0404
+DATA matVecFewBytes512index<>+22(SB)/2, $0x0606
+DATA matVecFewBytes512index<>+24(SB)/2, $0x0808
+DATA matVecFewBytes512index<>+26(SB)/2, $0x0a0a
+DATA matVecFewBytes512index<>+28(SB)/2, $0x0c0c
+DATA matVecFewBytes512index<>+30(SB)/2, $0x0e0e
+DATA matVecFewBytes512index<>+32(SB)/2, $0x0000
+DATA matVecFewBytes512index<>+34(SB)/2, $0x0202
+DATA matVecFewBytes512index<>+36(SB)/2, $0x0404
+DATA matVecFewBytes512index<>+38(SB)/2, $0x0606
+DATA matVecFewBytes512index<>+40(SB)/2, $0x0808
+DATA matVecFewBytes512index<>+42(SB)/2, $0x0a0a
+DATA matVecFewBytes512index<>+44(SB)/2, $0x0c0c
+DATA matVecFewBytes512index<>+46(SB)/2, $0x0e0e
+DATA matVecFewBytes512index<>+48(SB)/2, $0x0000
+DATA matVecFewBytes512index<>+50(SB)/2, $0x0202
+DATA matVecFewBytes512index<>+52(SB)/2, $0x0404
+DATA matVecFewBytes512index<>+54(SB)/2, $0x0606
+DATA matVecFewBytes512index<>+56(SB)/2, $0x0808
+DATA matVecFewBytes512index<>+58(SB)/2, $0x0a0a
+DATA matVecFewBytes512index<>+60(SB)/2, $0x0c0c
+DATA matVecFewBytes512index<>+62(SB)/2, $0x0e0e
+DATA matVecFewBytes512index<>+64(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+66(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+68(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+70(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+72(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+74(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+76(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+78(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+80(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+82(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+84(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+86(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+88(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+90(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+92(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+94(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+96(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+98(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+100(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+102(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+104(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+106(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+108(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+110(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+112(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+114(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+116(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+118(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+120(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+122(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+124(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+126(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+128(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+130(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+132(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+134(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+136(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+138(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+140(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+142(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+144(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+146(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+148(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+150(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+152(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+154(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+156(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+158(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+160(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+162(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+164(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+166(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+168(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+170(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+172(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+174(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+176(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+178(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+180(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+182(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+184(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+186(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+188(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+190(SB)/2, $0x0100
+GLOBL matVecFewBytes512index<>(SB), RODATA|NOPTR, $192
 
-// func matVecFew512t1x1(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// func matVecFewWords512t1x1(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·matVecFewWords512t1x1(SB), NOSPLIT, $0-56
+	MOVQ   sums+0(FP), AX
+	MOVQ   words+8(FP), CX
+	MOVQ   stride+16(FP), DX
+	MOVQ   tables+24(FP), BX
+	MOVQ   step+32(FP), SI
+	MOVQ   n+40(FP), DI
+	MOVQ   ahead+48(FP), R8
+	VPXORD Z0, Z0, Z0
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z1
+	VPSRLW     $0x05, Z1, Z2
+	VPSRLW     $0x0a, Z1, Z3
+	VMOVDQU64  (BX), Z4
+	VPERMW     Z4, Z1, Z1
+	VPADDW     Z1, Z0, Z0
+	VMOVDQU64  64(BX), Z1
+	VPERMW     Z1, Z2, Z1
+	VPADDW     Z1, Z0, Z0
+	VMOVDQU64  128(BX), Z1
+	VPERMW     Z1, Z3, Z1
+	VPADDW     Z1, Z0, Z0
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z0, Z1
+	VPSRAD     $0x10, Z1, Z1
+	VPADDD     (AX), Z1, Z1
+	VMOVDQU64  Z1, (AX)
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     64(AX), Z0, Z0
+	VMOVDQU64  Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFewWords512t2x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·matVecFewWords512t2x2(SB), NOSPLIT, $0-56
+	MOVQ   sums+0(FP), AX
+	MOVQ   words+8(FP), CX
+	MOVQ   stride+16(FP), DX
+	MOVQ   tables+24(FP), BX
+	MOVQ   step+32(FP), SI
+	MOVQ   n+40(FP), DI
+	MOVQ   ahead+48(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z4
+	VPSRLW     $0x05, Z4, Z5
+	VPSRLW     $0x0a, Z4, Z6
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z7
+	VPSRLW     $0x05, Z7, Z8
+	VPSRLW     $0x0a, Z7, Z9
+	VMOVDQU64  (BX), Z10
+	VPERMW     Z10, Z4, Z11
+	VPERMW     Z10, Z7, Z10
+	VPADDW     Z11, Z0, Z0
+	VPADDW     Z10, Z2, Z2
+	VMOVDQU64  192(BX), Z10
+	VPERMW     Z10, Z4, Z4
+	VPERMW     Z10, Z7, Z7
+	VPADDW     Z4, Z1, Z1
+	VPADDW     Z7, Z3, Z3
+	VMOVDQU64  64(BX), Z4
+	VPERMW     Z4, Z5, Z7
+	VPERMW     Z4, Z8, Z4
+	VPADDW     Z7, Z0, Z0
+	VPADDW     Z4, Z2, Z2
+	VMOVDQU64  256(BX), Z4
+	VPERMW     Z4, Z5, Z5
+	VPERMW     Z4, Z8, Z4
+	VPADDW     Z5, Z1, Z1
+	VPADDW     Z4, Z3, Z3
+	VMOVDQU64  128(BX), Z4
+	VPERMW     Z4, Z6, Z5
+	VPERMW     Z4, Z9, Z4
+	VPADDW     Z5, Z0, Z0
+	VPADDW     Z4, Z2, Z2
+	VMOVDQU64  320(BX), Z4
+	VPERMW     Z4, Z6, Z5
+	VPERMW     Z4, Z9, Z4
+	VPADDW     Z5, Z1, Z1
+	VPADDW     Z4, Z3, Z3
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z0, Z4
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     (AX), Z4, Z4
+	VMOVDQU64  Z4, (AX)
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     64(AX), Z0, Z0
+	VMOVDQU64  Z0, 64(AX)
+	VPSLLD     $0x10, Z1, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z1, Z1
+	VPADDD     192(AX), Z1, Z1
+	VMOVDQU64  Z1, 192(AX)
+	VPSLLD     $0x10, Z2, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z2, Z2
+	VPADDD     320(AX), Z2, Z2
+	VMOVDQU64  Z2, 320(AX)
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     448(AX), Z3, Z3
+	VMOVDQU64  Z3, 448(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFewWords512t3x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·matVecFewWords512t3x2(SB), NOSPLIT, $0-56
+	MOVQ   sums+0(FP), AX
+	MOVQ   words+8(FP), CX
+	MOVQ   stride+16(FP), DX
+	MOVQ   tables+24(FP), BX
+	MOVQ   step+32(FP), SI
+	MOVQ   n+40(FP), DI
+	MOVQ   ahead+48(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z6
+	VPSRLW     $0x05, Z6, Z7
+	VPSRLW     $0x0a, Z6, Z8
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z9
+	VPSRLW     $0x05, Z9, Z10
+	VPSRLW     $0x0a, Z9, Z11
+	VMOVDQU64  (BX), Z12
+	VPERMW     Z12, Z6, Z13
+	VPERMW     Z12, Z9, Z12
+	VPADDW     Z13, Z0, Z0
+	VPADDW     Z12, Z3, Z3
+	VMOVDQU64  192(BX), Z12
+	VPERMW     Z12, Z6, Z13
+	VPERMW     Z12, Z9, Z12
+	VPADDW     Z13, Z1, Z1
+	VPADDW     Z12, Z4, Z4
+	VMOVDQU64  384(BX), Z12
+	VPERMW     Z12, Z6, Z6
+	VPERMW     Z12, Z9, Z9
+	VPADDW     Z6, Z2, Z2
+	VPADDW     Z9, Z5, Z5
+	VMOVDQU64  64(BX), Z6
+	VPERMW     Z6, Z7, Z9
+	VPERMW     Z6, Z10, Z6
+	VPADDW     Z9, Z0, Z0
+	VPADDW     Z6, Z3, Z3
+	VMOVDQU64  256(BX), Z6
+	VPERMW     Z6, Z7, Z9
+	VPERMW     Z6, Z10, Z6
+	VPADDW     Z9, Z1, Z1
+	VPADDW     Z6, Z4, Z4
+	VMOVDQU64  448(BX), Z6
+	VPERMW     Z6, Z7, Z7
+	VPERMW     Z6, Z10, Z6
+	VPADDW     Z7, Z2, Z2
+	VPADDW     Z6, Z5, Z5
+	VMOVDQU64  128(BX), Z6
+	VPERMW     Z6, Z8, Z7
+	VPERMW     Z6, Z11, Z6
+	VPADDW     Z7, Z0, Z0
+	VPADDW     Z6, Z3, Z3
+	VMOVDQU64  320(BX), Z6
+	VPERMW     Z6, Z8, Z7
+	VPERMW     Z6, Z11, Z6
+	VPADDW     Z7, Z1, Z1
+	VPADDW     Z6, Z4, Z4
+	VMOVDQU64  512(BX), Z6
+	VPERMW     Z6, Z8, Z7
+	VPERMW     Z6, Z11, Z6
+	VPADDW     Z7, Z2, Z2
+	VPADDW     Z6, Z5, Z5
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z0, Z6
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     (AX), Z6, Z6
+	VMOVDQU64  Z6, (AX)
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     64(AX), Z0, Z0
+	VMOVDQU64  Z0, 64(AX)
+	VPSLLD     $0x10, Z1, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z1, Z1
+	VPADDD     192(AX), Z1, Z1
+	VMOVDQU64  Z1, 192(AX)
+	VPSLLD     $0x10, Z2, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z2, Z2
+	VPADDD     320(AX), Z2, Z2
+	VMOVDQU64  Z2, 320(AX)
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     448(AX), Z3, Z3
+	VMOVDQU64  Z3, 448(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     576(AX), Z4, Z4
+	VMOVDQU64  Z4, 576(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     704(AX), Z5, Z5
+	VMOVDQU64  Z5, 704(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFewWords512t4x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·matVecFewWords512t4x2(SB), NOSPLIT, $0-56
+	MOVQ   sums+0(FP), AX
+	MOVQ   words+8(FP), CX
+	MOVQ   stride+16(FP), DX
+	MOVQ   tables+24(FP), BX
+	MOVQ   step+32(FP), SI
+	MOVQ   n+40(FP), DI
+	MOVQ   ahead+48(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z8
+	VPSRLW     $0x05, Z8, Z9
+	VPSRLW     $0x0a, Z8, Z10
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z11
+	VPSRLW     $0x05, Z11, Z12
+	VPSRLW     $0x0a, Z11, Z13
+	VMOVDQU64  (BX), Z14
+	VPERMW     Z14, Z8, Z15
+	VPERMW     Z14, Z11, Z14
+	VPADDW     Z15, Z0, Z0
+	VPADDW     Z14, Z4, Z4
+	VMOVDQU64  192(BX), Z14
+	VPERMW     Z14, Z8, Z15
+	VPERMW     Z14, Z11, Z14
+	VPADDW     Z15, Z1, Z1
+	VPADDW     Z14, Z5, Z5
+	VMOVDQU64  384(BX), Z14
+	VPERMW     Z14, Z8, Z15
+	VPERMW     Z14, Z11, Z14
+	VPADDW     Z15, Z2, Z2
+	VPADDW     Z14, Z6, Z6
+	VMOVDQU64  576(BX), Z14
+	VPERMW     Z14, Z8, Z8
+	VPERMW     Z14, Z11, Z11
+	VPADDW     Z8, Z3, Z3
+	VPADDW     Z11, Z7, Z7
+	VMOVDQU64  64(BX), Z8
+	VPERMW     Z8, Z9, Z11
+	VPERMW     Z8, Z12, Z8
+	VPADDW     Z11, Z0, Z0
+	VPADDW     Z8, Z4, Z4
+	VMOVDQU64  256(BX), Z8
+	VPERMW     Z8, Z9, Z11
+	VPERMW     Z8, Z12, Z8
+	VPADDW     Z11, Z1, Z1
+	VPADDW     Z8, Z5, Z5
+	VMOVDQU64  448(BX), Z8
+	VPERMW     Z8, Z9, Z11
+	VPERMW     Z8, Z12, Z8
+	VPADDW     Z11, Z2, Z2
+	VPADDW     Z8, Z6, Z6
+	VMOVDQU64  640(BX), Z8
+	VPERMW     Z8, Z9, Z9
+	VPERMW     Z8, Z12, Z8
+	VPADDW     Z9, Z3, Z3
+	VPADDW     Z8, Z7, Z7
+	VMOVDQU64  128(BX), Z8
+	VPERMW     Z8, Z10, Z9
+	VPERMW     Z8, Z13, Z8
+	VPADDW     Z9, Z0, Z0
+	VPADDW     Z8, Z4, Z4
+	VMOVDQU64  320(BX), Z8
+	VPERMW     Z8, Z10, Z9
+	VPERMW     Z8, Z13, Z8
+	VPADDW     Z9, Z1, Z1
+	VPADDW     Z8, Z5, Z5
+	VMOVDQU64  512(BX), Z8
+	VPERMW     Z8, Z10, Z9
+	VPERMW     Z8, Z13, Z8
+	VPADDW     Z9, Z2, Z2
+	VPADDW     Z8, Z6, Z6
+	VMOVDQU64  704(BX), Z8
+	VPERMW     Z8, Z10, Z9
+	VPERMW     Z8, Z13, Z8
+	VPADDW     Z9, Z3, Z3
+	VPADDW     Z8, Z7, Z7
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z0, Z8
+	VPSRAD     $0x10, Z8, Z8
+	VPADDD     (AX), Z8, Z8
+	VMOVDQU64  Z8, (AX)
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     64(AX), Z0, Z0
+	VMOVDQU64  Z0, 64(AX)
+	VPSLLD     $0x10, Z1, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z1, Z1
+	VPADDD     192(AX), Z1, Z1
+	VMOVDQU64  Z1, 192(AX)
+	VPSLLD     $0x10, Z2, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z2, Z2
+	VPADDD     320(AX), Z2, Z2
+	VMOVDQU64  Z2, 320(AX)
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     448(AX), Z3, Z3
+	VMOVDQU64  Z3, 448(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     576(AX), Z4, Z4
+	VMOVDQU64  Z4, 576(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     704(AX), Z5, Z5
+	VMOVDQU64  Z5, 704(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     768(AX), Z0, Z0
+	VMOVDQU64  Z0, 768(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     832(AX), Z6, Z6
+	VMOVDQU64  Z6, 832(AX)
+	VPSLLD     $0x10, Z7, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     896(AX), Z0, Z0
+	VMOVDQU64  Z0, 896(AX)
+	VPSRAD     $0x10, Z7, Z7
+	VPADDD     960(AX), Z7, Z7
+	VMOVDQU64  Z7, 960(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFewWords512t5x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·matVecFewWords512t5x2(SB), NOSPLIT, $0-56
+	MOVQ   sums+0(FP), AX
+	MOVQ   words+8(FP), CX
+	MOVQ   stride+16(FP), DX
+	MOVQ   tables+24(FP), BX
+	MOVQ   step+32(FP), SI
+	MOVQ   n+40(FP), DI
+	MOVQ   ahead+48(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z10
+	VPSRLW     $0x05, Z10, Z11
+	VPSRLW     $0x0a, Z10, Z12
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z13
+	VPSRLW     $0x05, Z13, Z14
+	VPSRLW     $0x0a, Z13, Z15
+	VMOVDQU64  (BX), Z16
+	VPERMW     Z16, Z10, Z17
+	VPERMW     Z16, Z13, Z16
+	VPADDW     Z17, Z0, Z0
+	VPADDW     Z16, Z5, Z5
+	VMOVDQU64  192(BX), Z16
+	VPERMW     Z16, Z10, Z17
+	VPERMW     Z16, Z13, Z16
+	VPADDW     Z17, Z1, Z1
+	VPADDW     Z16, Z6, Z6
+	VMOVDQU64  384(BX), Z16
+	VPERMW     Z16, Z10, Z17
+	VPERMW     Z16, Z13, Z16
+	VPADDW     Z17, Z2, Z2
+	VPADDW     Z16, Z7, Z7
+	VMOVDQU64  576(BX), Z16
+	VPERMW     Z16, Z10, Z17
+	VPERMW     Z16, Z13, Z16
+	VPADDW     Z17, Z3, Z3
+	VPADDW     Z16, Z8, Z8
+	VMOVDQU64  768(BX), Z16
+	VPERMW     Z16, Z10, Z10
+	VPERMW     Z16, Z13, Z13
+	VPADDW     Z10, Z4, Z4
+	VPADDW     Z13, Z9, Z9
+	VMOVDQU64  64(BX), Z10
+	VPERMW     Z10, Z11, Z13
+	VPERMW     Z10, Z14, Z10
+	VPADDW     Z13, Z0, Z0
+	VPADDW     Z10, Z5, Z5
+	VMOVDQU64  256(BX), Z10
+	VPERMW     Z10, Z11, Z13
+	VPERMW     Z10, Z14, Z10
+	VPADDW     Z13, Z1, Z1
+	VPADDW     Z10, Z6, Z6
+	VMOVDQU64  448(BX), Z10
+	VPERMW     Z10, Z11, Z13
+	VPERMW     Z10, Z14, Z10
+	VPADDW     Z13, Z2, Z2
+	VPADDW     Z10, Z7, Z7
+	VMOVDQU64  640(BX), Z10
+	VPERMW     Z10, Z11, Z13
+	VPERMW     Z10, Z14, Z10
+	VPADDW     Z13, Z3, Z3
+	VPADDW     Z10, Z8, Z8
+	VMOVDQU64  832(BX), Z10
+	VPERMW     Z10, Z11, Z11
+	VPERMW     Z10, Z14, Z10
+	VPADDW     Z11, Z4, Z4
+	VPADDW     Z10, Z9, Z9
+	VMOVDQU64  128(BX), Z10
+	VPERMW     Z10, Z12, Z11
+	VPERMW     Z10, Z15, Z10
+	VPADDW     Z11, Z0, Z0
+	VPADDW     Z10, Z5, Z5
+	VMOVDQU64  320(BX), Z10
+	VPERMW     Z10, Z12, Z11
+	VPERMW     Z10, Z15, Z10
+	VPADDW     Z11, Z1, Z1
+	VPADDW     Z10, Z6, Z6
+	VMOVDQU64  512(BX), Z10
+	VPERMW     Z10, Z12, Z11
+	VPERMW     Z10, Z15, Z10
+	VPADDW     Z11, Z2, Z2
+	VPADDW     Z10, Z7, Z7
+	VMOVDQU64  704(BX), Z10
+	VPERMW     Z10, Z12, Z11
+	VPERMW     Z10, Z15, Z10
+	VPADDW     Z11, Z3, Z3
+	VPADDW     Z10, Z8, Z8
+	VMOVDQU64  896(BX), Z10
+	VPERMW     Z10, Z12, Z11
+	VPERMW     Z10, Z15, Z10
+	VPADDW     Z11, Z4, Z4
+	VPADDW     Z10, Z9, Z9
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z0, Z10
+	VPSRAD     $0x10, Z10, Z10
+	VPADDD     (AX), Z10, Z10
+	VMOVDQU64  Z10, (AX)
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     64(AX), Z0, Z0
+	VMOVDQU64  Z0, 64(AX)
+	VPSLLD     $0x10, Z1, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z1, Z1
+	VPADDD     192(AX), Z1, Z1
+	VMOVDQU64  Z1, 192(AX)
+	VPSLLD     $0x10, Z2, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z2, Z2
+	VPADDD     320(AX), Z2, Z2
+	VMOVDQU64  Z2, 320(AX)
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     448(AX), Z3, Z3
+	VMOVDQU64  Z3, 448(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     576(AX), Z4, Z4
+	VMOVDQU64  Z4, 576(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     704(AX), Z5, Z5
+	VMOVDQU64  Z5, 704(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     768(AX), Z0, Z0
+	VMOVDQU64  Z0, 768(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     832(AX), Z6, Z6
+	VMOVDQU64  Z6, 832(AX)
+	VPSLLD     $0x10, Z7, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     896(AX), Z0, Z0
+	VMOVDQU64  Z0, 896(AX)
+	VPSRAD     $0x10, Z7, Z7
+	VPADDD     960(AX), Z7, Z7
+	VMOVDQU64  Z7, 960(AX)
+	VPSLLD     $0x10, Z8, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1024(AX), Z0, Z0
+	VMOVDQU64  Z0, 1024(AX)
+	VPSRAD     $0x10, Z8, Z8
+	VPADDD     1088(AX), Z8, Z8
+	VMOVDQU64  Z8, 1088(AX)
+	VPSLLD     $0x10, Z9, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1152(AX), Z0, Z0
+	VMOVDQU64  Z0, 1152(AX)
+	VPSRAD     $0x10, Z9, Z9
+	VPADDD     1216(AX), Z9, Z9
+	VMOVDQU64  Z9, 1216(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFewWords512t6x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·matVecFewWords512t6x2(SB), NOSPLIT, $0-56
+	MOVQ   sums+0(FP), AX
+	MOVQ   words+8(FP), CX
+	MOVQ   stride+16(FP), DX
+	MOVQ   tables+24(FP), BX
+	MOVQ   step+32(FP), SI
+	MOVQ   n+40(FP), DI
+	MOVQ   ahead+48(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z12
+	VPSRLW     $0x05, Z12, Z13
+	VPSRLW     $0x0a, Z12, Z14
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z15
+	VPSRLW     $0x05, Z15, Z16
+	VPSRLW     $0x0a, Z15, Z17
+	VMOVDQU64  (BX), Z18
+	VPERMW     Z18, Z12, Z19
+	VPERMW     Z18, Z15, Z18
+	VPADDW     Z19, Z0, Z0
+	VPADDW     Z18, Z6, Z6
+	VMOVDQU64  192(BX), Z18
+	VPERMW     Z18, Z12, Z19
+	VPERMW     Z18, Z15, Z18
+	VPADDW     Z19, Z1, Z1
+	VPADDW     Z18, Z7, Z7
+	VMOVDQU64  384(BX), Z18
+	VPERMW     Z18, Z12, Z19
+	VPERMW     Z18, Z15, Z18
+	VPADDW     Z19, Z2, Z2
+	VPADDW     Z18, Z8, Z8
+	VMOVDQU64  576(BX), Z18
+	VPERMW     Z18, Z12, Z19
+	VPERMW     Z18, Z15, Z18
+	VPADDW     Z19, Z3, Z3
+	VPADDW     Z18, Z9, Z9
+	VMOVDQU64  768(BX), Z18
+	VPERMW     Z18, Z12, Z19
+	VPERMW     Z18, Z15, Z18
+	VPADDW     Z19, Z4, Z4
+	VPADDW     Z18, Z10, Z10
+	VMOVDQU64  960(BX), Z18
+	VPERMW     Z18, Z12, Z12
+	VPERMW     Z18, Z15, Z15
+	VPADDW     Z12, Z5, Z5
+	VPADDW     Z15, Z11, Z11
+	VMOVDQU64  64(BX), Z12
+	VPERMW     Z12, Z13, Z15
+	VPERMW     Z12, Z16, Z12
+	VPADDW     Z15, Z0, Z0
+	VPADDW     Z12, Z6, Z6
+	VMOVDQU64  256(BX), Z12
+	VPERMW     Z12, Z13, Z15
+	VPERMW     Z12, Z16, Z12
+	VPADDW     Z15, Z1, Z1
+	VPADDW     Z12, Z7, Z7
+	VMOVDQU64  448(BX), Z12
+	VPERMW     Z12, Z13, Z15
+	VPERMW     Z12, Z16, Z12
+	VPADDW     Z15, Z2, Z2
+	VPADDW     Z12, Z8, Z8
+	VMOVDQU64  640(BX), Z12
+	VPERMW     Z12, Z13, Z15
+	VPERMW     Z12, Z16, Z12
+	VPADDW     Z15, Z3, Z3
+	VPADDW     Z12, Z9, Z9
+	VMOVDQU64  832(BX), Z12
+	VPERMW     Z12, Z13, Z15
+	VPERMW     Z12, Z16, Z12
+	VPADDW     Z15, Z4, Z4
+	VPADDW     Z12, Z10, Z10
+	VMOVDQU64  1024(BX), Z12
+	VPERMW     Z12, Z13, Z13
+	VPERMW     Z12, Z16, Z12
+	VPADDW     Z13, Z5, Z5
+	VPADDW     Z12, Z11, Z11
+	VMOVDQU64  128(BX), Z12
+	VPERMW     Z12, Z14, Z13
+	VPERMW     Z12, Z17, Z12
+	VPADDW     Z13, Z0, Z0
+	VPADDW     Z12, Z6, Z6
+	VMOVDQU64  320(BX), Z12
+	VPERMW     Z12, Z14, Z13
+	VPERMW     Z12, Z17, Z12
+	VPADDW     Z13, Z1, Z1
+	VPADDW     Z12, Z7, Z7
+	VMOVDQU64  512(BX), Z12
+	VPERMW     Z12, Z14, Z13
+	VPERMW     Z12, Z17, Z12
+	VPADDW     Z13, Z2, Z2
+	VPADDW     Z12, Z8, Z8
+	VMOVDQU64  704(BX), Z12
+	VPERMW     Z12, Z14, Z13
+	VPERMW     Z12, Z17, Z12
+	VPADDW     Z13, Z3, Z3
+	VPADDW     Z12, Z9, Z9
+	VMOVDQU64  896(BX), Z12
+	VPERMW     Z12, Z14, Z13
+	VPERMW     Z12, Z17, Z12
+	VPADDW     Z13, Z4, Z4
+	VPADDW     Z12, Z10, Z10
+	VMOVDQU64  1088(BX), Z12
+	VPERMW     Z12, Z14, Z13
+	VPERMW     Z12, Z17, Z12
+	VPADDW     Z13, Z5, Z5
+	VPADDW     Z12, Z11, Z11
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z0, Z12
+	VPSRAD     $0x10, Z12, Z12
+	VPADDD     (AX), Z12, Z12
+	VMOVDQU64  Z12, (AX)
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     64(AX), Z0, Z0
+	VMOVDQU64  Z0, 64(AX)
+	VPSLLD     $0x10, Z1, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z1, Z1
+	VPADDD     192(AX), Z1, Z1
+	VMOVDQU64  Z1, 192(AX)
+	VPSLLD     $0x10, Z2, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z2, Z2
+	VPADDD     320(AX), Z2, Z2
+	VMOVDQU64  Z2, 320(AX)
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     448(AX), Z3, Z3
+	VMOVDQU64  Z3, 448(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     576(AX), Z4, Z4
+	VMOVDQU64  Z4, 576(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     704(AX), Z5, Z5
+	VMOVDQU64  Z5, 704(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     768(AX), Z0, Z0
+	VMOVDQU64  Z0, 768(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     832(AX), Z6, Z6
+	VMOVDQU64  Z6, 832(AX)
+	VPSLLD     $0x10, Z7, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     896(AX), Z0, Z0
+	VMOVDQU64  Z0, 896(AX)
+	VPSRAD     $0x10, Z7, Z7
+	VPADDD     960(AX), Z7, Z7
+	VMOVDQU64  Z7, 960(AX)
+	VPSLLD     $0x10, Z8, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1024(AX), Z0, Z0
+	VMOVDQU64  Z0, 1024(AX)
+	VPSRAD     $0x10, Z8, Z8
+	VPADDD     1088(AX), Z8, Z8
+	VMOVDQU64  Z8, 1088(AX)
+	VPSLLD     $0x10, Z9, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1152(AX), Z0, Z0
+	VMOVDQU64  Z0, 1152(AX)
+	VPSRAD     $0x10, Z9, Z9
+	VPADDD     1216(AX), Z9, Z9
+	VMOVDQU64  Z9, 1216(AX)
+	VPSLLD     $0x10, Z10, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1280(AX), Z0, Z0
+	VMOVDQU64  Z0, 1280(AX)
+	VPSRAD     $0x10, Z10, Z10
+	VPADDD     1344(AX), Z10, Z10
+	VMOVDQU64  Z10, 1344(AX)
+	VPSLLD     $0x10, Z11, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1408(AX), Z0, Z0
+	VMOVDQU64  Z0, 1408(AX)
+	VPSRAD     $0x10, Z11, Z11
+	VPADDD     1472(AX), Z11, Z11
+	VMOVDQU64  Z11, 1472(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFewWords512t7x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·matVecFewWords512t7x2(SB), NOSPLIT, $0-56
+	MOVQ   sums+0(FP), AX
+	MOVQ   words+8(FP), CX
+	MOVQ   stride+16(FP), DX
+	MOVQ   tables+24(FP), BX
+	MOVQ   step+32(FP), SI
+	MOVQ   n+40(FP), DI
+	MOVQ   ahead+48(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z14
+	VPSRLW     $0x05, Z14, Z15
+	VPSRLW     $0x0a, Z14, Z16
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z17
+	VPSRLW     $0x05, Z17, Z18
+	VPSRLW     $0x0a, Z17, Z19
+	VMOVDQU64  (BX), Z20
+	VPERMW     Z20, Z14, Z21
+	VPERMW     Z20, Z17, Z20
+	VPADDW     Z21, Z0, Z0
+	VPADDW     Z20, Z7, Z7
+	VMOVDQU64  192(BX), Z20
+	VPERMW     Z20, Z14, Z21
+	VPERMW     Z20, Z17, Z20
+	VPADDW     Z21, Z1, Z1
+	VPADDW     Z20, Z8, Z8
+	VMOVDQU64  384(BX), Z20
+	VPERMW     Z20, Z14, Z21
+	VPERMW     Z20, Z17, Z20
+	VPADDW     Z21, Z2, Z2
+	VPADDW     Z20, Z9, Z9
+	VMOVDQU64  576(BX), Z20
+	VPERMW     Z20, Z14, Z21
+	VPERMW     Z20, Z17, Z20
+	VPADDW     Z21, Z3, Z3
+	VPADDW     Z20, Z10, Z10
+	VMOVDQU64  768(BX), Z20
+	VPERMW     Z20, Z14, Z21
+	VPERMW     Z20, Z17, Z20
+	VPADDW     Z21, Z4, Z4
+	VPADDW     Z20, Z11, Z11
+	VMOVDQU64  960(BX), Z20
+	VPERMW     Z20, Z14, Z21
+	VPERMW     Z20, Z17, Z20
+	VPADDW     Z21, Z5, Z5
+	VPADDW     Z20, Z12, Z12
+	VMOVDQU64  1152(BX), Z20
+	VPERMW     Z20, Z14, Z14
+	VPERMW     Z20, Z17, Z17
+	VPADDW     Z14, Z6, Z6
+	VPADDW     Z17, Z13, Z13
+	VMOVDQU64  64(BX), Z14
+	VPERMW     Z14, Z15, Z17
+	VPERMW     Z14, Z18, Z14
+	VPADDW     Z17, Z0, Z0
+	VPADDW     Z14, Z7, Z7
+	VMOVDQU64  256(BX), Z14
+	VPERMW     Z14, Z15, Z17
+	VPERMW     Z14, Z18, Z14
+	VPADDW     Z17, Z1, Z1
+	VPADDW     Z14, Z8, Z8
+	VMOVDQU64  448(BX), Z14
+	VPERMW     Z14, Z15, Z17
+	VPERMW     Z14, Z18, Z14
+	VPADDW     Z17, Z2, Z2
+	VPADDW     Z14, Z9, Z9
+	VMOVDQU64  640(BX), Z14
+	VPERMW     Z14, Z15, Z17
+	VPERMW     Z14, Z18, Z14
+	VPADDW     Z17, Z3, Z3
+	VPADDW     Z14, Z10, Z10
+	VMOVDQU64  832(BX), Z14
+	VPERMW     Z14, Z15, Z17
+	VPERMW     Z14, Z18, Z14
+	VPADDW     Z17, Z4, Z4
+	VPADDW     Z14, Z11, Z11
+	VMOVDQU64  1024(BX), Z14
+	VPERMW     Z14, Z15, Z17
+	VPERMW     Z14, Z18, Z14
+	VPADDW     Z17, Z5, Z5
+	VPADDW     Z14, Z12, Z12
+	VMOVDQU64  1216(BX), Z14
+	VPERMW     Z14, Z15, Z15
+	VPERMW     Z14, Z18, Z14
+	VPADDW     Z15, Z6, Z6
+	VPADDW     Z14, Z13, Z13
+	VMOVDQU64  128(BX), Z14
+	VPERMW     Z14, Z16, Z15
+	VPERMW     Z14, Z19, Z14
+	VPADDW     Z15, Z0, Z0
+	VPADDW     Z14, Z7, Z7
+	VMOVDQU64  320(BX), Z14
+	VPERMW     Z14, Z16, Z15
+	VPERMW     Z14, Z19, Z14
+	VPADDW     Z15, Z1, Z1
+	VPADDW     Z14, Z8, Z8
+	VMOVDQU64  512(BX), Z14
+	VPERMW     Z14, Z16, Z15
+	VPERMW     Z14, Z19, Z14
+	VPADDW     Z15, Z2, Z2
+	VPADDW     Z14, Z9, Z9
+	VMOVDQU64  704(BX), Z14
+	VPERMW     Z14, Z16, Z15
+	VPERMW     Z14, Z19, Z14
+	VPADDW     Z15, Z3, Z3
+	VPADDW     Z14, Z10, Z10
+	VMOVDQU64  896(BX), Z14
+	VPERMW     Z14, Z16, Z15
+	VPERMW     Z14, Z19, Z14
+	VPADDW     Z15, Z4, Z4
+	VPADDW     Z14, Z11, Z11
+	VMOVDQU64  1088(BX), Z14
+	VPERMW     Z14, Z16, Z15
+	VPERMW     Z14, Z19, Z14
+	VPADDW     Z15, Z5, Z5
+	VPADDW     Z14, Z12, Z12
+	VMOVDQU64  1280(BX), Z14
+	VPERMW     Z14, Z16, Z15
+	VPERMW     Z14, Z19, Z14
+	VPADDW     Z15, Z6, Z6
+	VPADDW     Z14, Z13, Z13
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z0, Z14
+	VPSRAD     $0x10, Z14, Z14
+	VPADDD     (AX), Z14, Z14
+	VMOVDQU64  Z14, (AX)
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     64(AX), Z0, Z0
+	VMOVDQU64  Z0, 64(AX)
+	VPSLLD     $0x10, Z1, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z1, Z1
+	VPADDD     192(AX), Z1, Z1
+	VMOVDQU64  Z1, 192(AX)
+	VPSLLD     $0x10, Z2, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z2, Z2
+	VPADDD     320(AX), Z2, Z2
+	VMOVDQU64  Z2, 320(AX)
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     448(AX), Z3, Z3
+	VMOVDQU64  Z3, 448(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     576(AX), Z4, Z4
+	VMOVDQU64  Z4, 576(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     704(AX), Z5, Z5
+	VMOVDQU64  Z5, 704(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     768(AX), Z0, Z0
+	VMOVDQU64  Z0, 768(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     832(AX), Z6, Z6
+	VMOVDQU64  Z6, 832(AX)
+	VPSLLD     $0x10, Z7, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     896(AX), Z0, Z0
+	VMOVDQU64  Z0, 896(AX)
+	VPSRAD     $0x10, Z7, Z7
+	VPADDD     960(AX), Z7, Z7
+	VMOVDQU64  Z7, 960(AX)
+	VPSLLD     $0x10, Z8, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1024(AX), Z0, Z0
+	VMOVDQU64  Z0, 1024(AX)
+	VPSRAD     $0x10, Z8, Z8
+	VPADDD     1088(AX), Z8, Z8
+	VMOVDQU64  Z8, 1088(AX)
+	VPSLLD     $0x10, Z9, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1152(AX), Z0, Z0
+	VMOVDQU64  Z0, 1152(AX)
+	VPSRAD     $0x10, Z9, Z9
+	VPADDD     1216(AX), Z9, Z9
+	VMOVDQU64  Z9, 1216(AX)
+	VPSLLD     $0x10, Z10, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1280(AX), Z0, Z0
+	VMOVDQU64  Z0, 1280(AX)
+	VPSRAD     $0x10, Z10, Z10
+	VPADDD     1344(AX), Z10, Z10
+	VMOVDQU64  Z10, 1344(AX)
+	VPSLLD     $0x10, Z11, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1408(AX), Z0, Z0
+	VMOVDQU64  Z0, 1408(AX)
+	VPSRAD     $0x10, Z11, Z11
+	VPADDD     1472(AX), Z11, Z11
+	VMOVDQU64  Z11, 1472(AX)
+	VPSLLD     $0x10, Z12, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1536(AX), Z0, Z0
+	VMOVDQU64  Z0, 1536(AX)
+	VPSRAD     $0x10, Z12, Z12
+	VPADDD     1600(AX), Z12, Z12
+	VMOVDQU64  Z12, 1600(AX)
+	VPSLLD     $0x10, Z13, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1664(AX), Z0, Z0
+	VMOVDQU64  Z0, 1664(AX)
+	VPSRAD     $0x10, Z13, Z13
+	VPADDD     1728(AX), Z13, Z13
+	VMOVDQU64  Z13, 1728(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFewWords512t8x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·matVecFewWords512t8x2(SB), NOSPLIT, $0-56
+	MOVQ   sums+0(FP), AX
+	MOVQ   words+8(FP), CX
+	MOVQ   stride+16(FP), DX
+	MOVQ   tables+24(FP), BX
+	MOVQ   step+32(FP), SI
+	MOVQ   n+40(FP), DI
+	MOVQ   ahead+48(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+word:
+	PREFETCHT0 (R8)
+	VMOVDQU64  (CX), Z16
+	VPSRLW     $0x05, Z16, Z17
+	VPSRLW     $0x0a, Z16, Z18
+	PREFETCHT0 64(R8)
+	VMOVDQU64  64(CX), Z19
+	VPSRLW     $0x05, Z19, Z20
+	VPSRLW     $0x0a, Z19, Z21
+	VMOVDQU64  (BX), Z22
+	VPERMW     Z22, Z16, Z23
+	VPERMW     Z22, Z19, Z22
+	VPADDW     Z23, Z0, Z0
+	VPADDW     Z22, Z8, Z8
+	VMOVDQU64  192(BX), Z22
+	VPERMW     Z22, Z16, Z23
+	VPERMW     Z22, Z19, Z22
+	VPADDW     Z23, Z1, Z1
+	VPADDW     Z22, Z9, Z9
+	VMOVDQU64  384(BX), Z22
+	VPERMW     Z22, Z16, Z23
+	VPERMW     Z22, Z19, Z22
+	VPADDW     Z23, Z2, Z2
+	VPADDW     Z22, Z10, Z10
+	VMOVDQU64  576(BX), Z22
+	VPERMW     Z22, Z16, Z23
+	VPERMW     Z22, Z19, Z22
+	VPADDW     Z23, Z3, Z3
+	VPADDW     Z22, Z11, Z11
+	VMOVDQU64  768(BX), Z22
+	VPERMW     Z22, Z16, Z23
+	VPERMW     Z22, Z19, Z22
+	VPADDW     Z23, Z4, Z4
+	VPADDW     Z22, Z12, Z12
+	VMOVDQU64  960(BX), Z22
+	VPERMW     Z22, Z16, Z23
+	VPERMW     Z22, Z19, Z22
+	VPADDW     Z23, Z5, Z5
+	VPADDW     Z22, Z13, Z13
+	VMOVDQU64  1152(BX), Z22
+	VPERMW     Z22, Z16, Z23
+	VPERMW     Z22, Z19, Z22
+	VPADDW     Z23, Z6, Z6
+	VPADDW     Z22, Z14, Z14
+	VMOVDQU64  1344(BX), Z22
+	VPERMW     Z22, Z16, Z16
+	VPERMW     Z22, Z19, Z19
+	VPADDW     Z16, Z7, Z7
+	VPADDW     Z19, Z15, Z15
+	VMOVDQU64  64(BX), Z16
+	VPERMW     Z16, Z17, Z19
+	VPERMW     Z16, Z20, Z16
+	VPADDW     Z19, Z0, Z0
+	VPADDW     Z16, Z8, Z8
+	VMOVDQU64  256(BX), Z16
+	VPERMW     Z16, Z17, Z19
+	VPERMW     Z16, Z20, Z16
+	VPADDW     Z19, Z1, Z1
+	VPADDW     Z16, Z9, Z9
+	VMOVDQU64  448(BX), Z16
+	VPERMW     Z16, Z17, Z19
+	VPERMW     Z16, Z20, Z16
+	VPADDW     Z19, Z2, Z2
+	VPADDW     Z16, Z10, Z10
+	VMOVDQU64  640(BX), Z16
+	VPERMW     Z16, Z17, Z19
+	VPERMW     Z16, Z20, Z16
+	VPADDW     Z19, Z3, Z3
+	VPADDW     Z16, Z11, Z11
+	VMOVDQU64  832(BX), Z16
+	VPERMW     Z16, Z17, Z19
+	VPERMW     Z16, Z20, Z16
+	VPADDW     Z19, Z4, Z4
+	VPADDW     Z16, Z12, Z12
+	VMOVDQU64  1024(BX), Z16
+	VPERMW     Z16, Z17, Z19
+	VPERMW     Z16, Z20, Z16
+	VPADDW     Z19, Z5, Z5
+	VPADDW     Z16, Z13, Z13
+	VMOVDQU64  1216(BX), Z16
+	VPERMW     Z16, Z17, Z19
+	VPERMW     Z16, Z20, Z16
+	VPADDW     Z19, Z6, Z6
+	VPADDW     Z16, Z14, Z14
+	VMOVDQU64  1408(BX), Z16
+	VPERMW     Z16, Z17, Z17
+	VPERMW     Z16, Z20, Z16
+	VPADDW     Z17, Z7, Z7
+	VPADDW     Z16, Z15, Z15
+	VMOVDQU64  128(BX), Z16
+	VPERMW     Z16, Z18, Z17
+	VPERMW     Z16, Z21, Z16
+	VPADDW     Z17, Z0, Z0
+	VPADDW     Z16, Z8, Z8
+	VMOVDQU64  320(BX), Z16
+	VPERMW     Z16, Z18, Z17
+	VPERMW     Z16, Z21, Z16
+	VPADDW     Z17, Z1, Z1
+	VPADDW     Z16, Z9, Z9
+	VMOVDQU64  512(BX), Z16
+	VPERMW     Z16, Z18, Z17
+	VPERMW     Z16, Z21, Z16
+	VPADDW     Z17, Z2, Z2
+	VPADDW     Z16, Z10, Z10
+	VMOVDQU64  704(BX), Z16
+	VPERMW     Z16, Z18, Z17
+	VPERMW     Z16, Z21, Z16
+	VPADDW     Z17, Z3, Z3
+	VPADDW     Z16, Z11, Z11
+	VMOVDQU64  896(BX), Z16
+	VPERMW     Z16, Z18, Z17
+	VPERMW     Z16, Z21, Z16
+	VPADDW     Z17, Z4, Z4
+	VPADDW     Z16, Z12, Z12
+	VMOVDQU64  1088(BX), Z16
+	VPERMW     Z16, Z18, Z17
+	VPERMW     Z16, Z21, Z16
+	VPADDW     Z17, Z5, Z5
+	VPADDW     Z16, Z13, Z13
+	VMOVDQU64  1280(BX), Z16
+	VPERMW     Z16, Z18, Z17
+	VPERMW     Z16, Z21, Z16
+	VPADDW     Z17, Z6, Z6
+	VPADDW     Z16, Z14, Z14
+	VMOVDQU64  1472(BX), Z16
+	VPERMW     Z16, Z18, Z17
+	VPERMW     Z16, Z21, Z16
+	VPADDW     Z17, Z7, Z7
+	VPADDW     Z16, Z15, Z15
+	ADDQ       DX, CX
+	ADDQ       DX, R8
+	ADDQ       SI, BX
+	DECQ       DI
+	JNZ        word
+	VPSLLD     $0x10, Z0, Z16
+	VPSRAD     $0x10, Z16, Z16
+	VPADDD     (AX), Z16, Z16
+	VMOVDQU64  Z16, (AX)
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     64(AX), Z0, Z0
+	VMOVDQU64  Z0, 64(AX)
+	VPSLLD     $0x10, Z1, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     128(AX), Z0, Z0
+	VMOVDQU64  Z0, 128(AX)
+	VPSRAD     $0x10, Z1, Z1
+	VPADDD     192(AX), Z1, Z1
+	VMOVDQU64  Z1, 192(AX)
+	VPSLLD     $0x10, Z2, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     256(AX), Z0, Z0
+	VMOVDQU64  Z0, 256(AX)
+	VPSRAD     $0x10, Z2, Z2
+	VPADDD     320(AX), Z2, Z2
+	VMOVDQU64  Z2, 320(AX)
+	VPSLLD     $0x10, Z3, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     384(AX), Z0, Z0
+	VMOVDQU64  Z0, 384(AX)
+	VPSRAD     $0x10, Z3, Z3
+	VPADDD     448(AX), Z3, Z3
+	VMOVDQU64  Z3, 448(AX)
+	VPSLLD     $0x10, Z4, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     512(AX), Z0, Z0
+	VMOVDQU64  Z0, 512(AX)
+	VPSRAD     $0x10, Z4, Z4
+	VPADDD     576(AX), Z4, Z4
+	VMOVDQU64  Z4, 576(AX)
+	VPSLLD     $0x10, Z5, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     640(AX), Z0, Z0
+	VMOVDQU64  Z0, 640(AX)
+	VPSRAD     $0x10, Z5, Z5
+	VPADDD     704(AX), Z5, Z5
+	VMOVDQU64  Z5, 704(AX)
+	VPSLLD     $0x10, Z6, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     768(AX), Z0, Z0
+	VMOVDQU64  Z0, 768(AX)
+	VPSRAD     $0x10, Z6, Z6
+	VPADDD     832(AX), Z6, Z6
+	VMOVDQU64  Z6, 832(AX)
+	VPSLLD     $0x10, Z7, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     896(AX), Z0, Z0
+	VMOVDQU64  Z0, 896(AX)
+	VPSRAD     $0x10, Z7, Z7
+	VPADDD     960(AX), Z7, Z7
+	VMOVDQU64  Z7, 960(AX)
+	VPSLLD     $0x10, Z8, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1024(AX), Z0, Z0
+	VMOVDQU64  Z0, 1024(AX)
+	VPSRAD     $0x10, Z8, Z8
+	VPADDD     1088(AX), Z8, Z8
+	VMOVDQU64  Z8, 1088(AX)
+	VPSLLD     $0x10, Z9, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1152(AX), Z0, Z0
+	VMOVDQU64  Z0, 1152(AX)
+	VPSRAD     $0x10, Z9, Z9
+	VPADDD     1216(AX), Z9, Z9
+	VMOVDQU64  Z9, 1216(AX)
+	VPSLLD     $0x10, Z10, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1280(AX), Z0, Z0
+	VMOVDQU64  Z0, 1280(AX)
+	VPSRAD     $0x10, Z10, Z10
+	VPADDD     1344(AX), Z10, Z10
+	VMOVDQU64  Z10, 1344(AX)
+	VPSLLD     $0x10, Z11, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1408(AX), Z0, Z0
+	VMOVDQU64  Z0, 1408(AX)
+	VPSRAD     $0x10, Z11, Z11
+	VPADDD     1472(AX), Z11, Z11
+	VMOVDQU64  Z11, 1472(AX)
+	VPSLLD     $0x10, Z12, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1536(AX), Z0, Z0
+	VMOVDQU64  Z0, 1536(AX)
+	VPSRAD     $0x10, Z12, Z12
+	VPADDD     1600(AX), Z12, Z12
+	VMOVDQU64  Z12, 1600(AX)
+	VPSLLD     $0x10, Z13, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1664(AX), Z0, Z0
+	VMOVDQU64  Z0, 1664(AX)
+	VPSRAD     $0x10, Z13, Z13
+	VPADDD     1728(AX), Z13, Z13
+	VMOVDQU64  Z13, 1728(AX)
+	VPSLLD     $0x10, Z14, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1792(AX), Z0, Z0
+	VMOVDQU64  Z0, 1792(AX)
+	VPSRAD     $0x10, Z14, Z14
+	VPADDD     1856(AX), Z14, Z14
+	VMOVDQU64  Z14, 1856(AX)
+	VPSLLD     $0x10, Z15, Z0
+	VPSRAD     $0x10, Z0, Z0
+	VPADDD     1920(AX), Z0, Z0
+	VMOVDQU64  Z0, 1920(AX)
+	VPSRAD     $0x10, Z15, Z15
+	VPADDD     1984(AX), Z15, Z15
+	VMOVDQU64  Z15, 1984(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFewBytes512t1x1(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·matVecFew512t1x1(SB), NOSPLIT, $0-56
+TEXT ·matVecFewBytes512t1x1(SB), NOSPLIT, $0-56
 	MOVQ      sums+0(FP), AX
 	MOVQ      words+8(FP), CX
 	MOVQ      stride+16(FP), DX
@@ -1347,9 +2669,9 @@ TEXT ·matVecFew512t1x1(SB), NOSPLIT, $0-56
 	MOVQ      step+32(FP), SI
 	MOVQ      n+40(FP), DI
 	MOVQ      ahead+48(FP), R8
-	VMOVDQU64 matVecFew512index<>+0(SB), Z0
-	VMOVDQU64 matVecFew512index<>+64(SB), Z1
-	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
+	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
+	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
 	VPXORD    Z3, Z3, Z3
 
 word:
@@ -1388,9 +2710,9 @@ word:
 	VZEROUPPER
 	RET
 
-// func matVecFew512t2x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// func matVecFewBytes512t2x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·matVecFew512t2x2(SB), NOSPLIT, $0-56
+TEXT ·matVecFewBytes512t2x2(SB), NOSPLIT, $0-56
 	MOVQ      sums+0(FP), AX
 	MOVQ      words+8(FP), CX
 	MOVQ      stride+16(FP), DX
@@ -1398,9 +2720,9 @@ TEXT ·matVecFew512t2x2(SB), NOSPLIT, $0-56
 	MOVQ      step+32(FP), SI
 	MOVQ      n+40(FP), DI
 	MOVQ      ahead+48(FP), R8
-	VMOVDQU64 matVecFew512index<>+0(SB), Z0
-	VMOVDQU64 matVecFew512index<>+64(SB), Z1
-	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
+	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
+	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
 	VPXORD    Z3, Z3, Z3
 	VPXORD    Z4, Z4, Z4
 	VPXORD    Z5, Z5, Z5
@@ -1495,9 +2817,9 @@ word:
 	VZEROUPPER
 	RET
 
-// func matVecFew512t3x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// func matVecFewBytes512t3x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·matVecFew512t3x2(SB), NOSPLIT, $0-56
+TEXT ·matVecFewBytes512t3x2(SB), NOSPLIT, $0-56
 	MOVQ      sums+0(FP), AX
 	MOVQ      words+8(FP), CX
 	MOVQ      stride+16(FP), DX
@@ -1505,9 +2827,9 @@ TEXT ·matVecFew512t3x2(SB), NOSPLIT, $0-56
 	MOVQ      step+32(FP), SI
 	MOVQ      n+40(FP), DI
 	MOVQ      ahead+48(FP), R8
-	VMOVDQU64 matVecFew512index<>+0(SB), Z0
-	VMOVDQU64 matVecFew512index<>+64(SB), Z1
-	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
+	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
+	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
 	VPXORD    Z3, Z3, Z3
 	VPXORD    Z4, Z4, Z4
 	VPXORD    Z5, Z5, Z5
@@ -1633,9 +2955,9 @@ word:
 	VZEROUPPER
 	RET
 
-// func matVecFew512t4x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// func matVecFewBytes512t4x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·matVecFew512t4x2(SB), NOSPLIT, $0-56
+TEXT ·matVecFewBytes512t4x2(SB), NOSPLIT, $0-56
 	MOVQ      sums+0(FP), AX
 	MOVQ      words+8(FP), CX
 	MOVQ      stride+16(FP), DX
@@ -1643,9 +2965,9 @@ TEXT ·matVecFew512t4x2(SB), NOSPLIT, $0-56
 	MOVQ      step+32(FP), SI
 	MOVQ      n+40(FP), DI
 	MOVQ      ahead+48(FP), R8
-	VMOVDQU64 matVecFew512index<>+0(SB), Z0
-	VMOVDQU64 matVecFew512index<>+64(SB), Z1
-	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
+	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
+	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
 	VPXORD    Z3, Z3, Z3
 	VPXORD    Z4, Z4, Z4
 	VPXORD    Z5, Z5, Z5
@@ -1802,9 +3124,9 @@ word:
 	VZEROUPPER
 	RET
 
-// func matVecFew512t5x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// func matVecFewBytes512t5x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·matVecFew512t5x2(SB), NOSPLIT, $0-56
+TEXT ·matVecFewBytes512t5x2(SB), NOSPLIT, $0-56
 	MOVQ      sums+0(FP), AX
 	MOVQ      words+8(FP), CX
 	MOVQ      stride+16(FP), DX
@@ -1812,9 +3134,9 @@ TEXT ·matVecFew512t5x2(SB), NOSPLIT, $0-56
 	MOVQ      step+32(FP), SI
 	MOVQ      n+40(FP), DI
 	MOVQ      ahead+48(FP), R8
-	VMOVDQU64 matVecFew512index<>+0(SB), Z0
-	VMOVDQU64 matVecFew512index<>+64(SB), Z1
-	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
+	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
+	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
 	VPXORD    Z3, Z3, Z3
 	VPXORD    Z4, Z4, Z4
 	VPXORD    Z5, Z5, Z5
@@ -2002,9 +3324,9 @@ word:
 	VZEROUPPER
 	RET
 
-// func matVecFew512t6x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// func matVecFewBytes512t6x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·matVecFew512t6x2(SB), NOSPLIT, $0-56
+TEXT ·matVecFewBytes512t6x2(SB), NOSPLIT, $0-56
 	MOVQ      sums+0(FP), AX
 	MOVQ      words+8(FP), CX
 	MOVQ      stride+16(FP), DX
@@ -2012,9 +3334,9 @@ TEXT ·matVecFew512t6x2(SB), NOSPLIT, $0-56
 	MOVQ      step+32(FP), SI
 	MOVQ      n+40(FP), DI
 	MOVQ      ahead+48(FP), R8
-	VMOVDQU64 matVecFew512index<>+0(SB), Z0
-	VMOVDQU64 matVecFew512index<>+64(SB), Z1
-	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
+	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
+	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
 	VPXORD    Z3, Z3, Z3
 	VPXORD    Z4, Z4, Z4
 	VPXORD    Z5, Z5, Z5
@@ -2233,9 +3555,9 @@ word:
 	VZEROUPPER
 	RET
 
-// func matVecFew512t7x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// func matVecFewBytes512t7x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·matVecFew512t7x2(SB), NOSPLIT, $0-56
+TEXT ·matVecFewBytes512t7x2(SB), NOSPLIT, $0-56
 	MOVQ      sums+0(FP), AX
 	MOVQ      words+8(FP), CX
 	MOVQ      stride+16(FP), DX
@@ -2243,9 +3565,9 @@ TEXT ·matVecFew512t7x2(SB), NOSPLIT, $0-56
 	MOVQ      step+32(FP), SI
 	MOVQ      n+40(FP), DI
 	MOVQ      ahead+48(FP), R8
-	VMOVDQU64 matVecFew512index<>+0(SB), Z0
-	VMOVDQU64 matVecFew512index<>+64(SB), Z1
-	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
+	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
+	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
 	VPXORD    Z3, Z3, Z3
 	VPXORD    Z4, Z4, Z4
 	VPXORD    Z5, Z5, Z5
@@ -2495,9 +3817,9 @@ word:
 	VZEROUPPER
 	RET
 
-// func matVecFew512t8x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// func matVecFewBytes512t8x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·matVecFew512t8x2(SB), NOSPLIT, $0-56
+TEXT ·matVecFewBytes512t8x2(SB), NOSPLIT, $0-56
 	MOVQ      sums+0(FP), AX
 	MOVQ      words+8(FP), CX
 	MOVQ      stride+16(FP), DX
@@ -2505,9 +3827,9 @@ TEXT ·matVecFew512t8x2(SB), NOSPLIT, $0-56
 	MOVQ      step+32(FP), SI
 	MOVQ      n+40(FP), DI
 	MOVQ      ahead+48(FP), R8
-	VMOVDQU64 matVecFew512index<>+0(SB), Z0
-	VMOVDQU64 matVecFew512index<>+64(SB), Z1
-	VMOVDQU64 matVecFew512index<>+128(SB), Z2
+	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
+	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
+	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
 	VPXORD    Z3, Z3, Z3
 	VPXORD    Z4, Z4, Z4
 	VPXORD    Z5, Z5, Z5

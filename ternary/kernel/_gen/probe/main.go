@@ -1,7 +1,8 @@
 // Command probe writes the routines that measure a machine's limits: the fastest way to read memory, and the fastest
 // way to multiply and add floats. Run it with go generate in ternary/kernel/amd64.
 //
-// They are no kernels: nothing that they compute is used, and the second fuses products and sums, which no kernel does.
+// They are no kernels: nothing that they compute is used, and the second fuses products and sums, which no kernel does. Beside
+// them stands what asks for the processor's maker.
 package main
 
 import (
@@ -24,7 +25,19 @@ func main() {
 		readSum(wide)
 		fusedPeak(wide)
 	}
+	vendor()
 	Generate()
+}
+
+// vendor tells processors apart where what they can do does not.
+func vendor() {
+	TEXT("vendor", NOSPLIT, "func() uint32")
+	Doc("vendor returns the first four letters of the processor's maker.")
+	XORL(EAX, EAX)
+	XORL(ECX, ECX)
+	CPUID()
+	Store(EBX, ReturnIndex(0))
+	RET()
 }
 
 // vector returns the routines' suffix, a register, its bytes and the instructions needed.

@@ -21,9 +21,11 @@ func main() {
 	matVec512(4, order)
 	matVec512(1, order)
 	index := indexTables()
-	matVecFew512(1, 1, index)
-	for tokens := 2; tokens <= fewTokens512; tokens++ {
-		matVecFew512(tokens, 2, index)
+	for _, byBytes := range []bool{false, true} {
+		matVecFew512(1, 1, byBytes, index)
+		for tokens := 2; tokens <= fewTokens512; tokens++ {
+			matVecFew512(tokens, 2, byBytes, index)
+		}
 	}
 	emitFew512(order)
 	transposeFloats512()

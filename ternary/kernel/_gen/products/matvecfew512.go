@@ -14,7 +14,7 @@ const fewTokens512 = 8
 // indexTables is the order that doubles each word's low byte, then a mask of the bits 1…5 of both bytes, then the ones that
 // make each high byte's index odd.
 func indexTables() Mem {
-	table := GLOBL("matVecFew512index", RODATA|NOPTR)
+	table := GLOBL("matVecFewBytes512index", RODATA|NOPTR)
 	for i := range 32 {
 		low := uint16(2 * i % 16)
 		DATA(2*i, U16(low<<8|low))
@@ -28,25 +28,31 @@ func indexTables() Mem {
 }
 
 // matVecFew512 is the inner loop for few tokens: what it costs to load a word and take its codes apart is shared by the
-// tokens, each of which adds three lookups and three additions. A lookup picks bytes, two for each sum, because Intel's cores
-// take two steps to pick words: with words the routine was a fifth slower. A table is loaded once for all blocks; as each
-// lookup's memory operand it cost a tenth. Of 5632×2048 and 8 tokens 250 Gmac/s, where token by token gives 164 (a Xeon core
-// of 3.8 GHz).
-func matVecFew512(tokens, blocks int, index Mem) {
-	name := fmt.Sprintf("matVecFew512t%dx%d", tokens, blocks)
+// tokens, each of which adds three lookups and three additions. A table is loaded once for all blocks; as each lookup's memory
+// operand it cost a tenth.
+//
+// There are two forms. Intel's cores take two steps to pick words, so that there a lookup picks bytes, two for each sum: with
+// words the routine was a fifth slower. Of 5632×2048 and 8 tokens 250 Gmac/s, where token by token gives 164 (a Xeon core of
+// 3.8 GHz). AMD's pick words as fast as bytes, and need not double codes; they deal vector operations to two schedulers in turn,
+// each with one of the two ports for lookups: two lookups, then two additions take two cycles, in turn they take 2.5. The same
+// product 218 Gmac/s by bytes, 268 by words (a Zen 4 core of 3.7 GHz).
+func matVecFew512(tokens, blocks int, byBytes bool, index Mem) {
+	form, needs := "Words", "AVX512BW"
+	if byBytes {
+		form, needs = "Bytes", "AVX512VBMI"
+	}
+	name := fmt.Sprintf("matVecFew%s512t%dx%d", form, tokens, blocks)
 	routine(name, "func(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)")
-	Doc(fmt.Sprintf("%s adds, for %d rows and %d tokens, what n word columns name to sums[block][token][32]: 16 even rows,", name, 32*blocks, tokens),
-		"then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will be",
-		fmt.Sprintf("read next, in columns too. 1 ≤ n ≤ %d. AVX512VBMI. Twin: generic.MatVec.", wordsPerWiden))
+	Doc(fmt.Sprintf("%s adds, for %d rows and %d tokens, what n word columns name to sums[block][token][32]: 16 even", name, 32*blocks, tokens),
+		"rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will",
+		fmt.Sprintf("be read next, in columns too. 1 ≤ n ≤ %d. %s. Twin: generic.MatVec.", wordsPerWiden, needs))
 	sums, words := Load(Param("sums"), GP64()), Load(Param("words"), GP64())
 	stride, tables, step := Load(Param("stride"), GP64()), Load(Param("tables"), GP64()), Load(Param("step"), GP64())
 	n, ahead := Load(Param("n"), GP64()), Load(Param("ahead"), GP64())
-	var constants [3]VecVirtual
-	for i := range constants {
-		constants[i] = ZMM()
-		VMOVDQU64(index.Offset(64*i), constants[i])
+	codes := wordCodes
+	if byBytes {
+		codes = byteCodes(index)
 	}
-	double, keep, odd := constants[0], constants[1], constants[2]
 	acc := make([][]VecVirtual, blocks)
 	for b := range acc {
 		for range tokens {
@@ -61,25 +67,36 @@ func matVecFew512(tokens, blocks int, index Mem) {
 		PREFETCHT0(Mem{Base: ahead, Disp: 64 * b})
 		w := ZMM()
 		VMOVDQU64(Mem{Base: words, Disp: 64 * b}, w)
-		for g := range c[b] { // its code at bit 1
-			c[b][g] = ZMM()
-			if g == 0 {
-				VPSLLW(Imm(1), w, c[b][g])
-			} else {
-				VPSRLW(Imm(uint64(5*g-1)), w, c[b][g])
-			}
-			VPSHUFB(double, c[b][g], c[b][g])
-			VPTERNLOGD(Imm(0xea), odd, keep, c[b][g]) // c∧keep ∨ odd
-		}
+		c[b] = codes(w)
 	}
-	for t := range tokens {
+	load := func(t, g int) VecVirtual {
+		table := ZMM()
+		VMOVDQU64(Mem{Base: tables, Disp: 2 * preparedEntries * (groups*t + g)}, table)
+		return table
+	}
+	if byBytes {
+		for t := range tokens {
+			for g := range groups {
+				table := load(t, g)
+				for b := range acc {
+					v := ZMM()
+					VPERMB(table, c[b][g], v)
+					VPADDW(v, acc[b][t], acc[b][t])
+				}
+			}
+		}
+	} else {
 		for g := range groups {
-			table := ZMM()
-			VMOVDQU64(Mem{Base: tables, Disp: 2 * preparedEntries * (groups*t + g)}, table)
-			for b := range acc {
-				v := ZMM()
-				VPERMB(table, c[b][g], v)
-				VPADDW(v, acc[b][t], acc[b][t])
+			for t := range tokens {
+				table := load(t, g)
+				v := make([]VecVirtual, blocks)
+				for b := range v {
+					v[b] = ZMM()
+					VPERMW(table, c[b][g], v[b])
+				}
+				for b := range v {
+					VPADDW(v[b], acc[b][t], acc[b][t])
+				}
 			}
 		}
 	}
@@ -103,6 +120,39 @@ func matVecFew512(tokens, blocks int, index Mem) {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// wordCodes takes a word's codes apart for VPERMW, which uses the low five bits of each.
+func wordCodes(w VecVirtual) [groups]VecVirtual {
+	c := [groups]VecVirtual{w}
+	for g := 1; g < groups; g++ {
+		c[g] = ZMM()
+		VPSRLW(Imm(uint64(5*g)), w, c[g])
+	}
+	return c
+}
+
+// byteCodes takes a word's codes apart for VPERMB: each at bit 1 of both bytes, the high one's odd.
+func byteCodes(index Mem) func(w VecVirtual) [groups]VecVirtual {
+	var constants [3]VecVirtual
+	for i := range constants {
+		constants[i] = ZMM()
+		VMOVDQU64(index.Offset(64*i), constants[i])
+	}
+	double, keep, odd := constants[0], constants[1], constants[2]
+	return func(w VecVirtual) (c [groups]VecVirtual) {
+		for g := range c {
+			c[g] = ZMM()
+			if g == 0 {
+				VPSLLW(Imm(1), w, c[g])
+			} else {
+				VPSRLW(Imm(uint64(5*g-1)), w, c[g])
+			}
+			VPSHUFB(double, c[g], c[g])
+			VPTERNLOGD(Imm(0xea), odd, keep, c[g]) // c∧keep ∨ odd
+		}
+		return c
+	}
 }
 
 // emitFew512 turns a block's sums into the result.
