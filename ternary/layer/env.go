@@ -35,7 +35,8 @@ type Env struct {
 	Meter *Meter // counts the activations' codes; nil: nobody asks
 
 	rows     [][]float32          // one row of the widest layer per worker
-	prepared [maxTogether][]int16 // MatVecFew's form of few tokens, of each product that runs together
+	shared   [maxTogether][]int16 // MatVecFew's form of few tokens, of each product that runs together
+	own      []ownTables          // the same of the product that each worker is at
 	few      fewJob
 	products productJob
 	addition additionJob
@@ -45,7 +46,7 @@ type Env struct {
 // NewEnv makes an Env for models of a configuration.
 func NewEnv(set *kernel.Set, pool *par.Pool, c spec.Config) *Env {
 	width := Widest(c)
-	e := &Env{Set: set, Pool: pool}
+	e := &Env{Set: set, Pool: pool, own: make([]ownTables, pool.Threads())}
 	for range pool.Threads() {
 		e.rows = append(e.rows, make([]float32, width))
 	}

@@ -13,10 +13,15 @@ const (
 	fewBlocksPerThread = 2
 	// prepareWords is the number of words whose tables one block makes, of one token some 5 µs.
 	prepareWords = 256
+	// fewMakers is the number of workers up to which each makes all tables of several tokens: 13 cycles a word and token (Zen 4),
+	// against 50, most of them for lines that the other reader has, over the workers that share them.
+	fewMakers = 4
 )
 
-// fewJob holds the products in flight of no more tokens than the set's Few: first the tables of all of them are made,
-// then their rows, each time by all workers. How it is cut changes no bit: every element is made by one call.
+// fewJob holds the products in flight of no more tokens than the set's Few. A worker makes the tables of a product that it comes
+// to for itself: they stay in its own cache, where another's would first be waited for and then fetched, which costs more than
+// to make them. Where many workers would each make those of several tokens, they make them together first. How it is cut
+// changes no bit: every element is made by one call.
 type fewJob struct {
 	make, run func(worker, block int)
 
@@ -24,32 +29,53 @@ type fewJob struct {
 	n        int
 	products [maxTogether]Product
 	count    int
-	words    int // words that a block prepares
+	words    int // words that a block prepares; 0: each worker makes its own tables
 	first    [maxTogether + 1]int
 }
 
 func (j *fewJob) start(e *Env, n int, products []Product) {
-	j.env, j.n = e, n
+	j.env, j.n, j.words = e, n, 0
+	if n > 1 && e.Pool.Threads() > fewMakers {
+		j.words = max(8, prepareWords/n)
+	}
 	j.count = copy(j.products[:], products)
-	work := 0
+	work, widest := 0, 0
 	for i := range j.count {
 		w := j.products[i].W
 		work += w.Rows * w.Cols * n
-		if size := n * kernel.PreparedLen(w.Cols); len(e.prepared[i]) < size {
-			e.prepared[i] = make([]int16, max(size, 1<<15)) // of whole pages, hence aligned
+		size := n * kernel.PreparedLen(w.Cols)
+		widest = max(widest, size)
+		if j.words > 0 {
+			e.shared[i] = room(e.shared[i], size)
 		}
 	}
-	if e.Pool.Threads() == 1 || work < splitWork {
-		for i := range j.count {
-			p := &j.products[i]
-			e.Set.PrepareFew(e.prepared[i], p.Codes.Q, p.W.Cols, n, 0, pack.WordsPerRow(p.W.Cols))
-			e.Set.MatVecFew(p.Dst, p.W.Rows, p.W, 0, p.W.Superblocks(), e.prepared[i], p.Codes.Out, n)
+	if j.words > 0 {
+		j.each(work, j.cut(func(w *pack.Matrix) int { return Blocks(pack.WordsPerRow(w.Cols), j.words) }), j.make)
+	} else {
+		for w := range e.own {
+			e.own[w] = ownTables{prepared: room(e.own[w].prepared, widest), of: none}
 		}
+	}
+	j.each(work, j.cut(func(w *pack.Matrix) int { return Blocks(w.Superblocks(), j.supers(w)) }), j.run)
+}
+
+// room returns tables of at least that many entries, t where it is large enough.
+func room(t []int16, size int) []int16 {
+	if len(t) < size {
+		t = make([]int16, max(size, 1<<15)) // of whole pages, hence aligned
+	}
+	return t
+}
+
+// each runs the blocks, on all workers where the job's work is worth it.
+func (j *fewJob) each(work, blocks int, do func(worker, block int)) {
+	if work >= splitWork {
+		j.env.Pool.Run(blocks, do)
 		return
 	}
-	j.words = max(8, prepareWords/n)
-	e.Pool.Run(j.cut(func(w *pack.Matrix) int { return Blocks(pack.WordsPerRow(w.Cols), j.words) }), j.make)
-	e.Pool.Run(j.cut(func(w *pack.Matrix) int { return Blocks(w.Superblocks(), j.supers(w)) }), j.run)
+	for b := range blocks {
+		do(0, b)
+	}
 }
 
 // cut numbers the blocks of all products and returns how many there are.
@@ -81,12 +107,35 @@ func (j *fewJob) makeBlock(_, block int) {
 	i, of := j.find(block)
 	p := &j.products[i]
 	j0, j1 := Span(of, j.words, pack.WordsPerRow(p.W.Cols))
-	j.env.Set.PrepareFew(j.env.prepared[i], p.Codes.Q, p.W.Cols, j.n, j0, j1)
+	j.env.Set.PrepareFew(j.env.shared[i], p.Codes.Q, p.W.Cols, j.n, j0, j1)
 }
 
-func (j *fewJob) runBlock(_, block int) {
+func (j *fewJob) runBlock(worker, block int) {
 	i, of := j.find(block)
 	p := &j.products[i]
+	prepared := j.env.shared[i]
+	if j.words == 0 {
+		prepared = j.env.own[worker].made(j, i)
+	}
 	s0, s1 := Span(of, j.supers(p.W), p.W.Superblocks())
-	j.env.Set.MatVecFew(p.Dst, p.W.Rows, p.W, s0, s1, j.env.prepared[i], p.Codes.Out, j.n)
+	j.env.Set.MatVecFew(p.Dst, p.W.Rows, p.W, s0, s1, prepared, p.Codes.Out, j.n)
+}
+
+// ownTables are a worker's, of the product that it is at.
+type ownTables struct {
+	prepared []int16
+	of       int      // the product's number in the job, or none
+	_        [32]byte // a cache line of its own
+}
+
+const none = -1
+
+// made returns the tables of product i.
+func (t *ownTables) made(j *fewJob, i int) []int16 {
+	if t.of != i {
+		w := j.products[i].W
+		j.env.Set.PrepareFew(t.prepared, j.products[i].Codes.Q, w.Cols, j.n, 0, pack.WordsPerRow(w.Cols))
+		t.of = i
+	}
+	return t.prepared
 }
