@@ -3,12 +3,12 @@ package kernel
 import "mmfree/ternary/pack"
 
 // setFew gives the set a PrepareFew and a MatVecFew that go token by token, a superblock at a time, so that its words are
-// read once from far away.
-func setFew(s *Set, few int) {
+// read once from far away. The set's Prepare fills per entries for a word.
+func setFew(s *Set, few, per int) {
 	prepare, matVec := s.Prepare, s.MatVec
 	s.Few = few
 	s.PrepareFew = func(prepared []int16, x []int8, K, n, j0, j1 int) {
-		size, per := PreparedLen(K), PreparedLen(1)
+		size := PreparedLen(K)
 		for t := range n {
 			prepare(prepared[t*size+j0*per:][:(j1-j0)*per], x[t*K+j0*pack.TritsPerWord:t*K+min(K, j1*pack.TritsPerWord)])
 		}

@@ -268,19 +268,29 @@ func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32,
 //go:noescape
 func emitFloats256(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, rows int)
 
-// prepare256 writes, for each group of three codes of 9·n, the low five bits of 32 sums plus 384 as bytes, then the
-// rest of them. n ≥ 1. AVX2. Each code is added, subtracted or left out by the signs of its digits.
+// prepare256 writes, for each group of three codes of 9·n, the low parts of the sums of codes 13…26 as 16 bytes, then the
+// high ones. n ≥ 1. AVX2. Each code is added, subtracted or left out by the signs of its digits.
 //
 //go:noescape
 func prepare256(prepared *int16, x *int8, n int)
 
-// matVec256 writes the products of rows ≤ 32 rows with one token, prepared in tables, times scale. n word columns,
-// stride bytes apart; sums is scratch of 32, start is −1152·n, which takes the bias out. n, rows ≥ 1. AVX2. Twin: generic.MatVec.
-// A code's byte indexes tables of 16: plus 0x70, its top bit, which gives 0, is set from 16 on, and below 16 with that
-// bit turned. Even bytes are rows 0…15, odd ones 16…31. Registers: 2 sums of bytes, 4 of words, 2 words, 3 indexes.
+// matVec256 adds to sums, [low or high bits][rows 0…15 or 16…31], what n word columns name, stride bytes apart, for 32 rows and
+// one token, and 128 for each two words or last one. n ≥ 1. AVX2. Twin: generic.MatVec. Even bytes are rows 0…15, odd ones
+// 16…31. Registers: 2 sums of bytes, 4 of words, 2 words, a code and its magnitude, 2 lookups, 3 constants.
 //
 //go:noescape
-func matVec256(dst *float32, sums *int32, words *uint16, stride uintptr, tables *int16, n int, rows int, scale float32, start int32)
+func matVec256(sums *uint16, words *uint16, stride uintptr, tables *int16, n int)
+
+// widenVec256 adds what matVec256 has summed to wide [32], low + 32·high, and puts it to zero. AVX2.
+//
+//go:noescape
+func widenVec256(wide *int32, sums *uint16)
+
+// emitVec256 writes start, wide [32] and what matVec256 has summed since, times scale, for the first rows ≤ 32, and puts sums to
+// zero. rows ≥ 1. AVX2.
+//
+//go:noescape
+func emitVec256(dst *float32, wide *int32, sums *uint16, rows int, scale float32, start int32)
 
 // denseSums14x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 14
 // and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;

@@ -5362,121 +5362,73 @@ done:
 	VZEROUPPER
 	RET
 
-DATA prepare256signs<>+0(SB)/2, $-1
-DATA prepare256signs<>+2(SB)/2, $+0
-DATA prepare256signs<>+4(SB)/2, $+1
-DATA prepare256signs<>+6(SB)/2, $-1
-DATA prepare256signs<>+8(SB)/2, $+0
-DATA prepare256signs<>+10(SB)/2, $+1
-DATA prepare256signs<>+12(SB)/2, $-1
-DATA prepare256signs<>+14(SB)/2, $+0
-DATA prepare256signs<>+16(SB)/2, $+1
-DATA prepare256signs<>+18(SB)/2, $-1
-DATA prepare256signs<>+20(SB)/2, $+0
-DATA prepare256signs<>+22(SB)/2, $+1
-DATA prepare256signs<>+24(SB)/2, $-1
-DATA prepare256signs<>+26(SB)/2, $+0
-DATA prepare256signs<>+28(SB)/2, $+1
-DATA prepare256signs<>+30(SB)/2, $-1
+DATA prepare256signs<>+0(SB)/2, $+0
+DATA prepare256signs<>+2(SB)/2, $+1
+DATA prepare256signs<>+4(SB)/2, $-1
+DATA prepare256signs<>+6(SB)/2, $+0
+DATA prepare256signs<>+8(SB)/2, $+1
+DATA prepare256signs<>+10(SB)/2, $-1
+DATA prepare256signs<>+12(SB)/2, $+0
+DATA prepare256signs<>+14(SB)/2, $+1
+DATA prepare256signs<>+16(SB)/2, $-1
+DATA prepare256signs<>+18(SB)/2, $+0
+DATA prepare256signs<>+20(SB)/2, $+1
+DATA prepare256signs<>+22(SB)/2, $-1
+DATA prepare256signs<>+24(SB)/2, $+0
+DATA prepare256signs<>+26(SB)/2, $+1
+DATA prepare256signs<>+28(SB)/2, $+0
+DATA prepare256signs<>+30(SB)/2, $+0
 DATA prepare256signs<>+32(SB)/2, $+0
-DATA prepare256signs<>+34(SB)/2, $+1
-DATA prepare256signs<>+36(SB)/2, $-1
-DATA prepare256signs<>+38(SB)/2, $+0
+DATA prepare256signs<>+34(SB)/2, $+0
+DATA prepare256signs<>+36(SB)/2, $+1
+DATA prepare256signs<>+38(SB)/2, $+1
 DATA prepare256signs<>+40(SB)/2, $+1
 DATA prepare256signs<>+42(SB)/2, $-1
-DATA prepare256signs<>+44(SB)/2, $+0
-DATA prepare256signs<>+46(SB)/2, $+1
-DATA prepare256signs<>+48(SB)/2, $-1
+DATA prepare256signs<>+44(SB)/2, $-1
+DATA prepare256signs<>+46(SB)/2, $-1
+DATA prepare256signs<>+48(SB)/2, $+0
 DATA prepare256signs<>+50(SB)/2, $+0
-DATA prepare256signs<>+52(SB)/2, $+1
-DATA prepare256signs<>+54(SB)/2, $+0
-DATA prepare256signs<>+56(SB)/2, $+0
-DATA prepare256signs<>+58(SB)/2, $+0
+DATA prepare256signs<>+52(SB)/2, $+0
+DATA prepare256signs<>+54(SB)/2, $+1
+DATA prepare256signs<>+56(SB)/2, $+1
+DATA prepare256signs<>+58(SB)/2, $+1
 DATA prepare256signs<>+60(SB)/2, $+0
 DATA prepare256signs<>+62(SB)/2, $+0
-DATA prepare256signs<>+64(SB)/2, $-1
-DATA prepare256signs<>+66(SB)/2, $-1
-DATA prepare256signs<>+68(SB)/2, $-1
+DATA prepare256signs<>+64(SB)/2, $+0
+DATA prepare256signs<>+66(SB)/2, $+0
+DATA prepare256signs<>+68(SB)/2, $+0
 DATA prepare256signs<>+70(SB)/2, $+0
 DATA prepare256signs<>+72(SB)/2, $+0
-DATA prepare256signs<>+74(SB)/2, $+0
+DATA prepare256signs<>+74(SB)/2, $+1
 DATA prepare256signs<>+76(SB)/2, $+1
 DATA prepare256signs<>+78(SB)/2, $+1
 DATA prepare256signs<>+80(SB)/2, $+1
-DATA prepare256signs<>+82(SB)/2, $-1
-DATA prepare256signs<>+84(SB)/2, $-1
-DATA prepare256signs<>+86(SB)/2, $-1
-DATA prepare256signs<>+88(SB)/2, $+0
-DATA prepare256signs<>+90(SB)/2, $+0
+DATA prepare256signs<>+82(SB)/2, $+1
+DATA prepare256signs<>+84(SB)/2, $+1
+DATA prepare256signs<>+86(SB)/2, $+1
+DATA prepare256signs<>+88(SB)/2, $+1
+DATA prepare256signs<>+90(SB)/2, $+1
 DATA prepare256signs<>+92(SB)/2, $+0
-DATA prepare256signs<>+94(SB)/2, $+1
-DATA prepare256signs<>+96(SB)/2, $+1
-DATA prepare256signs<>+98(SB)/2, $+1
-DATA prepare256signs<>+100(SB)/2, $-1
-DATA prepare256signs<>+102(SB)/2, $-1
-DATA prepare256signs<>+104(SB)/2, $-1
-DATA prepare256signs<>+106(SB)/2, $+0
-DATA prepare256signs<>+108(SB)/2, $+0
-DATA prepare256signs<>+110(SB)/2, $+0
-DATA prepare256signs<>+112(SB)/2, $+1
-DATA prepare256signs<>+114(SB)/2, $+1
-DATA prepare256signs<>+116(SB)/2, $+1
-DATA prepare256signs<>+118(SB)/2, $+0
-DATA prepare256signs<>+120(SB)/2, $+0
-DATA prepare256signs<>+122(SB)/2, $+0
-DATA prepare256signs<>+124(SB)/2, $+0
-DATA prepare256signs<>+126(SB)/2, $+0
-DATA prepare256signs<>+128(SB)/2, $-1
-DATA prepare256signs<>+130(SB)/2, $-1
-DATA prepare256signs<>+132(SB)/2, $-1
-DATA prepare256signs<>+134(SB)/2, $-1
-DATA prepare256signs<>+136(SB)/2, $-1
-DATA prepare256signs<>+138(SB)/2, $-1
-DATA prepare256signs<>+140(SB)/2, $-1
-DATA prepare256signs<>+142(SB)/2, $-1
-DATA prepare256signs<>+144(SB)/2, $-1
-DATA prepare256signs<>+146(SB)/2, $+0
-DATA prepare256signs<>+148(SB)/2, $+0
-DATA prepare256signs<>+150(SB)/2, $+0
-DATA prepare256signs<>+152(SB)/2, $+0
-DATA prepare256signs<>+154(SB)/2, $+0
-DATA prepare256signs<>+156(SB)/2, $+0
-DATA prepare256signs<>+158(SB)/2, $+0
-DATA prepare256signs<>+160(SB)/2, $+0
-DATA prepare256signs<>+162(SB)/2, $+0
-DATA prepare256signs<>+164(SB)/2, $+1
-DATA prepare256signs<>+166(SB)/2, $+1
-DATA prepare256signs<>+168(SB)/2, $+1
-DATA prepare256signs<>+170(SB)/2, $+1
-DATA prepare256signs<>+172(SB)/2, $+1
-DATA prepare256signs<>+174(SB)/2, $+1
-DATA prepare256signs<>+176(SB)/2, $+1
-DATA prepare256signs<>+178(SB)/2, $+1
-DATA prepare256signs<>+180(SB)/2, $+1
-DATA prepare256signs<>+182(SB)/2, $+0
-DATA prepare256signs<>+184(SB)/2, $+0
-DATA prepare256signs<>+186(SB)/2, $+0
-DATA prepare256signs<>+188(SB)/2, $+0
-DATA prepare256signs<>+190(SB)/2, $+0
-GLOBL prepare256signs<>(SB), RODATA|NOPTR, $192
+DATA prepare256signs<>+94(SB)/2, $+0
+GLOBL prepare256signs<>(SB), RODATA|NOPTR, $96
 
-DATA prepare256bias<>+0(SB)/2, $0x0180
-DATA prepare256bias<>+2(SB)/2, $0x0180
-DATA prepare256bias<>+4(SB)/2, $0x0180
-DATA prepare256bias<>+6(SB)/2, $0x0180
-DATA prepare256bias<>+8(SB)/2, $0x0180
-DATA prepare256bias<>+10(SB)/2, $0x0180
-DATA prepare256bias<>+12(SB)/2, $0x0180
-DATA prepare256bias<>+14(SB)/2, $0x0180
-DATA prepare256bias<>+16(SB)/2, $0x0180
-DATA prepare256bias<>+18(SB)/2, $0x0180
-DATA prepare256bias<>+20(SB)/2, $0x0180
-DATA prepare256bias<>+22(SB)/2, $0x0180
-DATA prepare256bias<>+24(SB)/2, $0x0180
-DATA prepare256bias<>+26(SB)/2, $0x0180
-DATA prepare256bias<>+28(SB)/2, $0x0180
-DATA prepare256bias<>+30(SB)/2, $0x0180
-GLOBL prepare256bias<>(SB), RODATA|NOPTR, $32
+DATA prepare256half<>+0(SB)/2, $0x0010
+DATA prepare256half<>+2(SB)/2, $0x0010
+DATA prepare256half<>+4(SB)/2, $0x0010
+DATA prepare256half<>+6(SB)/2, $0x0010
+DATA prepare256half<>+8(SB)/2, $0x0010
+DATA prepare256half<>+10(SB)/2, $0x0010
+DATA prepare256half<>+12(SB)/2, $0x0010
+DATA prepare256half<>+14(SB)/2, $0x0010
+DATA prepare256half<>+16(SB)/2, $0x0010
+DATA prepare256half<>+18(SB)/2, $0x0010
+DATA prepare256half<>+20(SB)/2, $0x0010
+DATA prepare256half<>+22(SB)/2, $0x0010
+DATA prepare256half<>+24(SB)/2, $0x0010
+DATA prepare256half<>+26(SB)/2, $0x0010
+DATA prepare256half<>+28(SB)/2, $0x0010
+DATA prepare256half<>+30(SB)/2, $0x0010
+GLOBL prepare256half<>(SB), RODATA|NOPTR, $32
 
 DATA prepare256low<>+0(SB)/2, $0x001f
 DATA prepare256low<>+2(SB)/2, $0x001f
@@ -5505,44 +5457,32 @@ TEXT ·prepare256(SB), NOSPLIT, $0-24
 	VMOVDQU prepare256signs<>+0(SB), Y0
 	VMOVDQU prepare256signs<>+32(SB), Y1
 	VMOVDQU prepare256signs<>+64(SB), Y2
-	VMOVDQU prepare256signs<>+96(SB), Y3
-	VMOVDQU prepare256signs<>+128(SB), Y4
-	VMOVDQU prepare256signs<>+160(SB), Y5
+	VMOVDQU prepare256half<>+0(SB), Y3
+	VMOVDQU prepare256low<>+0(SB), Y4
 	LEAQ    (DX)(DX*2), DX
 
 group:
-	VMOVDQU      prepare256bias<>+0(SB), Y6
-	VMOVDQU      prepare256bias<>+0(SB), Y8
-	VPBROADCASTB (CX), Y7
-	VPSRAW       $0x08, Y7, Y7
-	VPSIGNW      Y0, Y7, Y9
-	VPADDW       Y9, Y6, Y6
-	VPSIGNW      Y1, Y7, Y7
-	VPADDW       Y7, Y8, Y8
-	VPBROADCASTB 1(CX), Y7
-	VPSRAW       $0x08, Y7, Y7
-	VPSIGNW      Y2, Y7, Y9
-	VPADDW       Y9, Y6, Y6
-	VPSIGNW      Y3, Y7, Y7
-	VPADDW       Y7, Y8, Y8
-	VPBROADCASTB 2(CX), Y7
-	VPSRAW       $0x08, Y7, Y7
-	VPSIGNW      Y4, Y7, Y9
-	VPADDW       Y9, Y6, Y6
-	VPSIGNW      Y5, Y7, Y7
-	VPADDW       Y7, Y8, Y8
-	VPSRLW       $0x05, Y6, Y7
-	VPAND        prepare256low<>+0(SB), Y6, Y6
-	VPSRLW       $0x05, Y8, Y9
-	VPAND        prepare256low<>+0(SB), Y8, Y8
-	VPACKUSWB    Y8, Y6, Y6
+	VMOVDQA      Y3, Y5
+	VPBROADCASTB (CX), Y6
+	VPSRAW       $0x08, Y6, Y6
+	VPSIGNW      Y0, Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPBROADCASTB 1(CX), Y6
+	VPSRAW       $0x08, Y6, Y6
+	VPSIGNW      Y1, Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPBROADCASTB 2(CX), Y6
+	VPSRAW       $0x08, Y6, Y6
+	VPSIGNW      Y2, Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPAND        Y4, Y5, Y6
+	VPSUBW       Y3, Y6, Y6
+	VPSRAW       $0x05, Y5, Y5
+	VPACKSSWB    Y5, Y6, Y6
 	VPERMQ       $0xd8, Y6, Y6
 	VMOVDQU      Y6, (AX)
-	VPACKUSWB    Y9, Y7, Y7
-	VPERMQ       $0xd8, Y7, Y7
-	VMOVDQU      Y7, 32(AX)
 	ADDQ         $0x03, CX
-	ADDQ         $0x40, AX
+	ADDQ         $0x20, AX
 	DECQ         DX
 	JNZ          group
 	VZEROUPPER
@@ -5584,41 +5524,41 @@ DATA matVec256second<>+28(SB)/2, $0x1f00
 DATA matVec256second<>+30(SB)/2, $0x1f00
 GLOBL matVec256second<>(SB), RODATA|NOPTR, $32
 
-DATA matVec256up<>+0(SB)/2, $0x7070
-DATA matVec256up<>+2(SB)/2, $0x7070
-DATA matVec256up<>+4(SB)/2, $0x7070
-DATA matVec256up<>+6(SB)/2, $0x7070
-DATA matVec256up<>+8(SB)/2, $0x7070
-DATA matVec256up<>+10(SB)/2, $0x7070
-DATA matVec256up<>+12(SB)/2, $0x7070
-DATA matVec256up<>+14(SB)/2, $0x7070
-DATA matVec256up<>+16(SB)/2, $0x7070
-DATA matVec256up<>+18(SB)/2, $0x7070
-DATA matVec256up<>+20(SB)/2, $0x7070
-DATA matVec256up<>+22(SB)/2, $0x7070
-DATA matVec256up<>+24(SB)/2, $0x7070
-DATA matVec256up<>+26(SB)/2, $0x7070
-DATA matVec256up<>+28(SB)/2, $0x7070
-DATA matVec256up<>+30(SB)/2, $0x7070
-GLOBL matVec256up<>(SB), RODATA|NOPTR, $32
+DATA matVec256zeroSum<>+0(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+2(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+4(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+6(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+8(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+10(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+12(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+14(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+16(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+18(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+20(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+22(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+24(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+26(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+28(SB)/2, $0x0d0d
+DATA matVec256zeroSum<>+30(SB)/2, $0x0d0d
+GLOBL matVec256zeroSum<>(SB), RODATA|NOPTR, $32
 
-DATA matVec256down<>+0(SB)/2, $0x8080
-DATA matVec256down<>+2(SB)/2, $0x8080
-DATA matVec256down<>+4(SB)/2, $0x8080
-DATA matVec256down<>+6(SB)/2, $0x8080
-DATA matVec256down<>+8(SB)/2, $0x8080
-DATA matVec256down<>+10(SB)/2, $0x8080
-DATA matVec256down<>+12(SB)/2, $0x8080
-DATA matVec256down<>+14(SB)/2, $0x8080
-DATA matVec256down<>+16(SB)/2, $0x8080
-DATA matVec256down<>+18(SB)/2, $0x8080
-DATA matVec256down<>+20(SB)/2, $0x8080
-DATA matVec256down<>+22(SB)/2, $0x8080
-DATA matVec256down<>+24(SB)/2, $0x8080
-DATA matVec256down<>+26(SB)/2, $0x8080
-DATA matVec256down<>+28(SB)/2, $0x8080
-DATA matVec256down<>+30(SB)/2, $0x8080
-GLOBL matVec256down<>(SB), RODATA|NOPTR, $32
+DATA matVec256zeroBytes<>+0(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+2(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+4(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+6(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+8(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+10(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+12(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+14(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+16(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+18(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+20(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+22(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+24(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+26(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+28(SB)/2, $0x8080
+DATA matVec256zeroBytes<>+30(SB)/2, $0x8080
+GLOBL matVec256zeroBytes<>(SB), RODATA|NOPTR, $32
 
 DATA matVec256even<>+0(SB)/2, $0x00ff
 DATA matVec256even<>+2(SB)/2, $0x00ff
@@ -5638,297 +5578,303 @@ DATA matVec256even<>+28(SB)/2, $0x00ff
 DATA matVec256even<>+30(SB)/2, $0x00ff
 GLOBL matVec256even<>(SB), RODATA|NOPTR, $32
 
-// func matVec256(dst *float32, sums *int32, words *uint16, stride uintptr, tables *int16, n int, rows int, scale float32, start int32)
-// Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·matVec256(SB), NOSPLIT, $0-64
-	MOVQ         sums+8(FP), AX
-	MOVQ         words+16(FP), CX
-	MOVQ         stride+24(FP), DX
-	MOVQ         tables+32(FP), BX
-	MOVQ         n+40(FP), SI
-	MOVL         start+60(FP), DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
-	VMOVDQU      Y0, (AX)
-	VMOVDQU      Y0, 32(AX)
-	VMOVDQU      Y0, 64(AX)
-	VMOVDQU      Y0, 96(AX)
-	VMOVDQU      matVec256first<>+0(SB), Y0
-	VMOVDQU      matVec256second<>+0(SB), Y1
-
-span:
-	VPXOR   Y4, Y4, Y4
-	VPXOR   Y5, Y5, Y5
-	VPXOR   Y6, Y6, Y6
-	VPXOR   Y7, Y7, Y7
-	MOVQ    $0x00000200, DI
-	CMPQ    SI, DI
-	CMOVQLT SI, DI
-	SUBQ    DI, SI
-	SUBQ    $0x02, DI
+// func matVec256(sums *uint16, words *uint16, stride uintptr, tables *int16, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·matVec256(SB), NOSPLIT, $0-40
+	MOVQ    sums+0(FP), AX
+	MOVQ    words+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    tables+24(FP), BX
+	MOVQ    n+32(FP), SI
+	VMOVDQU matVec256first<>+0(SB), Y0
+	VMOVDQU matVec256second<>+0(SB), Y1
+	VMOVDQU matVec256zeroSum<>+0(SB), Y2
+	VMOVDQU (AX), Y5
+	VMOVDQU 32(AX), Y6
+	VMOVDQU 64(AX), Y7
+	VMOVDQU 96(AX), Y8
+	SUBQ    $0x02, SI
 	JLT     last
 
 pair:
-	VPXOR          Y2, Y2, Y2
-	VPXOR          Y3, Y3, Y3
-	VMOVDQU        (CX), Y8
-	VMOVDQU        32(CX), Y9
-	PREFETCHT0     16384(CX)
-	VPAND          Y0, Y8, Y10
-	VPSLLW         $0x08, Y9, Y11
-	VPAND          Y1, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPADDB         matVec256up<>+0(SB), Y10, Y10
-	VPXOR          matVec256down<>+0(SB), Y10, Y11
-	VBROADCASTI128 (BX), Y12
-	VPSHUFB        Y10, Y12, Y12
-	VPADDB         Y12, Y2, Y2
-	VBROADCASTI128 16(BX), Y12
-	VPSHUFB        Y11, Y12, Y12
-	VPADDB         Y12, Y2, Y2
-	VBROADCASTI128 32(BX), Y12
-	VPSHUFB        Y10, Y12, Y12
-	VPADDB         Y12, Y3, Y3
-	VBROADCASTI128 48(BX), Y10
-	VPSHUFB        Y11, Y10, Y10
-	VPADDB         Y10, Y3, Y3
-	VPSRLW         $0x05, Y8, Y10
-	VPAND          Y0, Y10, Y10
-	VPSLLW         $0x03, Y9, Y11
-	VPAND          Y1, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPADDB         matVec256up<>+0(SB), Y10, Y10
-	VPXOR          matVec256down<>+0(SB), Y10, Y11
-	VBROADCASTI128 64(BX), Y12
-	VPSHUFB        Y10, Y12, Y12
-	VPADDB         Y12, Y2, Y2
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y3
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y4
+	VMOVDQU        (CX), Y9
+	VMOVDQU        32(CX), Y10
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          Y0, Y9, Y11
+	VPSLLW         $0x08, Y10, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPSUBB         Y2, Y11, Y11
+	VPABSB         Y11, Y12
+	VBROADCASTI128 (BX), Y13
+	VBROADCASTI128 16(BX), Y14
+	VPSHUFB        Y12, Y13, Y13
+	VPSHUFB        Y12, Y14, Y14
+	VPSIGNB        Y11, Y13, Y13
+	VPSIGNB        Y11, Y14, Y14
+	VPADDB         Y13, Y3, Y3
+	VPADDB         Y14, Y4, Y4
+	VPSRLW         $0x05, Y9, Y11
+	VPAND          Y0, Y11, Y11
+	VPSLLW         $0x03, Y10, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPSUBB         Y2, Y11, Y11
+	VPABSB         Y11, Y12
+	VBROADCASTI128 32(BX), Y13
+	VBROADCASTI128 48(BX), Y14
+	VPSHUFB        Y12, Y13, Y13
+	VPSHUFB        Y12, Y14, Y14
+	VPSIGNB        Y11, Y13, Y13
+	VPSIGNB        Y11, Y14, Y14
+	VPADDB         Y13, Y3, Y3
+	VPADDB         Y14, Y4, Y4
+	VPSRLW         $0x0a, Y9, Y9
+	VPSRLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBB         Y2, Y9, Y9
+	VPABSB         Y9, Y10
+	VBROADCASTI128 64(BX), Y11
 	VBROADCASTI128 80(BX), Y12
-	VPSHUFB        Y11, Y12, Y12
-	VPADDB         Y12, Y2, Y2
-	VBROADCASTI128 96(BX), Y12
+	VPSHUFB        Y10, Y11, Y11
 	VPSHUFB        Y10, Y12, Y12
-	VPADDB         Y12, Y3, Y3
-	VBROADCASTI128 112(BX), Y10
-	VPSHUFB        Y11, Y10, Y10
-	VPADDB         Y10, Y3, Y3
-	VPSRLW         $0x0a, Y8, Y8
-	VPSRLW         $0x02, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPADDB         matVec256up<>+0(SB), Y8, Y8
-	VPXOR          matVec256down<>+0(SB), Y8, Y9
-	VBROADCASTI128 128(BX), Y10
-	VPSHUFB        Y8, Y10, Y10
-	VPADDB         Y10, Y2, Y2
-	VBROADCASTI128 144(BX), Y10
-	VPSHUFB        Y9, Y10, Y10
-	VPADDB         Y10, Y2, Y2
-	VBROADCASTI128 160(BX), Y10
-	VPSHUFB        Y8, Y10, Y10
-	VPADDB         Y10, Y3, Y3
-	VBROADCASTI128 176(BX), Y8
-	VPSHUFB        Y9, Y8, Y8
-	VPADDB         Y8, Y3, Y3
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y3, Y3
+	VPADDB         Y12, Y4, Y4
 	ADDQ           DX, CX
-	ADDQ           $0x000000c0, BX
-	VMOVDQU        (CX), Y8
-	VMOVDQU        32(CX), Y9
-	PREFETCHT0     16384(CX)
-	VPAND          Y0, Y8, Y10
-	VPSLLW         $0x08, Y9, Y11
-	VPAND          Y1, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPADDB         matVec256up<>+0(SB), Y10, Y10
-	VPXOR          matVec256down<>+0(SB), Y10, Y11
-	VBROADCASTI128 (BX), Y12
-	VPSHUFB        Y10, Y12, Y12
-	VPADDB         Y12, Y2, Y2
-	VBROADCASTI128 16(BX), Y12
-	VPSHUFB        Y11, Y12, Y12
-	VPADDB         Y12, Y2, Y2
-	VBROADCASTI128 32(BX), Y12
-	VPSHUFB        Y10, Y12, Y12
-	VPADDB         Y12, Y3, Y3
-	VBROADCASTI128 48(BX), Y10
-	VPSHUFB        Y11, Y10, Y10
-	VPADDB         Y10, Y3, Y3
-	VPSRLW         $0x05, Y8, Y10
-	VPAND          Y0, Y10, Y10
-	VPSLLW         $0x03, Y9, Y11
-	VPAND          Y1, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPADDB         matVec256up<>+0(SB), Y10, Y10
-	VPXOR          matVec256down<>+0(SB), Y10, Y11
-	VBROADCASTI128 64(BX), Y12
-	VPSHUFB        Y10, Y12, Y12
-	VPADDB         Y12, Y2, Y2
+	ADDQ           $0x00000060, BX
+	VMOVDQU        (CX), Y9
+	VMOVDQU        32(CX), Y10
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          Y0, Y9, Y11
+	VPSLLW         $0x08, Y10, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPSUBB         Y2, Y11, Y11
+	VPABSB         Y11, Y12
+	VBROADCASTI128 (BX), Y13
+	VBROADCASTI128 16(BX), Y14
+	VPSHUFB        Y12, Y13, Y13
+	VPSHUFB        Y12, Y14, Y14
+	VPSIGNB        Y11, Y13, Y13
+	VPSIGNB        Y11, Y14, Y14
+	VPADDB         Y13, Y3, Y3
+	VPADDB         Y14, Y4, Y4
+	VPSRLW         $0x05, Y9, Y11
+	VPAND          Y0, Y11, Y11
+	VPSLLW         $0x03, Y10, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPSUBB         Y2, Y11, Y11
+	VPABSB         Y11, Y12
+	VBROADCASTI128 32(BX), Y13
+	VBROADCASTI128 48(BX), Y14
+	VPSHUFB        Y12, Y13, Y13
+	VPSHUFB        Y12, Y14, Y14
+	VPSIGNB        Y11, Y13, Y13
+	VPSIGNB        Y11, Y14, Y14
+	VPADDB         Y13, Y3, Y3
+	VPADDB         Y14, Y4, Y4
+	VPSRLW         $0x0a, Y9, Y9
+	VPSRLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBB         Y2, Y9, Y9
+	VPABSB         Y9, Y10
+	VBROADCASTI128 64(BX), Y11
 	VBROADCASTI128 80(BX), Y12
-	VPSHUFB        Y11, Y12, Y12
-	VPADDB         Y12, Y2, Y2
-	VBROADCASTI128 96(BX), Y12
+	VPSHUFB        Y10, Y11, Y11
 	VPSHUFB        Y10, Y12, Y12
-	VPADDB         Y12, Y3, Y3
-	VBROADCASTI128 112(BX), Y10
-	VPSHUFB        Y11, Y10, Y10
-	VPADDB         Y10, Y3, Y3
-	VPSRLW         $0x0a, Y8, Y8
-	VPSRLW         $0x02, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPADDB         matVec256up<>+0(SB), Y8, Y8
-	VPXOR          matVec256down<>+0(SB), Y8, Y9
-	VBROADCASTI128 128(BX), Y10
-	VPSHUFB        Y8, Y10, Y10
-	VPADDB         Y10, Y2, Y2
-	VBROADCASTI128 144(BX), Y10
-	VPSHUFB        Y9, Y10, Y10
-	VPADDB         Y10, Y2, Y2
-	VBROADCASTI128 160(BX), Y10
-	VPSHUFB        Y8, Y10, Y10
-	VPADDB         Y10, Y3, Y3
-	VBROADCASTI128 176(BX), Y8
-	VPSHUFB        Y9, Y8, Y8
-	VPADDB         Y8, Y3, Y3
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y3, Y3
+	VPADDB         Y12, Y4, Y4
 	ADDQ           DX, CX
-	ADDQ           $0x000000c0, BX
-	VPAND          matVec256even<>+0(SB), Y2, Y8
-	VPADDW         Y8, Y4, Y4
-	VPSRLW         $0x08, Y2, Y8
-	VPADDW         Y8, Y5, Y5
-	VPAND          matVec256even<>+0(SB), Y3, Y2
-	VPADDW         Y2, Y6, Y6
-	VPSRLW         $0x08, Y3, Y2
-	VPADDW         Y2, Y7, Y7
-	SUBQ           $0x02, DI
+	ADDQ           $0x00000060, BX
+	VPAND          matVec256even<>+0(SB), Y3, Y9
+	VPADDW         Y9, Y5, Y5
+	VPSRLW         $0x08, Y3, Y9
+	VPADDW         Y9, Y6, Y6
+	VPAND          matVec256even<>+0(SB), Y4, Y3
+	VPADDW         Y3, Y7, Y7
+	VPSRLW         $0x08, Y4, Y3
+	VPADDW         Y3, Y8, Y8
+	SUBQ           $0x02, SI
 	JGE            pair
 
 last:
-	INCQ           DI
-	JNZ            spanned
-	VPXOR          Y2, Y2, Y2
-	VPXOR          Y3, Y3, Y3
-	VMOVDQU        (CX), Y8
-	VMOVDQU        32(CX), Y9
-	PREFETCHT0     16384(CX)
-	VPAND          Y0, Y8, Y10
-	VPSLLW         $0x08, Y9, Y11
-	VPAND          Y1, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPADDB         matVec256up<>+0(SB), Y10, Y10
-	VPXOR          matVec256down<>+0(SB), Y10, Y11
-	VBROADCASTI128 (BX), Y12
-	VPSHUFB        Y10, Y12, Y12
-	VPADDB         Y12, Y2, Y2
-	VBROADCASTI128 16(BX), Y12
-	VPSHUFB        Y11, Y12, Y12
-	VPADDB         Y12, Y2, Y2
+	INCQ           SI
+	JNZ            added
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y3
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y4
+	VMOVDQU        (CX), Y9
+	VMOVDQU        32(CX), Y10
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          Y0, Y9, Y11
+	VPSLLW         $0x08, Y10, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPSUBB         Y2, Y11, Y11
+	VPABSB         Y11, Y12
+	VBROADCASTI128 (BX), Y13
+	VBROADCASTI128 16(BX), Y14
+	VPSHUFB        Y12, Y13, Y13
+	VPSHUFB        Y12, Y14, Y14
+	VPSIGNB        Y11, Y13, Y13
+	VPSIGNB        Y11, Y14, Y14
+	VPADDB         Y13, Y3, Y3
+	VPADDB         Y14, Y4, Y4
+	VPSRLW         $0x05, Y9, Y11
+	VPAND          Y0, Y11, Y11
+	VPSLLW         $0x03, Y10, Y0
+	VPAND          Y1, Y0, Y0
+	VPOR           Y0, Y11, Y11
+	VPSUBB         Y2, Y11, Y11
+	VPABSB         Y11, Y0
 	VBROADCASTI128 32(BX), Y12
-	VPSHUFB        Y10, Y12, Y12
+	VBROADCASTI128 48(BX), Y13
+	VPSHUFB        Y0, Y12, Y12
+	VPSHUFB        Y0, Y13, Y13
+	VPSIGNB        Y11, Y12, Y12
+	VPSIGNB        Y11, Y13, Y13
 	VPADDB         Y12, Y3, Y3
-	VBROADCASTI128 48(BX), Y10
-	VPSHUFB        Y11, Y10, Y10
-	VPADDB         Y10, Y3, Y3
-	VPSRLW         $0x05, Y8, Y10
-	VPAND          Y0, Y10, Y10
-	VPSLLW         $0x03, Y9, Y11
-	VPAND          Y1, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPADDB         matVec256up<>+0(SB), Y10, Y10
-	VPXOR          matVec256down<>+0(SB), Y10, Y11
-	VBROADCASTI128 64(BX), Y12
-	VPSHUFB        Y10, Y12, Y12
-	VPADDB         Y12, Y2, Y2
-	VBROADCASTI128 80(BX), Y12
-	VPSHUFB        Y11, Y12, Y12
-	VPADDB         Y12, Y2, Y2
-	VBROADCASTI128 96(BX), Y12
-	VPSHUFB        Y10, Y12, Y12
-	VPADDB         Y12, Y3, Y3
-	VBROADCASTI128 112(BX), Y10
-	VPSHUFB        Y11, Y10, Y10
-	VPADDB         Y10, Y3, Y3
-	VPSRLW         $0x0a, Y8, Y8
-	VPSRLW         $0x02, Y9, Y9
+	VPADDB         Y13, Y4, Y4
+	VPSRLW         $0x0a, Y9, Y0
+	VPSRLW         $0x02, Y10, Y9
 	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPADDB         matVec256up<>+0(SB), Y8, Y8
-	VPXOR          matVec256down<>+0(SB), Y8, Y9
-	VBROADCASTI128 128(BX), Y10
-	VPSHUFB        Y8, Y10, Y10
-	VPADDB         Y10, Y2, Y2
-	VBROADCASTI128 144(BX), Y10
-	VPSHUFB        Y9, Y10, Y10
-	VPADDB         Y10, Y2, Y2
-	VBROADCASTI128 160(BX), Y10
-	VPSHUFB        Y8, Y10, Y10
-	VPADDB         Y10, Y3, Y3
-	VBROADCASTI128 176(BX), Y8
-	VPSHUFB        Y9, Y8, Y8
-	VPADDB         Y8, Y3, Y3
+	VPOR           Y9, Y0, Y0
+	VPSUBB         Y2, Y0, Y0
+	VPABSB         Y0, Y9
+	VBROADCASTI128 64(BX), Y1
+	VBROADCASTI128 80(BX), Y2
+	VPSHUFB        Y9, Y1, Y1
+	VPSHUFB        Y9, Y2, Y2
+	VPSIGNB        Y0, Y1, Y1
+	VPSIGNB        Y0, Y2, Y2
+	VPADDB         Y1, Y3, Y3
+	VPADDB         Y2, Y4, Y4
 	ADDQ           DX, CX
-	ADDQ           $0x000000c0, BX
-	VPAND          matVec256even<>+0(SB), Y2, Y8
-	VPADDW         Y8, Y4, Y4
-	VPSRLW         $0x08, Y2, Y8
-	VPADDW         Y8, Y5, Y5
-	VPAND          matVec256even<>+0(SB), Y3, Y2
-	VPADDW         Y2, Y6, Y6
-	VPSRLW         $0x08, Y3, Y2
-	VPADDW         Y2, Y7, Y7
+	ADDQ           $0x00000060, BX
+	VPAND          matVec256even<>+0(SB), Y3, Y0
+	VPADDW         Y0, Y5, Y5
+	VPSRLW         $0x08, Y3, Y0
+	VPADDW         Y0, Y6, Y6
+	VPAND          matVec256even<>+0(SB), Y4, Y0
+	VPADDW         Y0, Y7, Y7
+	VPSRLW         $0x08, Y4, Y0
+	VPADDW         Y0, Y8, Y8
 
-spanned:
-	VPMOVZXWD    X4, Y2
-	VPMOVZXWD    X6, Y3
+added:
+	VMOVDQU Y5, (AX)
+	VMOVDQU Y6, 32(AX)
+	VMOVDQU Y7, 64(AX)
+	VMOVDQU Y8, 96(AX)
+	VZEROUPPER
+	RET
+
+// func widenVec256(wide *int32, sums *uint16)
+// Requires: AVX, AVX2
+TEXT ·widenVec256(SB), NOSPLIT, $0-16
+	MOVQ      wide+0(FP), AX
+	MOVQ      sums+8(FP), CX
+	VPMOVZXWD (CX), Y0
+	VPMOVZXWD 64(CX), Y1
+	VPSLLD    $0x05, Y1, Y1
+	VPADDD    Y1, Y0, Y0
+	VPADDD    (AX), Y0, Y0
+	VMOVDQU   Y0, (AX)
+	VPMOVZXWD 16(CX), Y0
+	VPMOVZXWD 80(CX), Y1
+	VPSLLD    $0x05, Y1, Y1
+	VPADDD    Y1, Y0, Y0
+	VPADDD    32(AX), Y0, Y0
+	VMOVDQU   Y0, 32(AX)
+	VPMOVZXWD 32(CX), Y0
+	VPMOVZXWD 96(CX), Y1
+	VPSLLD    $0x05, Y1, Y1
+	VPADDD    Y1, Y0, Y0
+	VPADDD    64(AX), Y0, Y0
+	VMOVDQU   Y0, 64(AX)
+	VPMOVZXWD 48(CX), Y0
+	VPMOVZXWD 112(CX), Y1
+	VPSLLD    $0x05, Y1, Y1
+	VPADDD    Y1, Y0, Y0
+	VPADDD    96(AX), Y0, Y0
+	VMOVDQU   Y0, 96(AX)
+	VPXOR     Y0, Y0, Y0
+	VMOVDQU   Y0, (CX)
+	VMOVDQU   Y0, 32(CX)
+	VMOVDQU   Y0, 64(CX)
+	VMOVDQU   Y0, 96(CX)
+	VZEROUPPER
+	RET
+
+// func emitVec256(dst *float32, wide *int32, sums *uint16, rows int, scale float32, start int32)
+// Requires: AVX, AVX2
+TEXT ·emitVec256(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         wide+8(FP), CX
+	MOVQ         sums+16(FP), DX
+	VBROADCASTSS scale+32(FP), Y0
+	MOVL         start+36(FP), BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         rows+24(FP), BX
+	LEAQ         laneMasks256<>+0(SB), SI
+	MOVQ         $0x00000040, DI
+	SUBQ         BX, DI
+	VMOVDQU      (SI)(DI*4), Y2
+	VMOVDQU      32(SI)(DI*4), Y3
+	VMOVDQU      64(SI)(DI*4), Y4
+	VMOVDQU      96(SI)(DI*4), Y5
+	VPMOVZXWD    (DX), Y6
+	VPMOVZXWD    64(DX), Y7
+	VPSLLD       $0x05, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VPADDD       (CX), Y6, Y6
+	VPADDD       Y1, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y0, Y6, Y6
+	VMASKMOVPS   Y6, Y2, (AX)
+	VPMOVZXWD    16(DX), Y2
+	VPMOVZXWD    80(DX), Y6
+	VPSLLD       $0x05, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPADDD       32(CX), Y2, Y2
+	VPADDD       Y1, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMASKMOVPS   Y2, Y3, 32(AX)
+	VPMOVZXWD    32(DX), Y2
+	VPMOVZXWD    96(DX), Y3
 	VPSLLD       $0x05, Y3, Y3
 	VPADDD       Y3, Y2, Y2
-	VPADDD       (AX), Y2, Y2
-	VMOVDQU      Y2, (AX)
-	VEXTRACTI128 $0x01, Y4, X2
-	VPMOVZXWD    X2, Y2
-	VEXTRACTI128 $0x01, Y6, X3
-	VPMOVZXWD    X3, Y3
+	VPADDD       64(CX), Y2, Y2
+	VPADDD       Y1, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMASKMOVPS   Y2, Y4, 64(AX)
+	VPMOVZXWD    48(DX), Y2
+	VPMOVZXWD    112(DX), Y3
 	VPSLLD       $0x05, Y3, Y3
 	VPADDD       Y3, Y2, Y2
-	VPADDD       32(AX), Y2, Y2
-	VMOVDQU      Y2, 32(AX)
-	VPMOVZXWD    X5, Y2
-	VPMOVZXWD    X7, Y3
-	VPSLLD       $0x05, Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VPADDD       64(AX), Y2, Y2
-	VMOVDQU      Y2, 64(AX)
-	VEXTRACTI128 $0x01, Y5, X2
-	VPMOVZXWD    X2, Y2
-	VEXTRACTI128 $0x01, Y7, X3
-	VPMOVZXWD    X3, Y3
-	VPSLLD       $0x05, Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VPADDD       96(AX), Y2, Y2
-	VMOVDQU      Y2, 96(AX)
-	TESTQ        SI, SI
-	JNZ          span
-	MOVQ         dst+0(FP), CX
-	VBROADCASTSS scale+56(FP), Y0
-	MOVQ         rows+48(FP), DX
-	LEAQ         laneMasks256<>+0(SB), BX
-	MOVQ         $0x00000040, SI
-	SUBQ         DX, SI
-	VMOVDQU      (BX)(SI*4), Y1
-	VMOVDQU      32(BX)(SI*4), Y2
-	VMOVDQU      64(BX)(SI*4), Y3
-	VMOVDQU      96(BX)(SI*4), Y4
-	VCVTDQ2PS    (AX), Y5
-	VMULPS       Y0, Y5, Y5
-	VMASKMOVPS   Y5, Y1, (CX)
-	VCVTDQ2PS    32(AX), Y1
-	VMULPS       Y0, Y1, Y1
-	VMASKMOVPS   Y1, Y2, 32(CX)
-	VCVTDQ2PS    64(AX), Y1
-	VMULPS       Y0, Y1, Y1
-	VMASKMOVPS   Y1, Y3, 64(CX)
-	VCVTDQ2PS    96(AX), Y1
-	VMULPS       Y0, Y1, Y1
-	VMASKMOVPS   Y1, Y4, 96(CX)
+	VPADDD       96(CX), Y2, Y2
+	VPADDD       Y1, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMASKMOVPS   Y2, Y5, 96(AX)
+	VPXOR        Y0, Y0, Y0
+	VMOVDQU      Y0, (DX)
+	VMOVDQU      Y0, 32(DX)
+	VMOVDQU      Y0, 64(DX)
+	VMOVDQU      Y0, 96(DX)
 	VZEROUPPER
 	RET
 

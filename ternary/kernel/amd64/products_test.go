@@ -15,7 +15,7 @@ import (
 // products, and so all that sees a ternary weight, holds additions only.
 var multiplies = map[string]string{
 	"emitInts512": "VMULPS.BCST", "emitFloats512": "VMULPS.BCST", "emitFew512": "VMULPS",
-	"emitInts256": "VMULPS", "emitFloats256": "VMULPS", "matVec256": "VMULPS",
+	"emitInts256": "VMULPS", "emitFloats256": "VMULPS", "emitVec256": "VMULPS",
 	"matVec512x4": "VMULPS", "matVec512x1": "VMULPS",
 	"denseSums14x512": "VFMADD231PS", "denseSums8x512": "VFMADD231PS", "denseSums4x512": "VFMADD231PS",
 	"denseSums2x512": "VFMADD231PS", "denseSums1x512": "VFMADD231PS", "denseScaled512": "VMULPS",

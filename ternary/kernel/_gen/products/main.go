@@ -42,7 +42,9 @@ func main() {
 	addRows("addFloats256", ymm, floats, false)
 	emit256("emitFloats256", "float32", false, table)
 	prepare256()
-	matVec256(table)
+	matVec256()
+	widenVec256()
+	emitVec256(table)
 	for _, rows := range []int{denseRows512, 8, 4, 2, 1} {
 		denseSums(zmm, denseRows512, rows)
 	}

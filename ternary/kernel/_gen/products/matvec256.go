@@ -6,14 +6,16 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// AVX2 looks up bytes only, 16 at a time. A sum plus 384 is at most 768 and is cut into five low bits and the rest, each
-// in two tables of 16: bytes of two words' six groups still add up without a carry, and 16-bit sums of those of 704 words.
+// AVX2 looks up bytes only, 16 at a time. A code and 26 less it name sums that differ in sign, so that those of codes 13…26
+// do: the sum of code 13+m is 32·high + low, −16 ≤ low < 16, each a byte of a table of 16, and takes the sign of the code less
+// 13. Bytes of two words' six groups add up without a carry, from 128 so that they may be taken apart without a sign, and
+// 16-bit sums of those of 512 words.
 const (
-	preparedBias  = 3 * 128
 	lowBits       = 5
-	wordsPerSpan  = 512 // a multiple of 2
+	lowHalf       = 1 << (lowBits - 1)
+	middle        = 13 // the code of a zero sum
 	tableBytes    = 16
-	preparedBytes = 4 * tableBytes // of a group: low 0…15, low 16…31, high 0…15, high 16…31
+	preparedBytes = 2 * tableBytes // of a group: low, high
 )
 
 // words16 is a constant of 16 equal words in memory.
@@ -29,53 +31,45 @@ func words16(name string, value uint16) Mem {
 func prepare256() {
 	signs := GLOBL("prepare256signs", RODATA|NOPTR)
 	for d, place := range []int{1, 3, 9} {
-		for c := range 32 {
-			sign := c/place%trits - 1
-			if c >= entries {
-				sign = 0
+		for m := range tableBytes {
+			sign := 0
+			if c := middle + m; c < entries {
+				sign = c/place%trits - 1
 			}
-			DATA(64*d+2*c, I16(int16(sign)))
+			DATA(32*d+2*m, I16(int16(sign)))
 		}
 	}
-	bias, low := words16("prepare256bias", preparedBias), words16("prepare256low", 1<<lowBits-1)
+	lift, mask := words16("prepare256half", lowHalf), words16("prepare256low", 1<<lowBits-1)
 	routine("prepare256", "func(prepared *int16, x *int8, n int)")
-	Doc("prepare256 writes, for each group of three codes of 9·n, the low five bits of 32 sums plus 384 as bytes, then the",
-		"rest of them. n ≥ 1. AVX2. Each code is added, subtracted or left out by the signs of its digits.")
+	Doc("prepare256 writes, for each group of three codes of 9·n, the low parts of the sums of codes 13…26 as 16 bytes, then the",
+		"high ones. n ≥ 1. AVX2. Each code is added, subtracted or left out by the signs of its digits.")
 	prepared, x, n := Load(Param("prepared"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
-	var sign [trits][2]VecVirtual
+	var sign [trits]VecVirtual
 	for d := range sign {
-		for half := range 2 {
-			sign[d][half] = YMM()
-			VMOVDQU(signs.Offset(64*d+32*half), sign[d][half])
-		}
+		sign[d] = YMM()
+		VMOVDQU(signs.Offset(32*d), sign[d])
 	}
+	up, keep := YMM(), YMM()
+	VMOVDQU(lift, up)
+	VMOVDQU(mask, keep)
 	count := GP64()
 	LEAQ(Mem{Base: n, Index: n, Scale: groups - 1}, count)
 	Label("group")
-	var sum, rest [2]VecVirtual
-	for half := range 2 {
-		sum[half], rest[half] = YMM(), YMM()
-		VMOVDQU(bias, sum[half])
-	}
+	sum, low := YMM(), YMM()
+	VMOVDQA(up, sum)
 	for d := range trits {
 		v := YMM()
 		VPBROADCASTB(Mem{Base: x, Disp: d}, v)
 		VPSRAW(Imm(8), v, v)
-		for half := range 2 {
-			part := YMM()
-			VPSIGNW(sign[d][half], v, part)
-			VPADDW(part, sum[half], sum[half])
-		}
+		VPSIGNW(sign[d], v, v)
+		VPADDW(v, sum, sum)
 	}
-	for half := range 2 {
-		VPSRLW(Imm(lowBits), sum[half], rest[half])
-		VPAND(low, sum[half], sum[half])
-	}
-	for i, v := range [][2]VecVirtual{sum, rest} {
-		VPACKUSWB(v[1], v[0], v[0])
-		VPERMQ(Imm(0xd8), v[0], v[0])
-		VMOVDQU(v[0], Mem{Base: prepared, Disp: 32 * i})
-	}
+	VPAND(keep, sum, low)
+	VPSUBW(up, low, low)
+	VPSRAW(Imm(lowBits), sum, sum)
+	VPACKSSWB(sum, low, low)
+	VPERMQ(Imm(0xd8), low, low)
+	VMOVDQU(low, Mem{Base: prepared})
 	ADDQ(Imm(trits), x)
 	ADDQ(Imm(preparedBytes), prepared)
 	DECQ(count)
@@ -84,40 +78,42 @@ func prepare256() {
 	RET()
 }
 
-// prefetchBytes256 is 64 columns ahead, in the first of the four blocks that read their lines.
-const prefetchBytes256 = 16384
+// What is asked for ahead of a column's words, as in matVec512.
+const (
+	prefetchBytes256 = 8192
+	prefetchNear256  = 1024
+)
 
 // matVec256 is the inner loop of decoding, for a block of 32 rows.
-func matVec256(table Mem) {
+func matVec256() {
 	low, high := words16("matVec256first", 0x001f), words16("matVec256second", 0x1f00)
-	up, down, even := words16("matVec256up", 0x7070), words16("matVec256down", 0x8080), words16("matVec256even", 0x00ff)
-	routine("matVec256", "func(dst *float32, sums *int32, words *uint16, stride uintptr, tables *int16, n, rows int, scale float32, start int32)")
-	Doc("matVec256 writes the products of rows ≤ 32 rows with one token, prepared in tables, times scale. n word columns,",
-		"stride bytes apart; sums is scratch of 32, start is −1152·n, which takes the bias out. n, rows ≥ 1. AVX2. Twin: generic.MatVec.",
-		"A code's byte indexes tables of 16: plus 0x70, its top bit, which gives 0, is set from 16 on, and below 16 with that",
-		"bit turned. Even bytes are rows 0…15, odd ones 16…31. Registers: 2 sums of bytes, 4 of words, 2 words, 3 indexes.")
+	zeroSum, zeroBytes := words16("matVec256zeroSum", middle<<8|middle), words16("matVec256zeroBytes", 0x8080)
+	even := words16("matVec256even", 0x00ff)
+	routine("matVec256", "func(sums *uint16, words *uint16, stride uintptr, tables *int16, n int)")
+	Doc("matVec256 adds to sums, [low or high bits][rows 0…15 or 16…31], what n word columns name, stride bytes apart, for 32 rows and",
+		"one token, and 128 for each two words or last one. n ≥ 1. AVX2. Twin: generic.MatVec. Even bytes are rows 0…15, odd ones",
+		"16…31. Registers: 2 sums of bytes, 4 of words, 2 words, a code and its magnitude, 2 lookups, 3 constants.")
 	sums, words := Load(Param("sums"), GP64()), Load(Param("words"), GP64())
-	stride, tables, n := Load(Param("stride"), GP64()), Load(Param("tables"), GP64()), Load(Param("n"), GP64())
-	start := YMM()
-	VMOVD(Load(Param("start"), GP32()), start.AsX())
-	VPBROADCASTD(start.AsX(), start)
-	for i := range 4 {
-		VMOVDQU(start, Mem{Base: sums, Disp: 32 * i})
-	}
-	firstMask, secondMask := YMM(), YMM()
+	stride, tables, left := Load(Param("stride"), GP64()), Load(Param("tables"), GP64()), Load(Param("n"), GP64())
+	firstMask, secondMask, zeroCode := YMM(), YMM(), YMM()
 	VMOVDQU(low, firstMask)
 	VMOVDQU(high, secondMask)
-	var wide [2][2]VecVirtual // [low or high bits][even or odd bytes]
+	VMOVDQU(zeroSum, zeroCode)
 	bytes := [2]VecVirtual{YMM(), YMM()}
+	var wide [2][2]VecVirtual // [low or high bits][even or odd bytes]
 	for i := range wide {
-		wide[i] = [2]VecVirtual{YMM(), YMM()}
+		for odd := range wide[i] {
+			wide[i][odd] = YMM()
+			VMOVDQU(Mem{Base: sums, Disp: 64*i + 32*odd}, wide[i][odd])
+		}
 	}
 
 	word := func() {
 		w0, w1 := YMM(), YMM()
 		VMOVDQU(Mem{Base: words}, w0)
 		VMOVDQU(Mem{Base: words, Disp: 32}, w1)
-		PREFETCHT0(Mem{Base: words, Disp: prefetchBytes256})
+		PREFETCHT1(Mem{Base: words, Disp: prefetchBytes256})
+		PREFETCHT0(Mem{Base: words, Disp: prefetchNear256})
 		for g := range groups {
 			index, other := YMM(), YMM()
 			switch g {
@@ -134,23 +130,29 @@ func matVec256(table Mem) {
 			}
 			VPAND(secondMask, other, other)
 			VPOR(other, index, index)
-			VPADDB(up, index, index)
-			VPXOR(down, index, other)
-			for i := range bytes {
-				for half, at := range []VecVirtual{index, other} {
-					t := YMM()
-					VBROADCASTI128(Mem{Base: tables, Disp: preparedBytes*g + tableBytes*(2*i+half)}, t)
-					VPSHUFB(at, t, t)
-					VPADDB(t, bytes[i], bytes[i])
-				}
+			VPSUBB(zeroCode, index, index)
+			VPABSB(index, other)
+			var part [2]VecVirtual
+			for i := range part {
+				part[i] = YMM()
+				VBROADCASTI128(Mem{Base: tables, Disp: preparedBytes*g + tableBytes*i}, part[i])
+			}
+			for _, v := range part {
+				VPSHUFB(other, v, v)
+			}
+			for _, v := range part {
+				VPSIGNB(index, v, v)
+			}
+			for i, v := range part {
+				VPADDB(v, bytes[i], bytes[i])
 			}
 		}
 		ADDQ(stride, words)
 		ADDQ(U32(preparedBytes*groups), tables)
 	}
-	clearBytes := func() {
+	begin := func() {
 		for _, b := range bytes {
-			VPXOR(b, b, b)
+			VMOVDQU(zeroBytes, b)
 		}
 	}
 	widen := func() {
@@ -163,21 +165,10 @@ func matVec256(table Mem) {
 		}
 	}
 
-	Label("span")
-	for i := range wide {
-		for _, v := range wide[i] {
-			VPXOR(v, v, v)
-		}
-	}
-	left := GP64()
-	MOVQ(U32(wordsPerSpan), left)
-	CMPQ(n, left)
-	CMOVQLT(n, left)
-	SUBQ(left, n)
 	SUBQ(Imm(2), left)
 	JLT(LabelRef("last"))
 	Label("pair")
-	clearBytes()
+	begin()
 	word()
 	word()
 	widen()
@@ -185,38 +176,70 @@ func matVec256(table Mem) {
 	JGE(LabelRef("pair"))
 	Label("last")
 	INCQ(left) // −1: one word is left over; −2: none
-	JNZ(LabelRef("spanned"))
-	clearBytes()
+	JNZ(LabelRef("added"))
+	begin()
 	word()
 	widen()
-	Label("spanned")
-	for odd := range 2 {
-		for half := range 2 {
-			at, v, u := Mem{Base: sums, Disp: 64*odd + 32*half}, YMM(), YMM()
-			for i, to := range []VecVirtual{v, u} {
-				if half == 0 {
-					VPMOVZXWD(wide[i][odd].AsX(), to)
-				} else {
-					VEXTRACTI128(Imm(1), wide[i][odd], to.AsX())
-					VPMOVZXWD(to.AsX(), to)
-				}
-			}
-			VPSLLD(Imm(lowBits), u, u)
-			VPADDD(u, v, v)
-			VPADDD(at, v, v)
-			VMOVDQU(v, at)
+	Label("added")
+	for i := range wide {
+		for odd, v := range wide[i] {
+			VMOVDQU(v, Mem{Base: sums, Disp: 64*i + 32*odd})
 		}
 	}
-	TESTQ(n, n)
-	JNZ(LabelRef("span"))
-	f, dst := YMM(), Load(Param("dst"), GP64())
-	VBROADCASTSS(NewParamAddr("scale", 56), f)
+	VZEROUPPER()
+	RET()
+}
+
+// widenVec256 moves matVec256's sums into 32-bit ones.
+func widenVec256() {
+	routine("widenVec256", "func(wide *int32, sums *uint16)")
+	Doc("widenVec256 adds what matVec256 has summed to wide [32], low + 32·high, and puts it to zero. AVX2.")
+	wide, sums := Load(Param("wide"), GP64()), Load(Param("sums"), GP64())
+	for i := range 4 {
+		VMOVDQU(widened(sums, wide, i), Mem{Base: wide, Disp: 32 * i})
+	}
+	clearSums(sums)
+	VZEROUPPER()
+	RET()
+}
+
+// widened returns wide and matVec256's sums, of the eight rows from 8·i.
+func widened(sums, wide Register, i int) VecVirtual {
+	v, u := YMM(), YMM()
+	VPMOVZXWD(Mem{Base: sums, Disp: 16 * i}, v)
+	VPMOVZXWD(Mem{Base: sums, Disp: 64 + 16*i}, u)
+	VPSLLD(Imm(lowBits), u, u)
+	VPADDD(u, v, v)
+	VPADDD(Mem{Base: wide, Disp: 32 * i}, v, v)
+	return v
+}
+
+func clearSums(sums Register) {
+	none := YMM()
+	VPXOR(none, none, none)
+	for i := range 4 {
+		VMOVDQU(none, Mem{Base: sums, Disp: 32 * i})
+	}
+}
+
+// emitVec256 turns a block's sums into the result.
+func emitVec256(table Mem) {
+	routine("emitVec256", "func(dst *float32, wide *int32, sums *uint16, rows int, scale float32, start int32)")
+	Doc("emitVec256 writes start, wide [32] and what matVec256 has summed since, times scale, for the first rows ≤ 32, and puts sums to",
+		"zero. rows ≥ 1. AVX2.")
+	dst, wide, sums := Load(Param("dst"), GP64()), Load(Param("wide"), GP64()), Load(Param("sums"), GP64())
+	f, start := YMM(), YMM()
+	VBROADCASTSS(NewParamAddr("scale", 32), f)
+	VMOVD(Load(Param("start"), GP32()), start.AsX())
+	VPBROADCASTD(start.AsX(), start)
 	for i, m := range firstLanes(table, Load(Param("rows"), GP64()), 4) {
-		v := YMM()
-		VCVTDQ2PS(Mem{Base: sums, Disp: 32 * i}, v)
+		v := widened(sums, wide, i)
+		VPADDD(start, v, v)
+		VCVTDQ2PS(v, v)
 		VMULPS(f, v, v)
 		VMASKMOVPS(v, m, Mem{Base: dst, Disp: 32 * i})
 	}
+	clearSums(sums)
 	VZEROUPPER()
 	RET()
 }
