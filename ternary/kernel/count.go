@@ -61,7 +61,7 @@ func Counting(c *Counts) *Set {
 		}
 		l.count(c)
 	}
-	setFew(s, 1, PreparedLen(1))
+	setFew(s)
 	dense := s.Dense
 	s.Dense = func(dst []float32, ldd int, w, x []float32, K, n, r0, r1 int) {
 		dense(dst, ldd, w, x, K, n, r0, r1)

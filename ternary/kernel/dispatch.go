@@ -48,7 +48,7 @@ func Generic() *Set {
 		Trits: quant.Trits, AbsSum: f32.AbsSum, SquareSum: f32.SquareSum,
 		AdamW: adamW(generic.AdamW),
 	}
-	setFew(s, 1, PreparedLen(1))
+	setFew(s)
 	setDense(s, generic.Dense())
 	return s
 }

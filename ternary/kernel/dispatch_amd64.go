@@ -46,5 +46,5 @@ func avx2Products(s *Set) {
 	s.Tile = amd64.Tile256
 	s.MatMul, s.MatMulFloat = amd64.MatMul256, amd64.MatMulFloat256
 	s.Prepare, s.MatVec = amd64.Prepare256, amd64.MatVec256
-	setFew(s, amd64.Few256, amd64.PreparedPerWord256)
+	s.Few, s.PrepareFew, s.MatVecFew = amd64.Few256, amd64.PrepareFew256, amd64.MatVecFew256
 }

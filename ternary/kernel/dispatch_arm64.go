@@ -9,7 +9,7 @@ func Available() []*Set {
 	s := Generic()
 	s.Name = "neon"
 	s.Prepare, s.MatVec = arm64.Prepare, arm64.MatVec
-	setFew(s, 1, PreparedLen(1))
+	setFew(s)
 	s.Tile, s.MatMul, s.MatMulFloat = arm64.Tile, arm64.MatMul, arm64.MatMulFloat
 	s.OuterInts = arm64.OuterInts
 	setDense(s, arm64.Dense())

@@ -10,12 +10,7 @@ import (
 // Tile256 is the number of tokens whose 16-bit sums fill a register.
 const Tile256 = 16
 
-// Few256 is the number of tokens up to which MatVec256 is better than a tile.
-const Few256 = 5
-
 const (
-	// So many tokens go through MatVec, one by one. 512×512: 4.9 µs a token, a tile takes 31 (BenchmarkKernels, Zen 4).
-	few256       = Few256
 	floatTile256 = 8 // tokens
 	emitted256   = 8 // rows and tokens of one transposition
 	// Columns that a transposition reads, in whole blocks: of rows that end before, a filled-up copy is read.
@@ -45,7 +40,7 @@ func MatMul256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, sca
 	_, _, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], x[n*w.Cols-1], scale[n-1]
 	sc := matMulShelf256.Take()
 	for t := 0; t < n; t += Tile256 {
-		if m := min(Tile256, n-t); m <= few256 {
+		if m := min(Tile256, n-t); m <= Few256 {
 			sc.multiplyFew(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
 		} else {
 			sc.multiply(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
@@ -54,18 +49,12 @@ func MatMul256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, sca
 	matMulShelf256.Put(sc)
 }
 
-// multiplyFew is MatVec for each token, a superblock at a time, so that its words are read once from far away.
+// multiplyFew is MatVecFew256.
 func (sc *matMulScratch256) multiplyFew(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
-	size := pack.WordsPerRow(w.Cols) * preparedPerWord
-	sc.prepared = grown(sc.prepared, n*size)
-	for t := range n {
-		Prepare256(sc.prepared[t*size:][:size], x[t*w.Cols:][:w.Cols])
-	}
-	for s := s0; s < s1; s++ {
-		for t := range n {
-			MatVec256(dst[t*ldd:], w, s, s+1, sc.prepared[t*size:][:size], scale[t])
-		}
-	}
+	nw := pack.WordsPerRow(w.Cols)
+	sc.prepared = grown(sc.prepared, n*nw*preparedPerWord256)
+	PrepareFew256(sc.prepared, x, w.Cols, n, 0, nw)
+	MatVecFew256(dst, ldd, w, s0, s1, sc.prepared, scale, n)
 }
 
 func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {

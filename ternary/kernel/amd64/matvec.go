@@ -10,18 +10,6 @@ const (
 	bytesPerEntry   = 2
 )
 
-const (
-	// PreparedPerWord256 is the number of entries that Prepare256 fills for a word: 32 bytes a group.
-	PreparedPerWord256 = pack.GroupsPerWord * 16
-	// Word columns that all blocks of a superblock go through before the next ones: 8 KB, which lie side by side. Even: see
-	// biasPerPair256.
-	vecWords256 = 32
-	// Words whose bytes, at most 224 for two of them, stay inside 16 bits. A multiple of vecWords256.
-	vecWordsPerWiden256 = 512
-	// What the bytes of two words, or of a last one, begin at: low ones, and high ones, which count 32.
-	biasPerPair256 = 128 * (1 + 32)
-)
-
 // Prepare512 is kernel.Set.Prepare, in generic's form: 32 signed sums for each group of three columns.
 func Prepare512(prepared []int16, x []int8) {
 	_ = prepared[pack.WordsPerRow(len(x))*preparedPerWord-1]
@@ -37,18 +25,6 @@ func prepareStep512(prepared []int16, step int, x []int8) {
 	}
 	if len(x) > whole*pack.TritsPerWord {
 		prepare512(&prepared[whole*step], uintptr(step)*bytesPerEntry, &rest[0], 1)
-	}
-}
-
-// Prepare256 is kernel.Set.Prepare: 32 bytes for each group of three columns, see prepare256.
-func Prepare256(prepared []int16, x []int8) {
-	_ = prepared[pack.WordsPerRow(len(x))*PreparedPerWord256-1]
-	whole, rest := wholeWords(x)
-	if whole > 0 {
-		prepare256(&prepared[0], &x[0], whole)
-	}
-	if len(x) > whole*pack.TritsPerWord {
-		prepare256(&prepared[whole*PreparedPerWord256], &rest[0], 1)
 	}
 }
 
@@ -76,43 +52,6 @@ func MatVec512(dst []float32, w *pack.Matrix, s0, s1 int, prepared []int16, scal
 		}
 		for r := 0; r < rows; r += blockRows {
 			matVec512x1(&dst[first+r], &words[r], uintptr(sr*bytesPerWord), &prepared[0], nw, scale, lowBits64(min(blockRows, rows-r)), 0)
-		}
-	}
-}
-
-// vecScratch256 holds a superblock's sums, which are zero between superblocks.
-type vecScratch256 struct {
-	sums [pack.SuperblockRows / blockRows][4 * 16]uint16 // see matVec256
-	wide [pack.SuperblockRows]int32                      // of all but the last words, where these are many
-}
-
-// MatVec256 is kernel.Set.MatVec.
-func MatVec256(dst []float32, w *pack.Matrix, s0, s1 int, prepared []int16, scale float32) {
-	if s0 >= s1 {
-		return
-	}
-	nw := pack.WordsPerRow(w.Cols)
-	_, _ = prepared[nw*PreparedPerWord256-1], dst[min(s1*pack.SuperblockRows, w.Rows)-1]
-	var sc vecScratch256
-	start := int32(-biasPerPair256 * ((nw + 1) / 2))
-	for s := s0; s < s1; s++ {
-		first, sr, words := w.Superblock(s)
-		rows := min(sr, w.Rows-first)
-		for j := 0; j < nw; j += vecWords256 {
-			nb := min(vecWords256, nw-j)
-			for r := 0; r < sr; r += blockRows {
-				sums := &sc.sums[r/blockRows][0]
-				matVec256(sums, &words[j*sr+r], uintptr(sr*bytesPerWord), &prepared[j*PreparedPerWord256], nb)
-				switch {
-				case j+nb == nw:
-					emitVec256(&dst[first+r], &sc.wide[r], sums, min(blockRows, rows-r), scale, start)
-				case (j+nb)%vecWordsPerWiden256 == 0:
-					widenVec256(&sc.wide[r], sums)
-				}
-			}
-		}
-		if nw > vecWordsPerWiden256 {
-			clear(sc.wide[:])
 		}
 	}
 }

@@ -274,12 +274,33 @@ func emitFloats256(dst *float32, ldd uintptr, sums *float32, stride uintptr, sca
 //go:noescape
 func prepare256(prepared *int16, x *int8, n int)
 
-// matVec256 adds to sums, [low or high bits][rows 0…15 or 16…31], what n word columns name, stride bytes apart, for 32 rows and
-// one token, and 128 for each two words or last one. n ≥ 1. AVX2. Twin: generic.MatVec. Even bytes are rows 0…15, odd ones
-// 16…31. Registers: 2 sums of bytes, 4 of words, 2 words, a code and its magnitude, 2 lookups, 3 constants.
+// matVec256t1 adds to sums, [token][low or high bits][rows 0…15 or 16…31], what n word columns name, for 32 rows and 1 tokens,
+// and 128 for each two words or last one. Columns lie stride bytes apart, the tokens' tables step bytes. n ≥ 1. AVX2. Twin:
+// generic.MatVec. Even bytes are rows 0…15, odd ones 16…31.
 //
 //go:noescape
-func matVec256(sums *uint16, words *uint16, stride uintptr, tables *int16, n int)
+func matVec256t1(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int)
+
+// matVec256t2 adds to sums, [token][low or high bits][rows 0…15 or 16…31], what n word columns name, for 32 rows and 2 tokens,
+// and 128 for each two words or last one. Columns lie stride bytes apart, the tokens' tables step bytes. n ≥ 1. AVX2. Twin:
+// generic.MatVec. Even bytes are rows 0…15, odd ones 16…31.
+//
+//go:noescape
+func matVec256t2(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int)
+
+// matVec256t3 adds to sums, [token][low or high bits][rows 0…15 or 16…31], what n word columns name, for 32 rows and 3 tokens,
+// and 128 for each two words or last one. Columns lie stride bytes apart, the tokens' tables step bytes. n ≥ 1. AVX2. Twin:
+// generic.MatVec. Even bytes are rows 0…15, odd ones 16…31.
+//
+//go:noescape
+func matVec256t3(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int)
+
+// matVec256t4 adds to sums, [token][low or high bits][rows 0…15 or 16…31], what n word columns name, for 32 rows and 4 tokens,
+// and 128 for each two words or last one. Columns lie stride bytes apart, the tokens' tables step bytes. n ≥ 1. AVX2. Twin:
+// generic.MatVec. Even bytes are rows 0…15, odd ones 16…31.
+//
+//go:noescape
+func matVec256t4(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int)
 
 // widenVec256 adds what matVec256 has summed to wide [32], low + 32·high, and puts it to zero. AVX2.
 //

@@ -5578,14 +5578,14 @@ DATA matVec256even<>+28(SB)/2, $0x00ff
 DATA matVec256even<>+30(SB)/2, $0x00ff
 GLOBL matVec256even<>(SB), RODATA|NOPTR, $32
 
-// func matVec256(sums *uint16, words *uint16, stride uintptr, tables *int16, n int)
+// func matVec256t1(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·matVec256(SB), NOSPLIT, $0-40
+TEXT ·matVec256t1(SB), NOSPLIT, $0-48
 	MOVQ    sums+0(FP), AX
 	MOVQ    words+8(FP), CX
 	MOVQ    stride+16(FP), DX
 	MOVQ    tables+24(FP), BX
-	MOVQ    n+32(FP), SI
+	MOVQ    n+40(FP), SI
 	VMOVDQU matVec256first<>+0(SB), Y0
 	VMOVDQU matVec256second<>+0(SB), Y1
 	VMOVDQU matVec256zeroSum<>+0(SB), Y2
@@ -5699,12 +5699,12 @@ pair:
 	ADDQ           $0x00000060, BX
 	VPAND          matVec256even<>+0(SB), Y3, Y9
 	VPADDW         Y9, Y5, Y5
-	VPSRLW         $0x08, Y3, Y9
-	VPADDW         Y9, Y6, Y6
+	VPSRLW         $0x08, Y3, Y3
+	VPADDW         Y3, Y6, Y6
 	VPAND          matVec256even<>+0(SB), Y4, Y3
 	VPADDW         Y3, Y7, Y7
-	VPSRLW         $0x08, Y4, Y3
-	VPADDW         Y3, Y8, Y8
+	VPSRLW         $0x08, Y4, Y4
+	VPADDW         Y4, Y8, Y8
 	SUBQ           $0x02, SI
 	JGE            pair
 
@@ -5764,18 +5764,1219 @@ last:
 	ADDQ           $0x00000060, BX
 	VPAND          matVec256even<>+0(SB), Y3, Y0
 	VPADDW         Y0, Y5, Y5
-	VPSRLW         $0x08, Y3, Y0
-	VPADDW         Y0, Y6, Y6
+	VPSRLW         $0x08, Y3, Y3
+	VPADDW         Y3, Y6, Y6
 	VPAND          matVec256even<>+0(SB), Y4, Y0
 	VPADDW         Y0, Y7, Y7
-	VPSRLW         $0x08, Y4, Y0
-	VPADDW         Y0, Y8, Y8
+	VPSRLW         $0x08, Y4, Y4
+	VPADDW         Y4, Y8, Y8
 
 added:
 	VMOVDQU Y5, (AX)
 	VMOVDQU Y6, 32(AX)
 	VMOVDQU Y7, 64(AX)
 	VMOVDQU Y8, 96(AX)
+	VZEROUPPER
+	RET
+
+// func matVec256t2(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·matVec256t2(SB), NOSPLIT, $0-48
+	MOVQ    sums+0(FP), AX
+	MOVQ    words+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    tables+24(FP), BX
+	MOVQ    n+40(FP), SI
+	MOVQ    step+32(FP), DI
+	VMOVDQU matVec256first<>+0(SB), Y0
+	VMOVDQU matVec256second<>+0(SB), Y1
+	VMOVDQU matVec256zeroSum<>+0(SB), Y2
+	SUBQ    $0x02, SI
+	JLT     last
+
+pair:
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y3
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y4
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y5
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y6
+	VMOVDQU        (CX), Y7
+	VMOVDQU        32(CX), Y8
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          Y0, Y7, Y9
+	VPSLLW         $0x08, Y8, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBB         Y2, Y9, Y9
+	VPABSB         Y9, Y10
+	VBROADCASTI128 (BX), Y11
+	VBROADCASTI128 16(BX), Y12
+	VPSHUFB        Y10, Y11, Y11
+	VPSHUFB        Y10, Y12, Y12
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y3, Y3
+	VPADDB         Y12, Y4, Y4
+	VBROADCASTI128 (BX)(DI*1), Y11
+	VBROADCASTI128 16(BX)(DI*1), Y12
+	VPSHUFB        Y10, Y11, Y11
+	VPSHUFB        Y10, Y12, Y12
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y5, Y5
+	VPADDB         Y12, Y6, Y6
+	VPSRLW         $0x05, Y7, Y9
+	VPAND          Y0, Y9, Y9
+	VPSLLW         $0x03, Y8, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBB         Y2, Y9, Y9
+	VPABSB         Y9, Y10
+	VBROADCASTI128 32(BX), Y11
+	VBROADCASTI128 48(BX), Y12
+	VPSHUFB        Y10, Y11, Y11
+	VPSHUFB        Y10, Y12, Y12
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y3, Y3
+	VPADDB         Y12, Y4, Y4
+	VBROADCASTI128 32(BX)(DI*1), Y11
+	VBROADCASTI128 48(BX)(DI*1), Y12
+	VPSHUFB        Y10, Y11, Y11
+	VPSHUFB        Y10, Y12, Y12
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y5, Y5
+	VPADDB         Y12, Y6, Y6
+	VPSRLW         $0x0a, Y7, Y7
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPSUBB         Y2, Y7, Y7
+	VPABSB         Y7, Y8
+	VBROADCASTI128 64(BX), Y9
+	VBROADCASTI128 80(BX), Y10
+	VPSHUFB        Y8, Y9, Y9
+	VPSHUFB        Y8, Y10, Y10
+	VPSIGNB        Y7, Y9, Y9
+	VPSIGNB        Y7, Y10, Y10
+	VPADDB         Y9, Y3, Y3
+	VPADDB         Y10, Y4, Y4
+	VBROADCASTI128 64(BX)(DI*1), Y9
+	VBROADCASTI128 80(BX)(DI*1), Y10
+	VPSHUFB        Y8, Y9, Y9
+	VPSHUFB        Y8, Y10, Y10
+	VPSIGNB        Y7, Y9, Y9
+	VPSIGNB        Y7, Y10, Y10
+	VPADDB         Y9, Y5, Y5
+	VPADDB         Y10, Y6, Y6
+	ADDQ           DX, CX
+	ADDQ           $0x00000060, BX
+	VMOVDQU        (CX), Y7
+	VMOVDQU        32(CX), Y8
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          Y0, Y7, Y9
+	VPSLLW         $0x08, Y8, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBB         Y2, Y9, Y9
+	VPABSB         Y9, Y10
+	VBROADCASTI128 (BX), Y11
+	VBROADCASTI128 16(BX), Y12
+	VPSHUFB        Y10, Y11, Y11
+	VPSHUFB        Y10, Y12, Y12
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y3, Y3
+	VPADDB         Y12, Y4, Y4
+	VBROADCASTI128 (BX)(DI*1), Y11
+	VBROADCASTI128 16(BX)(DI*1), Y12
+	VPSHUFB        Y10, Y11, Y11
+	VPSHUFB        Y10, Y12, Y12
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y5, Y5
+	VPADDB         Y12, Y6, Y6
+	VPSRLW         $0x05, Y7, Y9
+	VPAND          Y0, Y9, Y9
+	VPSLLW         $0x03, Y8, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBB         Y2, Y9, Y9
+	VPABSB         Y9, Y10
+	VBROADCASTI128 32(BX), Y11
+	VBROADCASTI128 48(BX), Y12
+	VPSHUFB        Y10, Y11, Y11
+	VPSHUFB        Y10, Y12, Y12
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y3, Y3
+	VPADDB         Y12, Y4, Y4
+	VBROADCASTI128 32(BX)(DI*1), Y11
+	VBROADCASTI128 48(BX)(DI*1), Y12
+	VPSHUFB        Y10, Y11, Y11
+	VPSHUFB        Y10, Y12, Y12
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y5, Y5
+	VPADDB         Y12, Y6, Y6
+	VPSRLW         $0x0a, Y7, Y7
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPSUBB         Y2, Y7, Y7
+	VPABSB         Y7, Y8
+	VBROADCASTI128 64(BX), Y9
+	VBROADCASTI128 80(BX), Y10
+	VPSHUFB        Y8, Y9, Y9
+	VPSHUFB        Y8, Y10, Y10
+	VPSIGNB        Y7, Y9, Y9
+	VPSIGNB        Y7, Y10, Y10
+	VPADDB         Y9, Y3, Y3
+	VPADDB         Y10, Y4, Y4
+	VBROADCASTI128 64(BX)(DI*1), Y9
+	VBROADCASTI128 80(BX)(DI*1), Y10
+	VPSHUFB        Y8, Y9, Y9
+	VPSHUFB        Y8, Y10, Y10
+	VPSIGNB        Y7, Y9, Y9
+	VPSIGNB        Y7, Y10, Y10
+	VPADDB         Y9, Y5, Y5
+	VPADDB         Y10, Y6, Y6
+	ADDQ           DX, CX
+	ADDQ           $0x00000060, BX
+	VPAND          matVec256even<>+0(SB), Y3, Y7
+	VPADDW         (AX), Y7, Y7
+	VMOVDQU        Y7, (AX)
+	VPSRLW         $0x08, Y3, Y3
+	VPADDW         32(AX), Y3, Y3
+	VMOVDQU        Y3, 32(AX)
+	VPAND          matVec256even<>+0(SB), Y4, Y3
+	VPADDW         64(AX), Y3, Y3
+	VMOVDQU        Y3, 64(AX)
+	VPSRLW         $0x08, Y4, Y4
+	VPADDW         96(AX), Y4, Y4
+	VMOVDQU        Y4, 96(AX)
+	VPAND          matVec256even<>+0(SB), Y5, Y3
+	VPADDW         128(AX), Y3, Y3
+	VMOVDQU        Y3, 128(AX)
+	VPSRLW         $0x08, Y5, Y5
+	VPADDW         160(AX), Y5, Y5
+	VMOVDQU        Y5, 160(AX)
+	VPAND          matVec256even<>+0(SB), Y6, Y3
+	VPADDW         192(AX), Y3, Y3
+	VMOVDQU        Y3, 192(AX)
+	VPSRLW         $0x08, Y6, Y6
+	VPADDW         224(AX), Y6, Y6
+	VMOVDQU        Y6, 224(AX)
+	SUBQ           $0x02, SI
+	JGE            pair
+
+last:
+	INCQ           SI
+	JNZ            added
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y3
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y4
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y5
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y6
+	VMOVDQU        (CX), Y7
+	VMOVDQU        32(CX), Y8
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          Y0, Y7, Y9
+	VPSLLW         $0x08, Y8, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBB         Y2, Y9, Y9
+	VPABSB         Y9, Y10
+	VBROADCASTI128 (BX), Y11
+	VBROADCASTI128 16(BX), Y12
+	VPSHUFB        Y10, Y11, Y11
+	VPSHUFB        Y10, Y12, Y12
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y3, Y3
+	VPADDB         Y12, Y4, Y4
+	VBROADCASTI128 (BX)(DI*1), Y11
+	VBROADCASTI128 16(BX)(DI*1), Y12
+	VPSHUFB        Y10, Y11, Y11
+	VPSHUFB        Y10, Y12, Y12
+	VPSIGNB        Y9, Y11, Y11
+	VPSIGNB        Y9, Y12, Y12
+	VPADDB         Y11, Y5, Y5
+	VPADDB         Y12, Y6, Y6
+	VPSRLW         $0x05, Y7, Y9
+	VPAND          Y0, Y9, Y9
+	VPSLLW         $0x03, Y8, Y0
+	VPAND          Y1, Y0, Y0
+	VPOR           Y0, Y9, Y9
+	VPSUBB         Y2, Y9, Y9
+	VPABSB         Y9, Y0
+	VBROADCASTI128 32(BX), Y10
+	VBROADCASTI128 48(BX), Y11
+	VPSHUFB        Y0, Y10, Y10
+	VPSHUFB        Y0, Y11, Y11
+	VPSIGNB        Y9, Y10, Y10
+	VPSIGNB        Y9, Y11, Y11
+	VPADDB         Y10, Y3, Y3
+	VPADDB         Y11, Y4, Y4
+	VBROADCASTI128 32(BX)(DI*1), Y10
+	VBROADCASTI128 48(BX)(DI*1), Y11
+	VPSHUFB        Y0, Y10, Y10
+	VPSHUFB        Y0, Y11, Y11
+	VPSIGNB        Y9, Y10, Y10
+	VPSIGNB        Y9, Y11, Y11
+	VPADDB         Y10, Y5, Y5
+	VPADDB         Y11, Y6, Y6
+	VPSRLW         $0x0a, Y7, Y0
+	VPSRLW         $0x02, Y8, Y7
+	VPAND          Y1, Y7, Y7
+	VPOR           Y7, Y0, Y0
+	VPSUBB         Y2, Y0, Y0
+	VPABSB         Y0, Y7
+	VBROADCASTI128 64(BX), Y1
+	VBROADCASTI128 80(BX), Y2
+	VPSHUFB        Y7, Y1, Y1
+	VPSHUFB        Y7, Y2, Y2
+	VPSIGNB        Y0, Y1, Y1
+	VPSIGNB        Y0, Y2, Y2
+	VPADDB         Y1, Y3, Y3
+	VPADDB         Y2, Y4, Y4
+	VBROADCASTI128 64(BX)(DI*1), Y1
+	VBROADCASTI128 80(BX)(DI*1), Y2
+	VPSHUFB        Y7, Y1, Y1
+	VPSHUFB        Y7, Y2, Y2
+	VPSIGNB        Y0, Y1, Y1
+	VPSIGNB        Y0, Y2, Y2
+	VPADDB         Y1, Y5, Y5
+	VPADDB         Y2, Y6, Y6
+	ADDQ           DX, CX
+	ADDQ           $0x00000060, BX
+	VPAND          matVec256even<>+0(SB), Y3, Y0
+	VPADDW         (AX), Y0, Y0
+	VMOVDQU        Y0, (AX)
+	VPSRLW         $0x08, Y3, Y3
+	VPADDW         32(AX), Y3, Y3
+	VMOVDQU        Y3, 32(AX)
+	VPAND          matVec256even<>+0(SB), Y4, Y0
+	VPADDW         64(AX), Y0, Y0
+	VMOVDQU        Y0, 64(AX)
+	VPSRLW         $0x08, Y4, Y4
+	VPADDW         96(AX), Y4, Y4
+	VMOVDQU        Y4, 96(AX)
+	VPAND          matVec256even<>+0(SB), Y5, Y0
+	VPADDW         128(AX), Y0, Y0
+	VMOVDQU        Y0, 128(AX)
+	VPSRLW         $0x08, Y5, Y5
+	VPADDW         160(AX), Y5, Y5
+	VMOVDQU        Y5, 160(AX)
+	VPAND          matVec256even<>+0(SB), Y6, Y0
+	VPADDW         192(AX), Y0, Y0
+	VMOVDQU        Y0, 192(AX)
+	VPSRLW         $0x08, Y6, Y6
+	VPADDW         224(AX), Y6, Y6
+	VMOVDQU        Y6, 224(AX)
+
+added:
+	VZEROUPPER
+	RET
+
+// func matVec256t3(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·matVec256t3(SB), NOSPLIT, $0-48
+	MOVQ sums+0(FP), AX
+	MOVQ words+8(FP), CX
+	MOVQ stride+16(FP), DX
+	MOVQ tables+24(FP), BX
+	MOVQ n+40(FP), SI
+	MOVQ step+32(FP), DI
+	SUBQ $0x02, SI
+	JLT  last
+
+pair:
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y0
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y1
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y2
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y3
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y4
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y5
+	VMOVDQU        (CX), Y6
+	VMOVDQU        32(CX), Y7
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          matVec256first<>+0(SB), Y6, Y8
+	VPSLLW         $0x08, Y7, Y9
+	VPAND          matVec256second<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPSUBB         matVec256zeroSum<>+0(SB), Y8, Y8
+	VPABSB         Y8, Y9
+	VBROADCASTI128 (BX), Y10
+	VBROADCASTI128 16(BX), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y0, Y0
+	VPADDB         Y11, Y1, Y1
+	VBROADCASTI128 (BX)(DI*1), Y10
+	VBROADCASTI128 16(BX)(DI*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y2, Y2
+	VPADDB         Y11, Y3, Y3
+	VBROADCASTI128 (BX)(DI*2), Y10
+	VBROADCASTI128 16(BX)(DI*2), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y4, Y4
+	VPADDB         Y11, Y5, Y5
+	VPSRLW         $0x05, Y6, Y8
+	VPAND          matVec256first<>+0(SB), Y8, Y8
+	VPSLLW         $0x03, Y7, Y9
+	VPAND          matVec256second<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPSUBB         matVec256zeroSum<>+0(SB), Y8, Y8
+	VPABSB         Y8, Y9
+	VBROADCASTI128 32(BX), Y10
+	VBROADCASTI128 48(BX), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y0, Y0
+	VPADDB         Y11, Y1, Y1
+	VBROADCASTI128 32(BX)(DI*1), Y10
+	VBROADCASTI128 48(BX)(DI*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y2, Y2
+	VPADDB         Y11, Y3, Y3
+	VBROADCASTI128 32(BX)(DI*2), Y10
+	VBROADCASTI128 48(BX)(DI*2), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y4, Y4
+	VPADDB         Y11, Y5, Y5
+	VPSRLW         $0x0a, Y6, Y6
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          matVec256second<>+0(SB), Y7, Y7
+	VPOR           Y7, Y6, Y6
+	VPSUBB         matVec256zeroSum<>+0(SB), Y6, Y6
+	VPABSB         Y6, Y7
+	VBROADCASTI128 64(BX), Y8
+	VBROADCASTI128 80(BX), Y9
+	VPSHUFB        Y7, Y8, Y8
+	VPSHUFB        Y7, Y9, Y9
+	VPSIGNB        Y6, Y8, Y8
+	VPSIGNB        Y6, Y9, Y9
+	VPADDB         Y8, Y0, Y0
+	VPADDB         Y9, Y1, Y1
+	VBROADCASTI128 64(BX)(DI*1), Y8
+	VBROADCASTI128 80(BX)(DI*1), Y9
+	VPSHUFB        Y7, Y8, Y8
+	VPSHUFB        Y7, Y9, Y9
+	VPSIGNB        Y6, Y8, Y8
+	VPSIGNB        Y6, Y9, Y9
+	VPADDB         Y8, Y2, Y2
+	VPADDB         Y9, Y3, Y3
+	VBROADCASTI128 64(BX)(DI*2), Y8
+	VBROADCASTI128 80(BX)(DI*2), Y9
+	VPSHUFB        Y7, Y8, Y8
+	VPSHUFB        Y7, Y9, Y9
+	VPSIGNB        Y6, Y8, Y8
+	VPSIGNB        Y6, Y9, Y9
+	VPADDB         Y8, Y4, Y4
+	VPADDB         Y9, Y5, Y5
+	ADDQ           DX, CX
+	ADDQ           $0x00000060, BX
+	VMOVDQU        (CX), Y6
+	VMOVDQU        32(CX), Y7
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          matVec256first<>+0(SB), Y6, Y8
+	VPSLLW         $0x08, Y7, Y9
+	VPAND          matVec256second<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPSUBB         matVec256zeroSum<>+0(SB), Y8, Y8
+	VPABSB         Y8, Y9
+	VBROADCASTI128 (BX), Y10
+	VBROADCASTI128 16(BX), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y0, Y0
+	VPADDB         Y11, Y1, Y1
+	VBROADCASTI128 (BX)(DI*1), Y10
+	VBROADCASTI128 16(BX)(DI*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y2, Y2
+	VPADDB         Y11, Y3, Y3
+	VBROADCASTI128 (BX)(DI*2), Y10
+	VBROADCASTI128 16(BX)(DI*2), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y4, Y4
+	VPADDB         Y11, Y5, Y5
+	VPSRLW         $0x05, Y6, Y8
+	VPAND          matVec256first<>+0(SB), Y8, Y8
+	VPSLLW         $0x03, Y7, Y9
+	VPAND          matVec256second<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPSUBB         matVec256zeroSum<>+0(SB), Y8, Y8
+	VPABSB         Y8, Y9
+	VBROADCASTI128 32(BX), Y10
+	VBROADCASTI128 48(BX), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y0, Y0
+	VPADDB         Y11, Y1, Y1
+	VBROADCASTI128 32(BX)(DI*1), Y10
+	VBROADCASTI128 48(BX)(DI*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y2, Y2
+	VPADDB         Y11, Y3, Y3
+	VBROADCASTI128 32(BX)(DI*2), Y10
+	VBROADCASTI128 48(BX)(DI*2), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y4, Y4
+	VPADDB         Y11, Y5, Y5
+	VPSRLW         $0x0a, Y6, Y6
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          matVec256second<>+0(SB), Y7, Y7
+	VPOR           Y7, Y6, Y6
+	VPSUBB         matVec256zeroSum<>+0(SB), Y6, Y6
+	VPABSB         Y6, Y7
+	VBROADCASTI128 64(BX), Y8
+	VBROADCASTI128 80(BX), Y9
+	VPSHUFB        Y7, Y8, Y8
+	VPSHUFB        Y7, Y9, Y9
+	VPSIGNB        Y6, Y8, Y8
+	VPSIGNB        Y6, Y9, Y9
+	VPADDB         Y8, Y0, Y0
+	VPADDB         Y9, Y1, Y1
+	VBROADCASTI128 64(BX)(DI*1), Y8
+	VBROADCASTI128 80(BX)(DI*1), Y9
+	VPSHUFB        Y7, Y8, Y8
+	VPSHUFB        Y7, Y9, Y9
+	VPSIGNB        Y6, Y8, Y8
+	VPSIGNB        Y6, Y9, Y9
+	VPADDB         Y8, Y2, Y2
+	VPADDB         Y9, Y3, Y3
+	VBROADCASTI128 64(BX)(DI*2), Y8
+	VBROADCASTI128 80(BX)(DI*2), Y9
+	VPSHUFB        Y7, Y8, Y8
+	VPSHUFB        Y7, Y9, Y9
+	VPSIGNB        Y6, Y8, Y8
+	VPSIGNB        Y6, Y9, Y9
+	VPADDB         Y8, Y4, Y4
+	VPADDB         Y9, Y5, Y5
+	ADDQ           DX, CX
+	ADDQ           $0x00000060, BX
+	VPAND          matVec256even<>+0(SB), Y0, Y6
+	VPADDW         (AX), Y6, Y6
+	VMOVDQU        Y6, (AX)
+	VPSRLW         $0x08, Y0, Y0
+	VPADDW         32(AX), Y0, Y0
+	VMOVDQU        Y0, 32(AX)
+	VPAND          matVec256even<>+0(SB), Y1, Y0
+	VPADDW         64(AX), Y0, Y0
+	VMOVDQU        Y0, 64(AX)
+	VPSRLW         $0x08, Y1, Y1
+	VPADDW         96(AX), Y1, Y1
+	VMOVDQU        Y1, 96(AX)
+	VPAND          matVec256even<>+0(SB), Y2, Y0
+	VPADDW         128(AX), Y0, Y0
+	VMOVDQU        Y0, 128(AX)
+	VPSRLW         $0x08, Y2, Y2
+	VPADDW         160(AX), Y2, Y2
+	VMOVDQU        Y2, 160(AX)
+	VPAND          matVec256even<>+0(SB), Y3, Y0
+	VPADDW         192(AX), Y0, Y0
+	VMOVDQU        Y0, 192(AX)
+	VPSRLW         $0x08, Y3, Y3
+	VPADDW         224(AX), Y3, Y3
+	VMOVDQU        Y3, 224(AX)
+	VPAND          matVec256even<>+0(SB), Y4, Y0
+	VPADDW         256(AX), Y0, Y0
+	VMOVDQU        Y0, 256(AX)
+	VPSRLW         $0x08, Y4, Y4
+	VPADDW         288(AX), Y4, Y4
+	VMOVDQU        Y4, 288(AX)
+	VPAND          matVec256even<>+0(SB), Y5, Y0
+	VPADDW         320(AX), Y0, Y0
+	VMOVDQU        Y0, 320(AX)
+	VPSRLW         $0x08, Y5, Y5
+	VPADDW         352(AX), Y5, Y5
+	VMOVDQU        Y5, 352(AX)
+	SUBQ           $0x02, SI
+	JGE            pair
+
+last:
+	INCQ           SI
+	JNZ            added
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y0
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y1
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y2
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y3
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y4
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y5
+	VMOVDQU        (CX), Y6
+	VMOVDQU        32(CX), Y7
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          matVec256first<>+0(SB), Y6, Y8
+	VPSLLW         $0x08, Y7, Y9
+	VPAND          matVec256second<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPSUBB         matVec256zeroSum<>+0(SB), Y8, Y8
+	VPABSB         Y8, Y9
+	VBROADCASTI128 (BX), Y10
+	VBROADCASTI128 16(BX), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y0, Y0
+	VPADDB         Y11, Y1, Y1
+	VBROADCASTI128 (BX)(DI*1), Y10
+	VBROADCASTI128 16(BX)(DI*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y2, Y2
+	VPADDB         Y11, Y3, Y3
+	VBROADCASTI128 (BX)(DI*2), Y10
+	VBROADCASTI128 16(BX)(DI*2), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y4, Y4
+	VPADDB         Y11, Y5, Y5
+	VPSRLW         $0x05, Y6, Y8
+	VPAND          matVec256first<>+0(SB), Y8, Y8
+	VPSLLW         $0x03, Y7, Y9
+	VPAND          matVec256second<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPSUBB         matVec256zeroSum<>+0(SB), Y8, Y8
+	VPABSB         Y8, Y9
+	VBROADCASTI128 32(BX), Y10
+	VBROADCASTI128 48(BX), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y0, Y0
+	VPADDB         Y11, Y1, Y1
+	VBROADCASTI128 32(BX)(DI*1), Y10
+	VBROADCASTI128 48(BX)(DI*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y2, Y2
+	VPADDB         Y11, Y3, Y3
+	VBROADCASTI128 32(BX)(DI*2), Y10
+	VBROADCASTI128 48(BX)(DI*2), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y4, Y4
+	VPADDB         Y11, Y5, Y5
+	VPSRLW         $0x0a, Y6, Y6
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          matVec256second<>+0(SB), Y7, Y7
+	VPOR           Y7, Y6, Y6
+	VPSUBB         matVec256zeroSum<>+0(SB), Y6, Y6
+	VPABSB         Y6, Y7
+	VBROADCASTI128 64(BX), Y8
+	VBROADCASTI128 80(BX), Y9
+	VPSHUFB        Y7, Y8, Y8
+	VPSHUFB        Y7, Y9, Y9
+	VPSIGNB        Y6, Y8, Y8
+	VPSIGNB        Y6, Y9, Y9
+	VPADDB         Y8, Y0, Y0
+	VPADDB         Y9, Y1, Y1
+	VBROADCASTI128 64(BX)(DI*1), Y8
+	VBROADCASTI128 80(BX)(DI*1), Y9
+	VPSHUFB        Y7, Y8, Y8
+	VPSHUFB        Y7, Y9, Y9
+	VPSIGNB        Y6, Y8, Y8
+	VPSIGNB        Y6, Y9, Y9
+	VPADDB         Y8, Y2, Y2
+	VPADDB         Y9, Y3, Y3
+	VBROADCASTI128 64(BX)(DI*2), Y8
+	VBROADCASTI128 80(BX)(DI*2), Y9
+	VPSHUFB        Y7, Y8, Y8
+	VPSHUFB        Y7, Y9, Y9
+	VPSIGNB        Y6, Y8, Y8
+	VPSIGNB        Y6, Y9, Y9
+	VPADDB         Y8, Y4, Y4
+	VPADDB         Y9, Y5, Y5
+	ADDQ           DX, CX
+	ADDQ           $0x00000060, BX
+	VPAND          matVec256even<>+0(SB), Y0, Y6
+	VPADDW         (AX), Y6, Y6
+	VMOVDQU        Y6, (AX)
+	VPSRLW         $0x08, Y0, Y0
+	VPADDW         32(AX), Y0, Y0
+	VMOVDQU        Y0, 32(AX)
+	VPAND          matVec256even<>+0(SB), Y1, Y0
+	VPADDW         64(AX), Y0, Y0
+	VMOVDQU        Y0, 64(AX)
+	VPSRLW         $0x08, Y1, Y1
+	VPADDW         96(AX), Y1, Y1
+	VMOVDQU        Y1, 96(AX)
+	VPAND          matVec256even<>+0(SB), Y2, Y0
+	VPADDW         128(AX), Y0, Y0
+	VMOVDQU        Y0, 128(AX)
+	VPSRLW         $0x08, Y2, Y2
+	VPADDW         160(AX), Y2, Y2
+	VMOVDQU        Y2, 160(AX)
+	VPAND          matVec256even<>+0(SB), Y3, Y0
+	VPADDW         192(AX), Y0, Y0
+	VMOVDQU        Y0, 192(AX)
+	VPSRLW         $0x08, Y3, Y3
+	VPADDW         224(AX), Y3, Y3
+	VMOVDQU        Y3, 224(AX)
+	VPAND          matVec256even<>+0(SB), Y4, Y0
+	VPADDW         256(AX), Y0, Y0
+	VMOVDQU        Y0, 256(AX)
+	VPSRLW         $0x08, Y4, Y4
+	VPADDW         288(AX), Y4, Y4
+	VMOVDQU        Y4, 288(AX)
+	VPAND          matVec256even<>+0(SB), Y5, Y0
+	VPADDW         320(AX), Y0, Y0
+	VMOVDQU        Y0, 320(AX)
+	VPSRLW         $0x08, Y5, Y5
+	VPADDW         352(AX), Y5, Y5
+	VMOVDQU        Y5, 352(AX)
+
+added:
+	VZEROUPPER
+	RET
+
+// func matVec256t4(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·matVec256t4(SB), NOSPLIT, $0-48
+	MOVQ sums+0(FP), AX
+	MOVQ words+8(FP), CX
+	MOVQ stride+16(FP), DX
+	MOVQ tables+24(FP), BX
+	MOVQ n+40(FP), SI
+	MOVQ step+32(FP), DI
+	LEAQ (DI)(DI*2), R8
+	SUBQ $0x02, SI
+	JLT  last
+
+pair:
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y0
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y1
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y2
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y3
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y4
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y5
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y6
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y7
+	VMOVDQU        (CX), Y8
+	VMOVDQU        32(CX), Y9
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          matVec256first<>+0(SB), Y8, Y10
+	VPSLLW         $0x08, Y9, Y11
+	VPAND          matVec256second<>+0(SB), Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPSUBB         matVec256zeroSum<>+0(SB), Y10, Y10
+	VPABSB         Y10, Y11
+	VBROADCASTI128 (BX), Y12
+	VBROADCASTI128 16(BX), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y0, Y0
+	VPADDB         Y13, Y1, Y1
+	VBROADCASTI128 (BX)(DI*1), Y12
+	VBROADCASTI128 16(BX)(DI*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y2, Y2
+	VPADDB         Y13, Y3, Y3
+	VBROADCASTI128 (BX)(DI*2), Y12
+	VBROADCASTI128 16(BX)(DI*2), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y4, Y4
+	VPADDB         Y13, Y5, Y5
+	VBROADCASTI128 (BX)(R8*1), Y12
+	VBROADCASTI128 16(BX)(R8*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y6, Y6
+	VPADDB         Y13, Y7, Y7
+	VPSRLW         $0x05, Y8, Y10
+	VPAND          matVec256first<>+0(SB), Y10, Y10
+	VPSLLW         $0x03, Y9, Y11
+	VPAND          matVec256second<>+0(SB), Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPSUBB         matVec256zeroSum<>+0(SB), Y10, Y10
+	VPABSB         Y10, Y11
+	VBROADCASTI128 32(BX), Y12
+	VBROADCASTI128 48(BX), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y0, Y0
+	VPADDB         Y13, Y1, Y1
+	VBROADCASTI128 32(BX)(DI*1), Y12
+	VBROADCASTI128 48(BX)(DI*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y2, Y2
+	VPADDB         Y13, Y3, Y3
+	VBROADCASTI128 32(BX)(DI*2), Y12
+	VBROADCASTI128 48(BX)(DI*2), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y4, Y4
+	VPADDB         Y13, Y5, Y5
+	VBROADCASTI128 32(BX)(R8*1), Y12
+	VBROADCASTI128 48(BX)(R8*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y6, Y6
+	VPADDB         Y13, Y7, Y7
+	VPSRLW         $0x0a, Y8, Y8
+	VPSRLW         $0x02, Y9, Y9
+	VPAND          matVec256second<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPSUBB         matVec256zeroSum<>+0(SB), Y8, Y8
+	VPABSB         Y8, Y9
+	VBROADCASTI128 64(BX), Y10
+	VBROADCASTI128 80(BX), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y0, Y0
+	VPADDB         Y11, Y1, Y1
+	VBROADCASTI128 64(BX)(DI*1), Y10
+	VBROADCASTI128 80(BX)(DI*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y2, Y2
+	VPADDB         Y11, Y3, Y3
+	VBROADCASTI128 64(BX)(DI*2), Y10
+	VBROADCASTI128 80(BX)(DI*2), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y4, Y4
+	VPADDB         Y11, Y5, Y5
+	VBROADCASTI128 64(BX)(R8*1), Y10
+	VBROADCASTI128 80(BX)(R8*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y6, Y6
+	VPADDB         Y11, Y7, Y7
+	ADDQ           DX, CX
+	ADDQ           $0x00000060, BX
+	VMOVDQU        (CX), Y8
+	VMOVDQU        32(CX), Y9
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          matVec256first<>+0(SB), Y8, Y10
+	VPSLLW         $0x08, Y9, Y11
+	VPAND          matVec256second<>+0(SB), Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPSUBB         matVec256zeroSum<>+0(SB), Y10, Y10
+	VPABSB         Y10, Y11
+	VBROADCASTI128 (BX), Y12
+	VBROADCASTI128 16(BX), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y0, Y0
+	VPADDB         Y13, Y1, Y1
+	VBROADCASTI128 (BX)(DI*1), Y12
+	VBROADCASTI128 16(BX)(DI*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y2, Y2
+	VPADDB         Y13, Y3, Y3
+	VBROADCASTI128 (BX)(DI*2), Y12
+	VBROADCASTI128 16(BX)(DI*2), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y4, Y4
+	VPADDB         Y13, Y5, Y5
+	VBROADCASTI128 (BX)(R8*1), Y12
+	VBROADCASTI128 16(BX)(R8*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y6, Y6
+	VPADDB         Y13, Y7, Y7
+	VPSRLW         $0x05, Y8, Y10
+	VPAND          matVec256first<>+0(SB), Y10, Y10
+	VPSLLW         $0x03, Y9, Y11
+	VPAND          matVec256second<>+0(SB), Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPSUBB         matVec256zeroSum<>+0(SB), Y10, Y10
+	VPABSB         Y10, Y11
+	VBROADCASTI128 32(BX), Y12
+	VBROADCASTI128 48(BX), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y0, Y0
+	VPADDB         Y13, Y1, Y1
+	VBROADCASTI128 32(BX)(DI*1), Y12
+	VBROADCASTI128 48(BX)(DI*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y2, Y2
+	VPADDB         Y13, Y3, Y3
+	VBROADCASTI128 32(BX)(DI*2), Y12
+	VBROADCASTI128 48(BX)(DI*2), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y4, Y4
+	VPADDB         Y13, Y5, Y5
+	VBROADCASTI128 32(BX)(R8*1), Y12
+	VBROADCASTI128 48(BX)(R8*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y6, Y6
+	VPADDB         Y13, Y7, Y7
+	VPSRLW         $0x0a, Y8, Y8
+	VPSRLW         $0x02, Y9, Y9
+	VPAND          matVec256second<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPSUBB         matVec256zeroSum<>+0(SB), Y8, Y8
+	VPABSB         Y8, Y9
+	VBROADCASTI128 64(BX), Y10
+	VBROADCASTI128 80(BX), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y0, Y0
+	VPADDB         Y11, Y1, Y1
+	VBROADCASTI128 64(BX)(DI*1), Y10
+	VBROADCASTI128 80(BX)(DI*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y2, Y2
+	VPADDB         Y11, Y3, Y3
+	VBROADCASTI128 64(BX)(DI*2), Y10
+	VBROADCASTI128 80(BX)(DI*2), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y4, Y4
+	VPADDB         Y11, Y5, Y5
+	VBROADCASTI128 64(BX)(R8*1), Y10
+	VBROADCASTI128 80(BX)(R8*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y6, Y6
+	VPADDB         Y11, Y7, Y7
+	ADDQ           DX, CX
+	ADDQ           $0x00000060, BX
+	VPAND          matVec256even<>+0(SB), Y0, Y8
+	VPADDW         (AX), Y8, Y8
+	VMOVDQU        Y8, (AX)
+	VPSRLW         $0x08, Y0, Y0
+	VPADDW         32(AX), Y0, Y0
+	VMOVDQU        Y0, 32(AX)
+	VPAND          matVec256even<>+0(SB), Y1, Y0
+	VPADDW         64(AX), Y0, Y0
+	VMOVDQU        Y0, 64(AX)
+	VPSRLW         $0x08, Y1, Y1
+	VPADDW         96(AX), Y1, Y1
+	VMOVDQU        Y1, 96(AX)
+	VPAND          matVec256even<>+0(SB), Y2, Y0
+	VPADDW         128(AX), Y0, Y0
+	VMOVDQU        Y0, 128(AX)
+	VPSRLW         $0x08, Y2, Y2
+	VPADDW         160(AX), Y2, Y2
+	VMOVDQU        Y2, 160(AX)
+	VPAND          matVec256even<>+0(SB), Y3, Y0
+	VPADDW         192(AX), Y0, Y0
+	VMOVDQU        Y0, 192(AX)
+	VPSRLW         $0x08, Y3, Y3
+	VPADDW         224(AX), Y3, Y3
+	VMOVDQU        Y3, 224(AX)
+	VPAND          matVec256even<>+0(SB), Y4, Y0
+	VPADDW         256(AX), Y0, Y0
+	VMOVDQU        Y0, 256(AX)
+	VPSRLW         $0x08, Y4, Y4
+	VPADDW         288(AX), Y4, Y4
+	VMOVDQU        Y4, 288(AX)
+	VPAND          matVec256even<>+0(SB), Y5, Y0
+	VPADDW         320(AX), Y0, Y0
+	VMOVDQU        Y0, 320(AX)
+	VPSRLW         $0x08, Y5, Y5
+	VPADDW         352(AX), Y5, Y5
+	VMOVDQU        Y5, 352(AX)
+	VPAND          matVec256even<>+0(SB), Y6, Y0
+	VPADDW         384(AX), Y0, Y0
+	VMOVDQU        Y0, 384(AX)
+	VPSRLW         $0x08, Y6, Y6
+	VPADDW         416(AX), Y6, Y6
+	VMOVDQU        Y6, 416(AX)
+	VPAND          matVec256even<>+0(SB), Y7, Y0
+	VPADDW         448(AX), Y0, Y0
+	VMOVDQU        Y0, 448(AX)
+	VPSRLW         $0x08, Y7, Y7
+	VPADDW         480(AX), Y7, Y7
+	VMOVDQU        Y7, 480(AX)
+	SUBQ           $0x02, SI
+	JGE            pair
+
+last:
+	INCQ           SI
+	JNZ            added
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y0
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y1
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y2
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y3
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y4
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y5
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y6
+	VMOVDQU        matVec256zeroBytes<>+0(SB), Y7
+	VMOVDQU        (CX), Y8
+	VMOVDQU        32(CX), Y9
+	PREFETCHT1     8192(CX)
+	PREFETCHT0     1024(CX)
+	VPAND          matVec256first<>+0(SB), Y8, Y10
+	VPSLLW         $0x08, Y9, Y11
+	VPAND          matVec256second<>+0(SB), Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPSUBB         matVec256zeroSum<>+0(SB), Y10, Y10
+	VPABSB         Y10, Y11
+	VBROADCASTI128 (BX), Y12
+	VBROADCASTI128 16(BX), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y0, Y0
+	VPADDB         Y13, Y1, Y1
+	VBROADCASTI128 (BX)(DI*1), Y12
+	VBROADCASTI128 16(BX)(DI*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y2, Y2
+	VPADDB         Y13, Y3, Y3
+	VBROADCASTI128 (BX)(DI*2), Y12
+	VBROADCASTI128 16(BX)(DI*2), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y4, Y4
+	VPADDB         Y13, Y5, Y5
+	VBROADCASTI128 (BX)(R8*1), Y12
+	VBROADCASTI128 16(BX)(R8*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y6, Y6
+	VPADDB         Y13, Y7, Y7
+	VPSRLW         $0x05, Y8, Y10
+	VPAND          matVec256first<>+0(SB), Y10, Y10
+	VPSLLW         $0x03, Y9, Y11
+	VPAND          matVec256second<>+0(SB), Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPSUBB         matVec256zeroSum<>+0(SB), Y10, Y10
+	VPABSB         Y10, Y11
+	VBROADCASTI128 32(BX), Y12
+	VBROADCASTI128 48(BX), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y0, Y0
+	VPADDB         Y13, Y1, Y1
+	VBROADCASTI128 32(BX)(DI*1), Y12
+	VBROADCASTI128 48(BX)(DI*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y2, Y2
+	VPADDB         Y13, Y3, Y3
+	VBROADCASTI128 32(BX)(DI*2), Y12
+	VBROADCASTI128 48(BX)(DI*2), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y4, Y4
+	VPADDB         Y13, Y5, Y5
+	VBROADCASTI128 32(BX)(R8*1), Y12
+	VBROADCASTI128 48(BX)(R8*1), Y13
+	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y11, Y13, Y13
+	VPSIGNB        Y10, Y12, Y12
+	VPSIGNB        Y10, Y13, Y13
+	VPADDB         Y12, Y6, Y6
+	VPADDB         Y13, Y7, Y7
+	VPSRLW         $0x0a, Y8, Y8
+	VPSRLW         $0x02, Y9, Y9
+	VPAND          matVec256second<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPSUBB         matVec256zeroSum<>+0(SB), Y8, Y8
+	VPABSB         Y8, Y9
+	VBROADCASTI128 64(BX), Y10
+	VBROADCASTI128 80(BX), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y0, Y0
+	VPADDB         Y11, Y1, Y1
+	VBROADCASTI128 64(BX)(DI*1), Y10
+	VBROADCASTI128 80(BX)(DI*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y2, Y2
+	VPADDB         Y11, Y3, Y3
+	VBROADCASTI128 64(BX)(DI*2), Y10
+	VBROADCASTI128 80(BX)(DI*2), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y4, Y4
+	VPADDB         Y11, Y5, Y5
+	VBROADCASTI128 64(BX)(R8*1), Y10
+	VBROADCASTI128 80(BX)(R8*1), Y11
+	VPSHUFB        Y9, Y10, Y10
+	VPSHUFB        Y9, Y11, Y11
+	VPSIGNB        Y8, Y10, Y10
+	VPSIGNB        Y8, Y11, Y11
+	VPADDB         Y10, Y6, Y6
+	VPADDB         Y11, Y7, Y7
+	ADDQ           DX, CX
+	ADDQ           $0x00000060, BX
+	VPAND          matVec256even<>+0(SB), Y0, Y8
+	VPADDW         (AX), Y8, Y8
+	VMOVDQU        Y8, (AX)
+	VPSRLW         $0x08, Y0, Y0
+	VPADDW         32(AX), Y0, Y0
+	VMOVDQU        Y0, 32(AX)
+	VPAND          matVec256even<>+0(SB), Y1, Y0
+	VPADDW         64(AX), Y0, Y0
+	VMOVDQU        Y0, 64(AX)
+	VPSRLW         $0x08, Y1, Y1
+	VPADDW         96(AX), Y1, Y1
+	VMOVDQU        Y1, 96(AX)
+	VPAND          matVec256even<>+0(SB), Y2, Y0
+	VPADDW         128(AX), Y0, Y0
+	VMOVDQU        Y0, 128(AX)
+	VPSRLW         $0x08, Y2, Y2
+	VPADDW         160(AX), Y2, Y2
+	VMOVDQU        Y2, 160(AX)
+	VPAND          matVec256even<>+0(SB), Y3, Y0
+	VPADDW         192(AX), Y0, Y0
+	VMOVDQU        Y0, 192(AX)
+	VPSRLW         $0x08, Y3, Y3
+	VPADDW         224(AX), Y3, Y3
+	VMOVDQU        Y3, 224(AX)
+	VPAND          matVec256even<>+0(SB), Y4, Y0
+	VPADDW         256(AX), Y0, Y0
+	VMOVDQU        Y0, 256(AX)
+	VPSRLW         $0x08, Y4, Y4
+	VPADDW         288(AX), Y4, Y4
+	VMOVDQU        Y4, 288(AX)
+	VPAND          matVec256even<>+0(SB), Y5, Y0
+	VPADDW         320(AX), Y0, Y0
+	VMOVDQU        Y0, 320(AX)
+	VPSRLW         $0x08, Y5, Y5
+	VPADDW         352(AX), Y5, Y5
+	VMOVDQU        Y5, 352(AX)
+	VPAND          matVec256even<>+0(SB), Y6, Y0
+	VPADDW         384(AX), Y0, Y0
+	VMOVDQU        Y0, 384(AX)
+	VPSRLW         $0x08, Y6, Y6
+	VPADDW         416(AX), Y6, Y6
+	VMOVDQU        Y6, 416(AX)
+	VPAND          matVec256even<>+0(SB), Y7, Y0
+	VPADDW         448(AX), Y0, Y0
+	VMOVDQU        Y0, 448(AX)
+	VPSRLW         $0x08, Y7, Y7
+	VPADDW         480(AX), Y7, Y7
+	VMOVDQU        Y7, 480(AX)
+
+added:
 	VZEROUPPER
 	RET
 

@@ -42,7 +42,10 @@ func main() {
 	addRows("addFloats256", ymm, floats, false)
 	emit256("emitFloats256", "float32", false, table)
 	prepare256()
-	matVec256()
+	constants := newVec256Constants()
+	for tokens := 1; tokens <= fewTokens256; tokens++ {
+		matVec256(tokens, constants)
+	}
 	widenVec256()
 	emitVec256(table)
 	for _, rows := range []int{denseRows512, 8, 4, 2, 1} {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -84,28 +86,64 @@ const (
 	prefetchNear256  = 1024
 )
 
-// matVec256 is the inner loop of decoding, for a block of 32 rows.
-func matVec256() {
-	low, high := words16("matVec256first", 0x001f), words16("matVec256second", 0x1f00)
-	zeroSum, zeroBytes := words16("matVec256zeroSum", middle<<8|middle), words16("matVec256zeroBytes", 0x8080)
-	even := words16("matVec256even", 0x00ff)
-	routine("matVec256", "func(sums *uint16, words *uint16, stride uintptr, tables *int16, n int)")
-	Doc("matVec256 adds to sums, [low or high bits][rows 0…15 or 16…31], what n word columns name, stride bytes apart, for 32 rows and",
-		"one token, and 128 for each two words or last one. n ≥ 1. AVX2. Twin: generic.MatVec. Even bytes are rows 0…15, odd ones",
-		"16…31. Registers: 2 sums of bytes, 4 of words, 2 words, a code and its magnitude, 2 lookups, 3 constants.")
+// fewTokens256 tokens' sums of bytes leave registers for words, a code and lookups.
+const fewTokens256 = 4
+
+// matVec256 is the inner loop of decoding, for a block of 32 rows: what it costs to take a word's codes apart is shared by the
+// tokens. One token's sums of words stay in registers, more tokens' in memory.
+func matVec256(tokens int, memory vec256Constants) {
+	name := fmt.Sprintf("matVec256t%d", tokens)
+	routine(name, "func(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int)")
+	Doc(fmt.Sprintf("%s adds to sums, [token][low or high bits][rows 0…15 or 16…31], what n word columns name, for 32 rows and %d tokens,", name, tokens),
+		"and 128 for each two words or last one. Columns lie stride bytes apart, the tokens' tables step bytes. n ≥ 1. AVX2. Twin:",
+		"generic.MatVec. Even bytes are rows 0…15, odd ones 16…31.")
 	sums, words := Load(Param("sums"), GP64()), Load(Param("words"), GP64())
 	stride, tables, left := Load(Param("stride"), GP64()), Load(Param("tables"), GP64()), Load(Param("n"), GP64())
-	firstMask, secondMask, zeroCode := YMM(), YMM(), YMM()
-	VMOVDQU(low, firstMask)
-	VMOVDQU(high, secondMask)
-	VMOVDQU(zeroSum, zeroCode)
-	bytes := [2]VecVirtual{YMM(), YMM()}
-	var wide [2][2]VecVirtual // [low or high bits][even or odd bytes]
-	for i := range wide {
-		for odd := range wide[i] {
-			wide[i][odd] = YMM()
-			VMOVDQU(Mem{Base: sums, Disp: 64*i + 32*odd}, wide[i][odd])
+	at := make([]Mem, tokens) // their tables
+	for t := range at {
+		at[t] = Mem{Base: tables}
+	}
+	if tokens > 1 {
+		step, third := Load(Param("step"), GP64()), GP64()
+		for t := range at[1:] {
+			at[t+1].Index, at[t+1].Scale = step, 1
 		}
+		if tokens > 2 {
+			at[2].Scale = 2
+		}
+		if tokens > 3 {
+			LEAQ(Mem{Base: step, Index: step, Scale: 2}, third)
+			at[3].Index = third
+		}
+	}
+	constants := [...]Op{memory.first, memory.second, memory.zeroSum}
+	if tokens <= 2 { // as many registers are left
+		for i, m := range constants {
+			r := YMM()
+			VMOVDQU(m, r)
+			constants[i] = r
+		}
+	}
+	first, second, zeroSum := constants[0], constants[1], constants[2]
+	bytes := make([][2]VecVirtual, tokens) // low, high
+	for t := range bytes {
+		bytes[t] = [2]VecVirtual{YMM(), YMM()}
+	}
+	var wide [4]VecVirtual // as in memory
+	if tokens == 1 {
+		for i := range wide {
+			wide[i] = YMM()
+			VMOVDQU(Mem{Base: sums, Disp: 32 * i}, wide[i])
+		}
+	}
+	add := func(v VecVirtual, t, i int) {
+		if tokens == 1 {
+			VPADDW(v, wide[i], wide[i])
+			return
+		}
+		to := Mem{Base: sums, Disp: 128*t + 32*i}
+		VPADDW(to, v, v)
+		VMOVDQU(v, to)
 	}
 
 	word := func() {
@@ -115,36 +153,38 @@ func matVec256() {
 		PREFETCHT1(Mem{Base: words, Disp: prefetchBytes256})
 		PREFETCHT0(Mem{Base: words, Disp: prefetchNear256})
 		for g := range groups {
-			index, other := YMM(), YMM()
+			code, other := YMM(), YMM()
 			switch g {
 			case 0:
-				VPAND(firstMask, w0, index)
+				VPAND(first, w0, code)
 				VPSLLW(Imm(8), w1, other)
 			case 1:
-				VPSRLW(Imm(5), w0, index)
-				VPAND(firstMask, index, index)
+				VPSRLW(Imm(5), w0, code)
+				VPAND(first, code, code)
 				VPSLLW(Imm(3), w1, other)
 			case 2:
-				VPSRLW(Imm(10), w0, index)
+				VPSRLW(Imm(10), w0, code)
 				VPSRLW(Imm(2), w1, other)
 			}
-			VPAND(secondMask, other, other)
-			VPOR(other, index, index)
-			VPSUBB(zeroCode, index, index)
-			VPABSB(index, other)
-			var part [2]VecVirtual
-			for i := range part {
-				part[i] = YMM()
-				VBROADCASTI128(Mem{Base: tables, Disp: preparedBytes*g + tableBytes*i}, part[i])
-			}
-			for _, v := range part {
-				VPSHUFB(other, v, v)
-			}
-			for _, v := range part {
-				VPSIGNB(index, v, v)
-			}
-			for i, v := range part {
-				VPADDB(v, bytes[i], bytes[i])
+			VPAND(second, other, other)
+			VPOR(other, code, code)
+			VPSUBB(zeroSum, code, code)
+			VPABSB(code, other)
+			for t := range bytes {
+				var part [2]VecVirtual
+				for i := range part {
+					part[i] = YMM()
+					VBROADCASTI128(at[t].Offset(preparedBytes*g+tableBytes*i), part[i])
+				}
+				for _, v := range part {
+					VPSHUFB(other, v, v)
+				}
+				for _, v := range part {
+					VPSIGNB(code, v, v)
+				}
+				for i, v := range part {
+					VPADDB(v, bytes[t][i], bytes[t][i])
+				}
 			}
 		}
 		ADDQ(stride, words)
@@ -152,16 +192,19 @@ func matVec256() {
 	}
 	begin := func() {
 		for _, b := range bytes {
-			VMOVDQU(zeroBytes, b)
+			VMOVDQU(memory.zeroBytes, b[0])
+			VMOVDQU(memory.zeroBytes, b[1])
 		}
 	}
 	widen := func() {
-		for i, b := range bytes {
-			t := YMM()
-			VPAND(even, b, t)
-			VPADDW(t, wide[i][0], wide[i][0])
-			VPSRLW(Imm(8), b, t)
-			VPADDW(t, wide[i][1], wide[i][1])
+		for t := range bytes {
+			for i, b := range bytes[t] {
+				v := YMM()
+				VPAND(memory.even, b, v)
+				add(v, t, 2*i)
+				VPSRLW(Imm(8), b, b)
+				add(b, t, 2*i+1)
+			}
 		}
 	}
 
@@ -181,13 +224,24 @@ func matVec256() {
 	word()
 	widen()
 	Label("added")
-	for i := range wide {
-		for odd, v := range wide[i] {
-			VMOVDQU(v, Mem{Base: sums, Disp: 64*i + 32*odd})
+	if tokens == 1 {
+		for i, v := range wide {
+			VMOVDQU(v, Mem{Base: sums, Disp: 32 * i})
 		}
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// vec256Constants are matVec256's, in memory: a mask of a code and one a byte higher, the code of a zero sum, what bytes begin at,
+// a mask of even bytes.
+type vec256Constants struct{ first, second, zeroSum, zeroBytes, even Mem }
+
+func newVec256Constants() vec256Constants {
+	return vec256Constants{
+		words16("matVec256first", 0x001f), words16("matVec256second", 0x1f00), words16("matVec256zeroSum", middle<<8|middle),
+		words16("matVec256zeroBytes", 0x8080), words16("matVec256even", 0x00ff),
+	}
 }
 
 // widenVec256 moves matVec256's sums into 32-bit ones.
