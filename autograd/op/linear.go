@@ -91,10 +91,10 @@ func (q *Quantiser) mixBlock(_, b int) {
 
 func (q *Quantiser) encodeBlock(_, b int) {
 	if n := q.l.W.Superblocks(); b >= n {
-		q.l.WT.EncodeTransposed(q.codes, b-n, b-n+1)
+		q.env.Set.EncodeTransposed(q.l.WT, q.codes, b-n, b-n+1)
 		return
 	}
-	q.l.W.Encode(q.codes, b, b+1)
+	q.env.Set.Encode(q.l.W, q.codes, b, b+1)
 }
 
 // The most output rows of one block of a weight gradient, in panels of 14. For the integers it is as many as share one

@@ -75,6 +75,12 @@ func BenchmarkKernels(b *testing.B) {
 				run(fmt.Sprintf("MatMulFew/t=%d", few), work*float64(few), 0, func() { set.MatMul(dst, R, w, 0, w.Superblocks(), x, scale, few) })
 			}
 			run("MatVec", work, w.Bytes(), func() { set.MatVec(dst, w, 0, w.Superblocks(), prepared, 1) })
+			trits := make([]int8, R*K)
+			for i := range trits {
+				trits[i] = int8(rng.IntN(3) - 1)
+			}
+			run("Encode", work, int64(R*K), func() { set.Encode(w, trits, 0, w.Superblocks()) })
+			run("EncodeTransposed", work, int64(R*K), func() { set.EncodeTransposed(wt, trits, 0, wt.Superblocks()) })
 			run("MatMulFloat", work*n, 0, func() { set.MatMulFloat(dst, K, wt, 0, wt.Superblocks(), y, n, 1) })
 			if R > 1000 {
 				continue

@@ -9,6 +9,7 @@ import (
 	"mmfree/ternary/f32"
 	"mmfree/ternary/kernel/gemm"
 	"mmfree/ternary/kernel/generic"
+	"mmfree/ternary/pack"
 	"mmfree/ternary/quant"
 )
 
@@ -45,6 +46,7 @@ func Generic() *Set {
 		Shift: generic.Shift, WKV: generic.WKV, WKVBackward: generic.WKVBackward,
 		Receptance: generic.Receptance, ReceptanceBackward: generic.ReceptanceBackward,
 		Exponentials: generic.Exponentials, LogSumExp: generic.LogSumExp, SoftmaxGradient: generic.SoftmaxGradient,
+		Encode: (*pack.Matrix).Encode, EncodeTransposed: (*pack.Matrix).EncodeTransposed,
 		Trits: quant.Trits, AbsSum: f32.AbsSum, SquareSum: f32.SquareSum,
 		AdamW: adamW(generic.AdamW),
 	}

@@ -110,6 +110,8 @@ type Set struct {
 	// SoftmaxGradient: x = (e^(x−top)/sum − [j = label])·scale, in place.
 	SoftmaxGradient func(x []float32, top, sum float32, label int, scale float32)
 
+	// Encode and EncodeTransposed are pack.Matrix's, of trits alone.
+	Encode, EncodeTransposed func(m *pack.Matrix, trits []int8, s0, s1 int)
 	// Trits, AbsSum and SquareSum are quant.Trits, f32.AbsSum and f32.SquareSum, of a run of values.
 	Trits     func(dst []int8, w []float32, m float32)
 	AbsSum    func(w []float32) float64

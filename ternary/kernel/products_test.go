@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mmfree/ternary/kernel"
+	"mmfree/ternary/pack"
 )
 
 // productCall calls each product of a set once, on shapes that are multiples of nothing, and returns all results.
@@ -17,6 +18,7 @@ func productCall(set *kernel.Set) func() []float32 {
 	x, y, dy, s := randomCodes(rng, n*K), randomFloats(rng, n*K), randomFloats(rng, n*R), randomFloats(rng, n)
 	prepared := make([]int16, kernel.PreparedLen(K))
 	dst := make([]float32, 2*n*R+R+R*K)
+	trits, packed := make([]int8, R*K), pack.New(R, K)
 	sums, few, one, floats, dw := dst[:n*R], dst[:9*R], dst[n*R:][:R], dst[n*R+R:][:n*R], dst[2*n*R+R:]
 	return func() []float32 {
 		set.MatMul(few, R, w, 0, w.Superblocks(), x, s, 9)
@@ -25,6 +27,8 @@ func productCall(set *kernel.Set) func() []float32 {
 		set.Prepare(prepared, x[:K])
 		set.MatVec(one, w, 0, w.Superblocks(), prepared, s[0])
 		set.MatMulFloat(floats, R, w, 0, w.Superblocks(), y, n, 0.5)
+		set.Encode(packed, trits, 0, packed.Superblocks())
+		set.EncodeTransposed(packed, trits, 0, packed.Superblocks())
 		clear(dw)
 		set.OuterCodes(dw, dy, R, s, x, K, n, 0, R)
 		set.OuterFloat(dw, dy, R, nil, y, K, n, 0, R)

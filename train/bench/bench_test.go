@@ -89,7 +89,7 @@ func TestTrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, r, "step", "step/float32 gradients", "step/int16 gradients", "step/unfused", "activations", "activations/unfused", "fused/faster", "fused/faster/float32 gradients", "fused/smaller",
-		"time/MatMul", "time/MatMulFloat", "time/OuterCodes", "time/AdamW", "time/ternarize and pack", "time/rest")
+		"time/MatMul", "time/MatMulFloat", "time/OuterCodes", "time/AdamW", "time/Encode", "time/EncodeTransposed", "time/rest")
 	shares := 0.0
 	for _, x := range r.Results {
 		if strings.HasPrefix(x.Name, "time/") {

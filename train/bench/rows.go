@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"mmfree/ternary/kernel"
+	"mmfree/ternary/pack"
 	"mmfree/ternary/quant"
 )
 
@@ -28,6 +29,7 @@ func (k *bed) rows() []job {
 	}
 	d, D, I := k.d, k.D, k.I
 	const eps = 1e-6
+	superblock := fmt.Sprintf("%dx%d", pack.SuperblockRows, d)
 	return []job{
 		tokens(rmsNorm, d, func() func(int) {
 			dst, x, gain := make([]float32, rowTokens*d), k.floats(rowTokens*d), k.floats(d)
@@ -92,6 +94,14 @@ func (k *bed) rows() []job {
 		block(trits, fmt.Sprint(quant.ScaleBlock), quant.ScaleBlock, func() func() {
 			dst, v := make([]int8, quant.ScaleBlock), k.floats(quant.ScaleBlock)
 			return func() { set.Trits(dst, v, 0.8) }
+		}),
+		block(encode, superblock, pack.SuperblockRows*d, func() func() {
+			m, trits := pack.New(pack.SuperblockRows, d), make([]int8, pack.SuperblockRows*d)
+			return func() { set.Encode(m, trits, 0, 1) }
+		}),
+		block(encodeTransposed, superblock, pack.SuperblockRows*d, func() func() {
+			m, trits := pack.New(pack.SuperblockRows, d), make([]int8, pack.SuperblockRows*d)
+			return func() { set.EncodeTransposed(m, trits, 0, 1) }
 		}),
 		block(absSum, fmt.Sprint(quant.ScaleBlock), quant.ScaleBlock, func() func() {
 			v := k.floats(quant.ScaleBlock)

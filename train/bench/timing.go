@@ -46,6 +46,8 @@ const (
 	logSumExp
 	softmaxGradient
 	trits
+	encode
+	encodeTransposed
 	absSum
 	squareSum
 	adamW
@@ -86,6 +88,8 @@ var kernelTable = [kernels]kernelRow{
 	logSumExp:          {"LogSumExp", limitCache, 4},
 	softmaxGradient:    {"SoftmaxGradient", limitCache, 8},
 	trits:              {"Trits", limitCache, 5},
+	encode:             {"Encode", limitCache, 1},
+	encodeTransposed:   {"EncodeTransposed", limitCache, 1},
 	absSum:             {"AbsSum", limitCache, 4},
 	squareSum:          {"SquareSum", limitCache, 4},
 	adamW:              {"AdamW", limitMemory, 16},
@@ -127,12 +131,14 @@ func (w *stopwatch) time(k int) time.Duration {
 	return max(0, time.Duration(c.ns.Load())-time.Duration(c.calls.Load())*w.overhead)
 }
 
+// rows returns the rows of superblocks [s0, s1).
+func rows(m *pack.Matrix, s0, s1 int) int {
+	return min(s1*pack.SuperblockRows, m.Rows) - s0*pack.SuperblockRows
+}
+
 // wrap returns a set that does what set does and is timed.
 func (w *stopwatch) wrap(set *kernel.Set) *kernel.Set {
 	s := *set
-	rows := func(m *pack.Matrix, s0, s1 int) int {
-		return min(s1*pack.SuperblockRows, m.Rows) - s0*pack.SuperblockRows
-	}
 	s.MatMul = func(dst []float32, ldd int, m *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
 		start := time.Now()
 		set.MatMul(dst, ldd, m, s0, s1, x, scale, n)
@@ -268,6 +274,16 @@ func (w *stopwatch) wrapRows(s, set *kernel.Set) {
 		start := time.Now()
 		set.Trits(dst, v, m)
 		w.values(trits, start, len(v))
+	}
+	s.Encode = func(m *pack.Matrix, trits []int8, s0, s1 int) {
+		start := time.Now()
+		set.Encode(m, trits, s0, s1)
+		w.values(encode, start, rows(m, s0, s1)*m.Cols)
+	}
+	s.EncodeTransposed = func(m *pack.Matrix, trits []int8, s0, s1 int) {
+		start := time.Now()
+		set.EncodeTransposed(m, trits, s0, s1)
+		w.values(encodeTransposed, start, rows(m, s0, s1)*m.Cols)
 	}
 	s.AbsSum = func(v []float32) float64 {
 		start := time.Now()

@@ -183,7 +183,6 @@ func (t *trainer) step(counts bool) (s stepTime, err error) {
 }
 
 // profile returns where a step's time goes: a session of its own is timed kernel by kernel, and its fastest step counts.
-// What ternarizing and packing takes is the difference of t's own steps with new codes and with those of the step before.
 func (t *trainer) profile(ctx context.Context, s *Setting, l *limits, w *spec.Weights, shape string, until time.Time) ([]Result, error) {
 	watch := &stopwatch{}
 	timed, err := newTrainer(s, t.recipe, w, autograd.Options{Set: watch.wrap(s.Set), WeightGradient: t.recipe.WeightGradient}, t.optimizer)
@@ -192,28 +191,11 @@ func (t *trainer) profile(ctx context.Context, s *Setting, l *limits, w *spec.We
 	}
 	var rows []Result
 	var rest float64
-	var whole, same time.Duration
-	var fresh, fastest stepTime
+	var whole time.Duration
+	var fastest stepTime
 	for first := true; first || time.Now().Before(until); first = false {
 		if err := ctx.Err(); err != nil {
 			return nil, err
-		}
-		full, err := t.step(false)
-		if err != nil {
-			return nil, err
-		}
-		if first || full.backward < fresh.backward {
-			fresh = full
-		}
-		if _, err := t.session.Backward(t.ids, t.labels, t.recipe.B, 1); err != nil { // makes the codes of the moment
-			return nil, err
-		}
-		again := time.Now()
-		if _, err := t.session.Backward(t.ids, t.labels, t.recipe.B, 1); err != nil {
-			return nil, err
-		}
-		if took := time.Since(again); first || took < same {
-			same = took
 		}
 		watch.reset()
 		took, err := timed.step(false)
@@ -229,7 +211,6 @@ func (t *trainer) profile(ctx context.Context, s *Setting, l *limits, w *spec.We
 		rest -= share
 		rows = append(rows, s.result("time/"+name, shape, "share", share))
 	}
-	part("ternarize and pack", float64(max(0, fresh.backward-same))/float64(fresh.whole()))
 	part("clear gradients", float64(fastest.clear)/float64(whole))
 	part("gradient norm", float64(fastest.norm)/float64(whole))
 	return append(rows, s.result("time/rest", shape, "share", rest)), timed.session.Close()

@@ -189,6 +189,12 @@ func matVecFewBytes512t8x2(sums *int32, words *uint16, stride uintptr, tables *i
 //go:noescape
 func emitFew512(dst *float32, ldd uintptr, sums *int32, scale *float32, n int, mask uint32)
 
+// encodeWords512 writes n word columns of 32 rows, stride bytes apart, from 9·n columns of their trits, step bytes apart. n ≥ 1. AVX512BW.
+// Twin: pack.Matrix.EncodeTransposed.
+//
+//go:noescape
+func encodeWords512(words *uint16, stride uintptr, codes *int8, step uintptr, n int)
+
 // transposeFloats512 writes y[offsets[t]+k] to dst[k][t], t < 16, k < 64, 16 columns at a time until no bit of mask is
 // left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512F.
 //
@@ -312,6 +318,12 @@ func widenVec256(wide *int32, sums *uint16)
 //
 //go:noescape
 func emitVec256(dst *float32, wide *int32, sums *uint16, rows int, scale float32, start int32)
+
+// encodeWords256 writes n word columns of 16 rows, stride bytes apart, from 9·n columns of their trits, step bytes apart. n ≥ 1. AVX2.
+// Twin: pack.Matrix.EncodeTransposed.
+//
+//go:noescape
+func encodeWords256(words *uint16, stride uintptr, codes *int8, step uintptr, n int)
 
 // denseSums14x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 14
 // and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;

@@ -4147,6 +4147,67 @@ token:
 	VZEROUPPER
 	RET
 
+// func encodeWords512(words *uint16, stride uintptr, codes *int8, step uintptr, n int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·encodeWords512(SB), NOSPLIT, $0-40
+	MOVQ         words+0(FP), AX
+	MOVQ         stride+8(FP), CX
+	MOVQ         codes+16(FP), DX
+	MOVQ         step+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVL         $0x000035ad, DI
+	VMOVD        DI, X0
+	VPBROADCASTW X0, Z0
+
+word:
+	VPMOVSXBW (DX), Z1
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Z2
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Z3
+	ADDQ      BX, DX
+	VPADDW    Z3, Z3, Z4
+	VPADDW    Z2, Z3, Z3
+	VPADDW    Z4, Z3, Z3
+	VPADDW    Z3, Z3, Z2
+	VPADDW    Z1, Z3, Z3
+	VPADDW    Z2, Z3, Z3
+	VPMOVSXBW (DX), Z1
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Z2
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Z4
+	ADDQ      BX, DX
+	VPADDW    Z4, Z4, Z5
+	VPADDW    Z2, Z4, Z4
+	VPADDW    Z5, Z4, Z4
+	VPADDW    Z4, Z4, Z2
+	VPADDW    Z1, Z4, Z4
+	VPADDW    Z2, Z4, Z4
+	VPMOVSXBW (DX), Z1
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Z2
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Z5
+	ADDQ      BX, DX
+	VPADDW    Z5, Z5, Z6
+	VPADDW    Z2, Z5, Z5
+	VPADDW    Z6, Z5, Z5
+	VPADDW    Z5, Z5, Z2
+	VPADDW    Z1, Z5, Z5
+	VPADDW    Z2, Z5, Z5
+	VPSLLW    $0x05, Z4, Z4
+	VPADDW    Z4, Z3, Z3
+	VPSLLW    $0x0a, Z5, Z5
+	VPADDW    Z5, Z3, Z3
+	VPADDW    Z0, Z3, Z3
+	VMOVUPS   Z3, (AX)
+	ADDQ      CX, AX
+	DECQ      SI
+	JNZ       word
+	VZEROUPPER
+	RET
+
 // func transposeFloats512(dst *float32, y *float32, offsets *uintptr, mask uint64)
 // Requires: AVX, AVX512F
 TEXT ·transposeFloats512(SB), NOSPLIT, $0-32
@@ -7076,6 +7137,67 @@ TEXT ·emitVec256(SB), NOSPLIT, $0-40
 	VMOVDQU      Y0, 32(DX)
 	VMOVDQU      Y0, 64(DX)
 	VMOVDQU      Y0, 96(DX)
+	VZEROUPPER
+	RET
+
+// func encodeWords256(words *uint16, stride uintptr, codes *int8, step uintptr, n int)
+// Requires: AVX, AVX2
+TEXT ·encodeWords256(SB), NOSPLIT, $0-40
+	MOVQ         words+0(FP), AX
+	MOVQ         stride+8(FP), CX
+	MOVQ         codes+16(FP), DX
+	MOVQ         step+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVL         $0x000035ad, DI
+	VMOVD        DI, X0
+	VPBROADCASTW X0, Y0
+
+word:
+	VPMOVSXBW (DX), Y1
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Y2
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Y3
+	ADDQ      BX, DX
+	VPADDW    Y3, Y3, Y4
+	VPADDW    Y2, Y3, Y3
+	VPADDW    Y4, Y3, Y3
+	VPADDW    Y3, Y3, Y2
+	VPADDW    Y1, Y3, Y3
+	VPADDW    Y2, Y3, Y3
+	VPMOVSXBW (DX), Y1
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Y2
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Y4
+	ADDQ      BX, DX
+	VPADDW    Y4, Y4, Y5
+	VPADDW    Y2, Y4, Y4
+	VPADDW    Y5, Y4, Y4
+	VPADDW    Y4, Y4, Y2
+	VPADDW    Y1, Y4, Y4
+	VPADDW    Y2, Y4, Y4
+	VPMOVSXBW (DX), Y1
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Y2
+	ADDQ      BX, DX
+	VPMOVSXBW (DX), Y5
+	ADDQ      BX, DX
+	VPADDW    Y5, Y5, Y6
+	VPADDW    Y2, Y5, Y5
+	VPADDW    Y6, Y5, Y5
+	VPADDW    Y5, Y5, Y2
+	VPADDW    Y1, Y5, Y5
+	VPADDW    Y2, Y5, Y5
+	VPSLLW    $0x05, Y4, Y4
+	VPADDW    Y4, Y3, Y3
+	VPSLLW    $0x0a, Y5, Y5
+	VPADDW    Y5, Y3, Y3
+	VPADDW    Y0, Y3, Y3
+	VMOVUPS   Y3, (AX)
+	ADDQ      CX, AX
+	DECQ      SI
+	JNZ       word
 	VZEROUPPER
 	RET
 

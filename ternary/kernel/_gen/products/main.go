@@ -28,6 +28,7 @@ func main() {
 		}
 	}
 	emitFew512(order)
+	encodeWords("encodeWords512", zmm)
 	transposeFloats512()
 	fillTables("fillFloats512", zmm, floats)
 	addRows("addFloats512", zmm, floats, false)
@@ -48,6 +49,7 @@ func main() {
 	}
 	widenVec256()
 	emitVec256(table)
+	encodeWords("encodeWords256", ymm)
 	for _, rows := range []int{denseRows512, 8, 4, 2, 1} {
 		denseSums(zmm, denseRows512, rows)
 	}
