@@ -79,9 +79,9 @@ func (k *bed) rows() []job {
 			dst, a, b := make([]float32, rowTokens*d), k.floats(rowTokens*d), k.floats(rowTokens*d)
 			return func(at int) { set.Add(dst[at:][:d], a[at:][:d], b[at:][:d]) }
 		}),
-		block(exponentials, fmt.Sprint(kernel.KeyBlock), kernel.KeyBlock, func() func() {
-			x := k.floats(kernel.KeyBlock)
-			return func() { set.Exponentials(x) }
+		tokens(exponentials, kernel.KeyBlock, func() func(int) { // a row a query, as attention has them
+			x := k.floats(rowTokens * kernel.KeyBlock)
+			return func(at int) { set.Exponentials(x[at:][:kernel.KeyBlock]) }
 		}),
 		block(logSumExp, fmt.Sprint(vocabulary), vocabulary, func() func() {
 			x := k.floats(vocabulary)
