@@ -73,7 +73,8 @@ func TestKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, r, "MatMul", "MatVec/cache", "MatVec/memory", "MatMulFloat", "OuterCodes", "OuterInts", "Dense", "DenseTransposed",
-		"RMSNorm", "RMSNormBackward", "RecurrenceBackward", "OutputGateBackward", "SoftmaxGradient", "AdamW")
+		"RMSNorm", "RMSNormBackward", "RecurrenceBackward", "OutputGateBackward", "SoftmaxGradient", "Encode", "EncodeTransposed", "AdamW",
+		"Shift", "WKV", "WKVBackward", "Receptance", "ReceptanceBackward")
 }
 
 func tinyRecipe() Recipe {
@@ -99,6 +100,17 @@ func TestTrain(t *testing.T) {
 	if math.Abs(shares-1) > 1e-9 {
 		t.Errorf("the shares of a step sum to %v", shares)
 	}
+}
+
+// TestTrainTimeMixing: the kernels of RWKV-4's mixer are timed like the others.
+func TestTrainTimeMixing(t *testing.T) {
+	recipe := tinyRecipe()
+	recipe.Model.Arch = spec.ArchRWKV4
+	r, err := Train(t.Context(), setting(t), recipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, r, "time/Shift", "time/WKV", "time/WKVBackward", "time/Receptance", "time/ReceptanceBackward", "time/rest")
 }
 
 func TestInfer(t *testing.T) {

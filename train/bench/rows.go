@@ -75,6 +75,34 @@ func (k *bed) rows() []job {
 			p, q := k.floats(rowTokens*I), k.floats(rowTokens*I)
 			return func(at int) { set.SwiGLUBackward(dp[at:][:I], dq[at:][:I], dz[at:][:I], p[at:][:I], q[at:][:I]) }
 		}),
+		tokens(shift, d, func() func(int) {
+			dst, x, before, mix := make([]float32, rowTokens*d), k.floats(rowTokens*d), k.floats(rowTokens*d), k.floats(d)
+			return func(at int) { set.Shift(dst[at:][:d], x[at:][:d], before[at:][:d], mix) }
+		}),
+		block(wkv, fmt.Sprintf("%dx%d", rowTokens, d), rowTokens*d, func() func() {
+			y, states, state := make([]float32, rowTokens*d), make([]float32, 3*rowTokens*d), make([]float32, 3*d)
+			keys, values, rate, bonus := k.floats(rowTokens*d), k.floats(rowTokens*d), make([]float32, d), make([]float32, d)
+			return func() { set.WKV(y, states, state, keys, values, rate, bonus, nil, rowTokens, d, 0, d) }
+		}),
+		block(wkvBackward, fmt.Sprintf("%dx%d", rowTokens, d), rowTokens*d, func() func() {
+			y, states, state := make([]float32, rowTokens*d), make([]float32, 3*rowTokens*d), make([]float32, 3*d)
+			keys, values, rate, bonus := k.floats(rowTokens*d), k.floats(rowTokens*d), make([]float32, d), make([]float32, d)
+			set.WKV(y, states, state, keys, values, rate, bonus, nil, rowTokens, d, 0, d)
+			dk, dv, dy := make([]float32, rowTokens*d), make([]float32, rowTokens*d), k.floats(rowTokens*d)
+			drate, dbonus := make([]float32, d), make([]float32, d)
+			return func() {
+				set.WKVBackward(dk, dv, drate, dbonus, dy, y, states, keys, values, rate, bonus, rowTokens, d, 0, d)
+			}
+		}),
+		tokens(receptance, d, func() func(int) {
+			dst, r, y := make([]float32, rowTokens*d), k.floats(rowTokens*d), k.floats(rowTokens*d)
+			return func(at int) { set.Receptance(dst[at:][:d], r[at:][:d], y[at:][:d]) }
+		}),
+		tokens(receptanceBackward, d, func() func(int) {
+			dr, dy, da := make([]float32, rowTokens*d), make([]float32, rowTokens*d), k.floats(rowTokens*d)
+			r, y := k.floats(rowTokens*d), k.floats(rowTokens*d)
+			return func(at int) { set.ReceptanceBackward(dr[at:][:d], dy[at:][:d], da[at:][:d], r[at:][:d], y[at:][:d]) }
+		}),
 		tokens(add, d, func() func(int) {
 			dst, a, b := make([]float32, rowTokens*d), k.floats(rowTokens*d), k.floats(rowTokens*d)
 			return func(at int) { set.Add(dst[at:][:d], a[at:][:d], b[at:][:d]) }

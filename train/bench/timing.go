@@ -41,6 +41,11 @@ const (
 	outputGateBackward
 	swiGLU
 	swiGLUBackward
+	shift
+	wkv
+	wkvBackward
+	receptance
+	receptanceBackward
 	add
 	exponentials
 	logSumExp
@@ -83,6 +88,11 @@ var kernelTable = [kernels]kernelRow{
 	outputGateBackward: {"OutputGateBackward", limitCache, 20},
 	swiGLU:             {"SwiGLU", limitCache, 12},
 	swiGLUBackward:     {"SwiGLUBackward", limitCache, 20},
+	shift:              {"Shift", limitCache, 12},
+	wkv:                {"WKV", limitCache, 24}, // three values of state a token and channel
+	wkvBackward:        {"WKVBackward", limitCache, 36},
+	receptance:         {"Receptance", limitCache, 12},
+	receptanceBackward: {"ReceptanceBackward", limitCache, 20},
 	add:                {"Add", limitCache, 12},
 	exponentials:       {"Exponentials", limitCache, 8},
 	logSumExp:          {"LogSumExp", limitCache, 4},
@@ -247,6 +257,31 @@ func (w *stopwatch) wrapRows(s, set *kernel.Set) {
 		start := time.Now()
 		set.SwiGLUBackward(dp, dq, dz, p, q)
 		w.values(swiGLUBackward, start, len(p))
+	}
+	s.Shift = func(dst, x, before, mix []float32) {
+		start := time.Now()
+		set.Shift(dst, x, before, mix)
+		w.values(shift, start, len(x))
+	}
+	s.WKV = func(y, states, state, k, v, rate, bonus, mask []float32, T, D, c0, c1 int) {
+		start := time.Now()
+		set.WKV(y, states, state, k, v, rate, bonus, mask, T, D, c0, c1)
+		w.values(wkv, start, T*(c1-c0))
+	}
+	s.WKVBackward = func(dk, dv, drate, dbonus, dy, y, states, k, v, rate, bonus []float32, T, D, c0, c1 int) {
+		start := time.Now()
+		set.WKVBackward(dk, dv, drate, dbonus, dy, y, states, k, v, rate, bonus, T, D, c0, c1)
+		w.values(wkvBackward, start, T*(c1-c0))
+	}
+	s.Receptance = func(dst, r, y []float32) {
+		start := time.Now()
+		set.Receptance(dst, r, y)
+		w.values(receptance, start, len(r))
+	}
+	s.ReceptanceBackward = func(dr, dy, da, r, y []float32) {
+		start := time.Now()
+		set.ReceptanceBackward(dr, dy, da, r, y)
+		w.values(receptanceBackward, start, len(r))
 	}
 	s.Add = func(dst, a, b []float32) {
 		start := time.Now()
