@@ -13,9 +13,9 @@ const (
 	fewBlocksPerThread = 2
 	// prepareWords is the number of words whose tables one block makes, of one token some 5 µs.
 	prepareWords = 256
-	// fewMakers is the number of workers up to which each makes all tables of several tokens: 13 cycles a word and token (Zen 4),
-	// against 50, most of them for lines that the other reader has, over the workers that share them.
-	fewMakers = 4
+	// fewMakers is the number of workers times tokens up to which each worker makes all tables: n tokens' take 13·n cycles a word (Zen 4);
+	// made together 50·n over the workers, most of them for lines that another reader has, and some 20 to 40 for one more meeting.
+	fewMakers = 32
 )
 
 // fewJob holds the products in flight of no more tokens than the set's Few. A worker makes the tables of a product that it comes
@@ -35,7 +35,7 @@ type fewJob struct {
 
 func (j *fewJob) start(e *Env, n int, products []Product) {
 	j.env, j.n, j.words = e, n, 0
-	if n > 1 && e.Pool.Threads() > fewMakers {
+	if n*e.Pool.Threads() > fewMakers {
 		j.words = max(8, prepareWords/n)
 	}
 	j.count = copy(j.products[:], products)
