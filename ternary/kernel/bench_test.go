@@ -13,14 +13,18 @@ import (
 var benchShapes = [][2]int{{128, 128}, {768, 128}, {128, 384}, {512, 512}, {5632, 2048}}
 
 func randomMatrix(rng *rand.Rand, rows, cols int) *pack.Matrix {
-	codes := make([]int8, rows*cols)
-	for i := range codes {
-		codes[i] = int8(rng.IntN(3) - 1)
-	}
 	m := pack.New(rows, cols)
 	m.Scale = 0.02
-	m.Encode(codes, 0, m.Superblocks())
+	m.Encode(randomTrits(rng, rows*cols), 0, m.Superblocks())
 	return m
+}
+
+func randomTrits(rng *rand.Rand, n int) []int8 {
+	x := make([]int8, n)
+	for i := range x {
+		x[i] = int8(rng.IntN(3) - 1)
+	}
+	return x
 }
 
 func randomCodes(rng *rand.Rand, n int) []int8 {
@@ -75,10 +79,7 @@ func BenchmarkKernels(b *testing.B) {
 				run(fmt.Sprintf("MatMulFew/t=%d", few), work*float64(few), 0, func() { set.MatMul(dst, R, w, 0, w.Superblocks(), x, scale, few) })
 			}
 			run("MatVec", work, w.Bytes(), func() { set.MatVec(dst, w, 0, w.Superblocks(), prepared, 1) })
-			trits := make([]int8, R*K)
-			for i := range trits {
-				trits[i] = int8(rng.IntN(3) - 1)
-			}
+			trits := randomTrits(rng, R*K)
 			run("Encode", work, int64(R*K), func() { set.Encode(w, trits, 0, w.Superblocks()) })
 			run("EncodeTransposed", work, int64(R*K), func() { set.EncodeTransposed(wt, trits, 0, wt.Superblocks()) })
 			run("MatMulFloat", work*n, 0, func() { set.MatMulFloat(dst, K, wt, 0, wt.Superblocks(), y, n, 1) })

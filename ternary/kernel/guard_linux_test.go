@@ -54,11 +54,7 @@ func TestProductsStayInside(t *testing.T) {
 					dw := guarded(t, make([]float32, R*K), atEnd)
 					prepared := guarded(t, make([]int16, kernel.PreparedLen(K)), atEnd)
 					one := guarded(t, x[:K], atEnd)
-					trits := make([]int8, R*K)
-					for i := range trits {
-						trits[i] = int8(i%3 - 1)
-					}
-					trits = guarded(t, trits, atEnd)
+					trits := guarded(t, randomTrits(rng, R*K), atEnd)
 					last := w.Superblocks()
 					set.MatMul(dst, R, w, 0, last, x, s, n)
 					set.MatMul(dst, R, w, last-1, last, x[(n-1)*K:], s[n-1:], 1)

@@ -143,5 +143,6 @@ const ProductBlock = gemm.Block
 // whatever the values are, see quant.MaxGradient.
 const IntBlock = 512
 
-// PreparedLen returns the length of the buffer that Prepare fills for K columns: 32 entries for each group of three.
+// PreparedLen returns the length of the buffer that Prepare needs for K columns: 32 entries for each group of three, of which a set
+// may use fewer.
 func PreparedLen(K int) int { return pack.WordsPerRow(K) * pack.GroupsPerWord * 32 }

@@ -30,6 +30,7 @@ type fewJob struct {
 	products [maxTogether]Product
 	count    int
 	words    int // words that a block prepares; 0: each worker makes its own tables
+	before   int // products of all jobs before
 	first    [maxTogether + 1]int
 }
 
@@ -38,6 +39,7 @@ func (j *fewJob) start(e *Env, n int, products []Product) {
 	if n*e.Pool.Threads() > fewMakers {
 		j.words = max(8, prepareWords/n)
 	}
+	j.before += j.count
 	j.count = copy(j.products[:], products)
 	work, widest := 0, 0
 	for i := range j.count {
@@ -51,9 +53,9 @@ func (j *fewJob) start(e *Env, n int, products []Product) {
 	}
 	if j.words > 0 {
 		j.each(work, j.cut(func(w *pack.Matrix) int { return Blocks(pack.WordsPerRow(w.Cols), j.words) }), j.make)
-	} else {
+	} else if len(e.own[0].prepared) < widest { // all workers' have one size
 		for w := range e.own {
-			e.own[w] = ownTables{prepared: room(e.own[w].prepared, widest), of: none}
+			e.own[w] = ownTables{prepared: room(nil, widest)}
 		}
 	}
 	j.each(work, j.cut(func(w *pack.Matrix) int { return Blocks(w.Superblocks(), j.supers(w)) }), j.run)
@@ -124,18 +126,16 @@ func (j *fewJob) runBlock(worker, block int) {
 // ownTables are a worker's, of the product that it is at.
 type ownTables struct {
 	prepared []int16
-	of       int      // the product's number in the job, or none
+	of       int      // the product's number among those of all jobs, from 1
 	_        [32]byte // a cache line of its own
 }
 
-const none = -1
-
 // made returns the tables of product i.
 func (t *ownTables) made(j *fewJob, i int) []int16 {
-	if t.of != i {
+	if of := j.before + i + 1; t.of != of {
 		w := j.products[i].W
 		j.env.Set.PrepareFew(t.prepared, j.products[i].Codes.Q, w.Cols, j.n, 0, pack.WordsPerRow(w.Cols))
-		t.of = i
+		t.of = of
 	}
 	return t.prepared
 }

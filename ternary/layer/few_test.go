@@ -19,13 +19,9 @@ func TestFewTokensTogether(t *testing.T) {
 	c := spec.Default()
 	c.HiddenSize, c.IntermediateSize = 320, 704
 	matrix := func(rows, cols int) *pack.Matrix {
-		trits := make([]int8, rows*cols)
-		for i := range trits {
-			trits[i] = int8(rng.IntN(3) - 1)
-		}
 		m := pack.New(rows, cols)
 		m.Scale = 0.25
-		m.Encode(trits, 0, m.Superblocks())
+		m.Randomize(rng.Uint64(), 0, m.Superblocks())
 		return m
 	}
 	shapes := []*pack.Matrix{matrix(900, 320), matrix(1500, 320), matrix(700, 704)}

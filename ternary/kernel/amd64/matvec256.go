@@ -30,8 +30,11 @@ type vecScratch256 struct {
 
 var vecShelf256 par.Shelf[vecScratch256]
 
+// vecTokens256 is the largest number of tokens that share a word's codes.
+const vecTokens256 = 4
+
 // matVec256 holds the inner loops, by the number of tokens.
-var matVec256 = [...]func(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int){
+var matVec256 = [vecTokens256 + 1]func(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int){
 	1: matVec256t1, 2: matVec256t2, 3: matVec256t3, 4: matVec256t4,
 }
 
@@ -87,9 +90,8 @@ func MatVecFew256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, prepared [
 func (sc *vecScratch256) add(w *pack.Matrix, s, j, nb int, prepared []int16, step, n int) {
 	_, sr, words := w.Superblock(s)
 	for r := 0; r < sr; r += blockRows {
-		for t := 0; t < n; t += len(matVec256) - 1 {
-			m := min(n-t, len(matVec256)-1)
-			matVec256[m](&sc.sums[r/blockRows][t][0], &words[j*sr+r], uintptr(sr*bytesPerWord),
+		for t := 0; t < n; t += vecTokens256 {
+			matVec256[min(n-t, vecTokens256)](&sc.sums[r/blockRows][t][0], &words[j*sr+r], uintptr(sr*bytesPerWord),
 				&prepared[t*step+j*preparedPerWord256], uintptr(step*bytesPerEntry), nb)
 		}
 	}
@@ -99,11 +101,12 @@ func (sc *vecScratch256) add(w *pack.Matrix, s, j, nb int, prepared []int16, ste
 func (sc *vecScratch256) take(dst []float32, ldd int, w *pack.Matrix, s int, scale []float32, last bool) {
 	first, sr, _ := w.Superblock(s)
 	nw := pack.WordsPerRow(w.Cols)
+	start := int32(-biasPerPair256 * ((nw + 1) / 2))
 	for r := 0; r < sr; r += blockRows {
 		for t, f := range scale {
 			sums, wide := &sc.sums[r/blockRows][t][0], &sc.wide[t][r]
 			if last {
-				emitVec256(&dst[t*ldd+first+r], wide, sums, min(blockRows, w.Rows-first-r), f, int32(-biasPerPair256*((nw+1)/2)))
+				emitVec256(&dst[t*ldd+first+r], wide, sums, min(blockRows, w.Rows-first-r), f, start)
 			} else {
 				widenVec256(wide, sums)
 			}

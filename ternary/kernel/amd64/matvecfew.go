@@ -51,6 +51,12 @@ var (
 	}}
 )
 
+// PicksWords tells whether MatVecFewWords512 is faster than MatVecFewBytes512: on AMD's processors.
+func PicksWords() bool {
+	const auth = 'A' | 'u'<<8 | 't'<<16 | 'h'<<24 // AuthenticAMD
+	return vendor() == auth
+}
+
 // MatVecFewWords512 is kernel.Set.MatVecFew where a lookup picks words.
 func MatVecFewWords512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, prepared []int16, scale []float32, n int) {
 	matVecFew512(&fewWords512, dst, ldd, w, s0, s1, prepared, scale, n)

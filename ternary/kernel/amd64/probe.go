@@ -37,9 +37,3 @@ func Fused256(loops int) (flops int64, value float32) {
 	loops = max(1, loops)
 	return int64(loops) * fusedFlops256, fusedPeak256(loops, 0.5)
 }
-
-// PicksWords tells whether MatVecFewWords512 is faster than MatVecFewBytes512: on AMD's processors.
-func PicksWords() bool {
-	const auth = 'A' | 'u'<<8 | 't'<<16 | 'h'<<24 // AuthenticAMD
-	return vendor() == auth
-}
