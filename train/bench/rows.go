@@ -29,7 +29,12 @@ func (k *bed) rows() []job {
 	}
 	d, D, I := k.d, k.D, k.I
 	const eps = 1e-6
-	superblock := fmt.Sprintf("%dx%d", pack.SuperblockRows, d)
+	packing := func(kind int, f func(m *pack.Matrix, trits []int8, s0, s1 int)) job {
+		return block(kind, fmt.Sprintf("%dx%d", pack.SuperblockRows, d), pack.SuperblockRows*d, func() func() {
+			m, trits := pack.New(pack.SuperblockRows, d), make([]int8, pack.SuperblockRows*d)
+			return func() { f(m, trits, 0, 1) }
+		})
+	}
 	return []job{
 		tokens(rmsNorm, d, func() func(int) {
 			dst, x, gain := make([]float32, rowTokens*d), k.floats(rowTokens*d), k.floats(d)
@@ -123,14 +128,8 @@ func (k *bed) rows() []job {
 			dst, v := make([]int8, quant.ScaleBlock), k.floats(quant.ScaleBlock)
 			return func() { set.Trits(dst, v, 0.8) }
 		}),
-		block(encode, superblock, pack.SuperblockRows*d, func() func() {
-			m, trits := pack.New(pack.SuperblockRows, d), make([]int8, pack.SuperblockRows*d)
-			return func() { set.Encode(m, trits, 0, 1) }
-		}),
-		block(encodeTransposed, superblock, pack.SuperblockRows*d, func() func() {
-			m, trits := pack.New(pack.SuperblockRows, d), make([]int8, pack.SuperblockRows*d)
-			return func() { set.EncodeTransposed(m, trits, 0, 1) }
-		}),
+		packing(encode, set.Encode),
+		packing(encodeTransposed, set.EncodeTransposed),
 		block(absSum, fmt.Sprint(quant.ScaleBlock), quant.ScaleBlock, func() func() {
 			v := k.floats(quant.ScaleBlock)
 			return func() { set.AbsSum(v) }

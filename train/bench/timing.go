@@ -141,8 +141,8 @@ func (w *stopwatch) time(k int) time.Duration {
 	return max(0, time.Duration(c.ns.Load())-time.Duration(c.calls.Load())*w.overhead)
 }
 
-// rows returns the rows of superblocks [s0, s1).
-func rows(m *pack.Matrix, s0, s1 int) int {
+// rowsOf returns the number of rows of superblocks [s0, s1).
+func rowsOf(m *pack.Matrix, s0, s1 int) int {
 	return min(s1*pack.SuperblockRows, m.Rows) - s0*pack.SuperblockRows
 }
 
@@ -152,7 +152,7 @@ func (w *stopwatch) wrap(set *kernel.Set) *kernel.Set {
 	s.MatMul = func(dst []float32, ldd int, m *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
 		start := time.Now()
 		set.MatMul(dst, ldd, m, s0, s1, x, scale, n)
-		w.clocks[matMul].ended(start, rows(m, s0, s1)*m.Cols*n)
+		w.clocks[matMul].ended(start, rowsOf(m, s0, s1)*m.Cols*n)
 	}
 	s.Prepare = func(prepared []int16, x []int8) {
 		start := time.Now()
@@ -162,7 +162,7 @@ func (w *stopwatch) wrap(set *kernel.Set) *kernel.Set {
 	s.MatVec = func(dst []float32, m *pack.Matrix, s0, s1 int, prepared []int16, scale float32) {
 		start := time.Now()
 		set.MatVec(dst, m, s0, s1, prepared, scale)
-		w.clocks[matVec].ended(start, 2*pack.WordsPerRow(m.Cols)*pack.PaddedRows(rows(m, s0, s1)))
+		w.clocks[matVec].ended(start, 2*pack.WordsPerRow(m.Cols)*pack.PaddedRows(rowsOf(m, s0, s1)))
 	}
 	s.PrepareFew = func(prepared []int16, x []int8, K, n, j0, j1 int) {
 		start := time.Now()
@@ -172,12 +172,12 @@ func (w *stopwatch) wrap(set *kernel.Set) *kernel.Set {
 	s.MatVecFew = func(dst []float32, ldd int, m *pack.Matrix, s0, s1 int, prepared []int16, scale []float32, n int) {
 		start := time.Now()
 		set.MatVecFew(dst, ldd, m, s0, s1, prepared, scale, n)
-		w.clocks[matVec].ended(start, 2*pack.WordsPerRow(m.Cols)*pack.PaddedRows(rows(m, s0, s1)))
+		w.clocks[matVec].ended(start, 2*pack.WordsPerRow(m.Cols)*pack.PaddedRows(rowsOf(m, s0, s1)))
 	}
 	s.MatMulFloat = func(dst []float32, ldd int, m *pack.Matrix, s0, s1 int, y []float32, n int, scale float32) {
 		start := time.Now()
 		set.MatMulFloat(dst, ldd, m, s0, s1, y, n, scale)
-		w.clocks[matMulFloat].ended(start, rows(m, s0, s1)*m.Cols*n)
+		w.clocks[matMulFloat].ended(start, rowsOf(m, s0, s1)*m.Cols*n)
 	}
 	s.OuterCodes = func(dst, a []float32, lda int, sc []float32, q []int8, K, n, o0, o1 int) {
 		start := time.Now()
@@ -313,12 +313,12 @@ func (w *stopwatch) wrapRows(s, set *kernel.Set) {
 	s.Encode = func(m *pack.Matrix, trits []int8, s0, s1 int) {
 		start := time.Now()
 		set.Encode(m, trits, s0, s1)
-		w.values(encode, start, rows(m, s0, s1)*m.Cols)
+		w.values(encode, start, rowsOf(m, s0, s1)*m.Cols)
 	}
 	s.EncodeTransposed = func(m *pack.Matrix, trits []int8, s0, s1 int) {
 		start := time.Now()
 		set.EncodeTransposed(m, trits, s0, s1)
-		w.values(encodeTransposed, start, rows(m, s0, s1)*m.Cols)
+		w.values(encodeTransposed, start, rowsOf(m, s0, s1)*m.Cols)
 	}
 	s.AbsSum = func(v []float32) float64 {
 		start := time.Now()

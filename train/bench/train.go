@@ -103,21 +103,19 @@ func Train(ctx context.Context, s Setting, r Recipe) (*Report, error) {
 		faster("fused/faster", own), faster("fused/faster/float32 gradients", floats),
 		s.result("fused/smaller", shape, "share", 1-float64(floats.activations)/float64(unfused.activations)),
 	}
+	moments := own.optimizer
 	for _, t := range []*trainer{floats, unfused, integers} {
-		if t == own {
-			continue
-		}
 		if err := t.session.Close(); err != nil {
 			return nil, err
 		}
 		*t = trainer{}
 	}
 	runtime.GC()
-	rows, err := own.profile(ctx, &s, l, w, shape, start.Add(s.Budget))
+	rows, err := profileStep(ctx, &s, l, &r, w, moments, shape, start.Add(s.Budget))
 	if err != nil {
 		return nil, err
 	}
-	return &Report{Machine: l.machine(&s), Results: append(results, rows...)}, own.session.Close()
+	return &Report{Machine: l.machine(&s), Results: append(results, rows...)}, nil
 }
 
 // newTrainer makes a trainer over w, compiles its graph, and runs one step to warm up. moments of another trainer are
@@ -182,10 +180,10 @@ func (t *trainer) step(counts bool) (s stepTime, err error) {
 	return s, nil
 }
 
-// profile returns where a step's time goes: a session of its own is timed kernel by kernel, and its fastest step counts.
-func (t *trainer) profile(ctx context.Context, s *Setting, l *limits, w *spec.Weights, shape string, until time.Time) ([]Result, error) {
+// profileStep returns where a step's time goes: a session of its own is timed kernel by kernel, and its fastest step counts.
+func profileStep(ctx context.Context, s *Setting, l *limits, r *Recipe, w *spec.Weights, moments *optim.AdamW, shape string, until time.Time) ([]Result, error) {
 	watch := &stopwatch{}
-	timed, err := newTrainer(s, t.recipe, w, autograd.Options{Set: watch.wrap(s.Set), WeightGradient: t.recipe.WeightGradient}, t.optimizer)
+	timed, err := newTrainer(s, r, w, autograd.Options{Set: watch.wrap(s.Set), WeightGradient: r.WeightGradient}, moments)
 	if err != nil {
 		return nil, err
 	}
