@@ -19,6 +19,19 @@ func FMA(x, y, z float32) float32 {
 	return float32(s)
 }
 
+// horner returns y·r + c for each of the coefficients in turn, rounded once each: FMA, which the compiler does not inline,
+// is called where it is needed.
+func horner(y, r float32, coefficients []float32) float32 {
+	for _, c := range coefficients {
+		if s := float64(y)*float64(r) + float64(c); RoundsTwice(s) {
+			y = FMA(y, r, c)
+		} else {
+			y = float32(s)
+		}
+	}
+	return y
+}
+
 // RoundsTwice reports whether float32(s) of a rounded sum s may be another value than the exact sum, rounded once. It
 // cannot where s is not halfway between two float32, because s then lies on the exact sum's side of that half. Halves are
 // in the bits; those of float32 below normal size are elsewhere, so all of that size are reported, and 0.

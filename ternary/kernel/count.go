@@ -13,15 +13,15 @@ type Counts struct {
 	ZerosSkipped     atomic.Int64 // zero weights, for which nothing is done
 	OtherMultiplies  atomic.Int64 // norms, gates, scales, activations: no weight matrix involved
 	// Beside the multiplications that they are made of; the few of a row that norms and quantisers need are not counted.
-	Sigmoids     atomic.Int64 // each an exponential and a division
-	Exponentials atomic.Int64 // that are no sigmoid's
-	Divisions    atomic.Int64 // that are no sigmoid's
+	Sigmoids     atomic.Int64 // each a polynomial of degree 6, its coefficients from a table
+	Exponentials atomic.Int64
+	Divisions    atomic.Int64
 }
 
 // Multiplications that the portable code executes for one value.
 const (
 	expMultiplies     = 12
-	sigmoidMultiplies = expMultiplies + 1 // for negative arguments one fewer; counted in full
+	sigmoidMultiplies = 6 // beyond ±15.5 an exponential's and a division, which are not counted
 	siluMultiplies    = sigmoidMultiplies + 1
 	normMultiplies    = 3 // square, times r, times gain
 )

@@ -13,9 +13,9 @@ type operations struct {
 	Zeros        int64 `json:"zeros_a_token"`   // weights that nothing is done for
 	Weights      int64 `json:"weight_products"` // multiplications of weights
 	Others       int64 `json:"other_products"`  // multiplications without a weight
-	Sigmoids     int64 `json:"sigmoids"`        // each an exponential and a division
-	Exponentials int64 `json:"exponentials"`    // further ones
-	Divisions    int64 `json:"divisions"`       // further ones, but for the few of a row in norms and quantisers
+	Sigmoids     int64 `json:"sigmoids"`
+	Exponentials int64 `json:"exponentials"`
+	Divisions    int64 `json:"divisions"` // but for the few of a row in norms and quantisers
 }
 
 // operationsOf counts over a text, from the state before its first token.
@@ -62,9 +62,9 @@ func (t *Table) count(setting string, o operations) {
 		{"a token's additions because of a weight", o.Adds},
 		{"a token's multiplications of a weight", o.Weights},
 		{"a token's other multiplications", o.Others},
-		{"a token's sigmoids, each an exponential and a division", o.Sigmoids},
-		{"a token's further exponentials", o.Exponentials},
-		{"a token's further divisions", o.Divisions},
+		{"a token's sigmoids", o.Sigmoids},
+		{"a token's exponentials", o.Exponentials},
+		{"a token's divisions", o.Divisions},
 	} {
 		t.row(setting, r.metric, "", none(), Number(r.n))
 	}

@@ -18,12 +18,17 @@ type Rows bool
 // The widths.
 const (
 	Rows512 Rows = true  // AVX-512 F and DQ, BMI2
-	Rows256 Rows = false // AVX2
+	Rows256 Rows = false // AVX2 and FMA
 )
 
 // span is the number of values that one call of a routine takes where rows may be long: under 50 µs without preemption at
 // the costliest ones. It is a multiple of f32.Lanes, so that a sum over several spans keeps its order.
 const span = 8192
+
+// logistic is where the assembly finds the table of sigmoid.
+//
+//lint:ignore U1000 no Go code reads it.
+var logistic = f32.Logistic()
 
 // at is the address of x[i], which need not exist where nothing is read.
 func at(x []float32, i int) *float32 { return unsafe.SliceData(x[i:]) }

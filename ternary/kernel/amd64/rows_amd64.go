@@ -9,7 +9,7 @@ package amd64
 //go:noescape
 func sumSquares512(x *float32, n int) float32
 
-// sumSquares256: Σ x², f32.SumSquares. Needs AVX2.
+// sumSquares256: Σ x², f32.SumSquares. Needs AVX2 and FMA.
 //
 //go:noescape
 func sumSquares256(x *float32, n int) float32
@@ -19,7 +19,7 @@ func sumSquares256(x *float32, n int) float32
 //go:noescape
 func normalise512(dst *float32, x *float32, gain *float32, r float32, n int)
 
-// normalise256: dst = (x·r)∘gain, the second half of generic.RMSNorm. Needs AVX2.
+// normalise256: dst = (x·r)∘gain, the second half of generic.RMSNorm. Needs AVX2 and FMA.
 //
 //go:noescape
 func normalise256(dst *float32, x *float32, gain *float32, r float32, n int)
@@ -29,7 +29,7 @@ func normalise256(dst *float32, x *float32, gain *float32, r float32, n int)
 //go:noescape
 func normTop512(x *float32, gain *float32, r float32, n int) uint32
 
-// normTop256: f32.MaxAbsBits of (x·r)∘gain. Needs AVX2.
+// normTop256: f32.MaxAbsBits of (x·r)∘gain. Needs AVX2 and FMA.
 //
 //go:noescape
 func normTop256(x *float32, gain *float32, r float32, n int) uint32
@@ -39,7 +39,7 @@ func normTop256(x *float32, gain *float32, r float32, n int) uint32
 //go:noescape
 func normCodes512(codes *int8, x *float32, gain *float32, r float32, s float32, n int)
 
-// normCodes256: quant.Codes of (x·r)∘gain for a finite s, halves to even. Needs AVX2.
+// normCodes256: quant.Codes of (x·r)∘gain for a finite s, halves to even. Needs AVX2 and FMA.
 //
 //go:noescape
 func normCodes256(codes *int8, x *float32, gain *float32, r float32, s float32, n int)
@@ -49,7 +49,7 @@ func normCodes256(codes *int8, x *float32, gain *float32, r float32, s float32, 
 //go:noescape
 func normCodesAway512(codes *int8, x *float32, gain *float32, r float32, s float32, n int)
 
-// normCodesAway256: normCodes with halves away from zero. Needs AVX2.
+// normCodesAway256: normCodes with halves away from zero. Needs AVX2 and FMA.
 //
 //go:noescape
 func normCodesAway256(codes *int8, x *float32, gain *float32, r float32, s float32, n int)
@@ -59,7 +59,7 @@ func normCodesAway256(codes *int8, x *float32, gain *float32, r float32, s float
 //go:noescape
 func normSlope512(dgain *float32, dy *float32, x *float32, gain *float32, r float32, n int) float32
 
-// normSlope256: dgain += dy∘x̂ and Σ (dy∘gain)∘x̂, x̂ = x·r: the first half of generic.RMSNormBackward. Needs AVX2.
+// normSlope256: dgain += dy∘x̂ and Σ (dy∘gain)∘x̂, x̂ = x·r: the first half of generic.RMSNormBackward. Needs AVX2 and FMA.
 //
 //go:noescape
 func normSlope256(dgain *float32, dy *float32, x *float32, gain *float32, r float32, n int) float32
@@ -69,7 +69,7 @@ func normSlope256(dgain *float32, dy *float32, x *float32, gain *float32, r floa
 //go:noescape
 func normBack512(dx *float32, dy *float32, x *float32, gain *float32, r float32, mean float32, n int)
 
-// normBack256: dx = r·(dy∘gain − x̂·mean), the second half of generic.RMSNormBackward. dx may be dy. Needs AVX2.
+// normBack256: dx = r·(dy∘gain − x̂·mean), the second half of generic.RMSNormBackward. dx may be dy. Needs AVX2 and FMA.
 //
 //go:noescape
 func normBack256(dx *float32, dy *float32, x *float32, gain *float32, r float32, mean float32, n int)
@@ -79,7 +79,7 @@ func normBack256(dx *float32, dy *float32, x *float32, gain *float32, r float32,
 //go:noescape
 func normBackAdd512(dx *float32, dy *float32, x *float32, gain *float32, r float32, mean float32, n int)
 
-// normBackAdd256: normBack, added to dx. Needs AVX2.
+// normBackAdd256: normBack, added to dx. Needs AVX2 and FMA.
 //
 //go:noescape
 func normBackAdd256(dx *float32, dy *float32, x *float32, gain *float32, r float32, mean float32, n int)
@@ -89,7 +89,7 @@ func normBackAdd256(dx *float32, dy *float32, x *float32, gain *float32, r float
 //go:noescape
 func recur512(states *float32, prev *float32, i *float32, z *float32, bound *float32, mask *float32, maskStep int, T int, D int, n int)
 
-// recur256: generic.Recurrence of n neighbouring channels with a bound and a mask: the pointers are those of the first token's row, prev that of the state before it, maskStep the bytes from one mask to the next. Needs AVX2.
+// recur256: generic.Recurrence of n neighbouring channels with a bound and a mask: the pointers are those of the first token's row, prev that of the state before it, maskStep the bytes from one mask to the next. Needs AVX2 and FMA.
 //
 //go:noescape
 func recur256(states *float32, prev *float32, i *float32, z *float32, bound *float32, mask *float32, maskStep int, T int, D int, n int)
@@ -99,7 +99,7 @@ func recur256(states *float32, prev *float32, i *float32, z *float32, bound *flo
 //go:noescape
 func recurBack512(di *float32, dz *float32, ds *float32, prev *float32, i *float32, z *float32, work *float32, mask *float32, maskStep int, T int, D int, n int)
 
-// recurBack256: generic.RecurrenceBackward of n ≤ 256 neighbouring channels, last token first: the pointers are those of the last token's row, prev that of the state before it. work is [3][256]: what the later token carries over, the bound's gradient, the bound. di may be i, and dz z. Needs AVX2.
+// recurBack256: generic.RecurrenceBackward of n ≤ 256 neighbouring channels, last token first: the pointers are those of the last token's row, prev that of the state before it. work is [3][256]: what the later token carries over, the bound's gradient, the bound. di may be i, and dz z. Needs AVX2 and FMA.
 //
 //go:noescape
 func recurBack256(di *float32, dz *float32, ds *float32, prev *float32, i *float32, z *float32, work *float32, mask *float32, maskStep int, T int, D int, n int)
@@ -109,7 +109,7 @@ func recurBack256(di *float32, dz *float32, ds *float32, prev *float32, i *float
 //go:noescape
 func gate512(dst *float32, x *float32, s *float32, gain *float32, r float32, n int)
 
-// gate256: dst = ((x·r)∘gain)∘silu(s), the second half of generic.OutputGate. Needs AVX2.
+// gate256: dst = ((x·r)∘gain)∘silu(s), the second half of generic.OutputGate. Needs AVX2 and FMA.
 //
 //go:noescape
 func gate256(dst *float32, x *float32, s *float32, gain *float32, r float32, n int)
@@ -119,7 +119,7 @@ func gate256(dst *float32, x *float32, s *float32, gain *float32, r float32, n i
 //go:noescape
 func gateBack512(e *float32, ds *float32, da *float32, x *float32, s *float32, gain *float32, r float32, n int)
 
-// gateBack256: ds = da∘((x·r)∘gain)∘silu'(s) and e = da∘silu(s), the first half of generic.OutputGateBackward. Needs AVX2.
+// gateBack256: ds = da∘((x·r)∘gain)∘silu'(s) and e = da∘silu(s), the first half of generic.OutputGateBackward. Needs AVX2 and FMA.
 //
 //go:noescape
 func gateBack256(e *float32, ds *float32, da *float32, x *float32, s *float32, gain *float32, r float32, n int)
@@ -129,7 +129,7 @@ func gateBack256(e *float32, ds *float32, da *float32, x *float32, s *float32, g
 //go:noescape
 func swiGLU512(dst *float32, p *float32, q *float32, n int)
 
-// swiGLU256: generic.SwiGLU. Needs AVX2.
+// swiGLU256: generic.SwiGLU. Needs AVX2 and FMA.
 //
 //go:noescape
 func swiGLU256(dst *float32, p *float32, q *float32, n int)
@@ -139,7 +139,7 @@ func swiGLU256(dst *float32, p *float32, q *float32, n int)
 //go:noescape
 func swiGLUBack512(dp *float32, dq *float32, dz *float32, p *float32, q *float32, n int)
 
-// swiGLUBack256: generic.SwiGLUBackward. dp may be p, and dq q. Needs AVX2.
+// swiGLUBack256: generic.SwiGLUBackward. dp may be p, and dq q. Needs AVX2 and FMA.
 //
 //go:noescape
 func swiGLUBack256(dp *float32, dq *float32, dz *float32, p *float32, q *float32, n int)
@@ -149,7 +149,7 @@ func swiGLUBack256(dp *float32, dq *float32, dz *float32, p *float32, q *float32
 //go:noescape
 func sum512(dst *float32, a *float32, b *float32, n int)
 
-// sum256: generic.Add. dst may be either. Needs AVX2.
+// sum256: generic.Add. dst may be either. Needs AVX2 and FMA.
 //
 //go:noescape
 func sum256(dst *float32, a *float32, b *float32, n int)
@@ -159,7 +159,7 @@ func sum256(dst *float32, a *float32, b *float32, n int)
 //go:noescape
 func shift512(dst *float32, x *float32, before *float32, mix *float32, n int)
 
-// shift256: generic.Shift. Needs AVX2.
+// shift256: generic.Shift. Needs AVX2 and FMA.
 //
 //go:noescape
 func shift256(dst *float32, x *float32, before *float32, mix *float32, n int)
@@ -169,7 +169,7 @@ func shift256(dst *float32, x *float32, before *float32, mix *float32, n int)
 //go:noescape
 func receptance512(dst *float32, r *float32, y *float32, n int)
 
-// receptance256: generic.Receptance. Needs AVX2.
+// receptance256: generic.Receptance. Needs AVX2 and FMA.
 //
 //go:noescape
 func receptance256(dst *float32, r *float32, y *float32, n int)
@@ -179,7 +179,7 @@ func receptance256(dst *float32, r *float32, y *float32, n int)
 //go:noescape
 func receptanceBack512(dr *float32, dy *float32, da *float32, r *float32, y *float32, n int)
 
-// receptanceBack256: generic.ReceptanceBackward. dr may be r, and dy da. Needs AVX2.
+// receptanceBack256: generic.ReceptanceBackward. dr may be r, and dy da. Needs AVX2 and FMA.
 //
 //go:noescape
 func receptanceBack256(dr *float32, dy *float32, da *float32, r *float32, y *float32, n int)
@@ -189,7 +189,7 @@ func receptanceBack256(dr *float32, dy *float32, da *float32, r *float32, y *flo
 //go:noescape
 func wkv512(y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
 
-// wkv256: generic.WKV of one token and n channels; a, b and top are the three rows of the state. Needs AVX2.
+// wkv256: generic.WKV of one token and n channels; a, b and top are the three rows of the state. Needs AVX2 and FMA.
 //
 //go:noescape
 func wkv256(y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
@@ -199,7 +199,7 @@ func wkv256(y *float32, a *float32, b *float32, top *float32, key *float32, valu
 //go:noescape
 func wkvBack512(dk *float32, dv *float32, work *float32, dy *float32, y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
 
-// wkvBack256: generic.WKVBackward of one token and n ≤ 256 channels, last token first; a, b and top are the rows of the state before it. work is [4][256]: da and db, which the later token carries over, the rate's gradient and the bonus's. dk may be key, and dv value. Needs AVX2.
+// wkvBack256: generic.WKVBackward of one token and n ≤ 256 channels, last token first; a, b and top are the rows of the state before it. work is [4][256]: da and db, which the later token carries over, the rate's gradient and the bonus's. dk may be key, and dv value. Needs AVX2 and FMA.
 //
 //go:noescape
 func wkvBack256(dk *float32, dv *float32, work *float32, dy *float32, y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
@@ -209,7 +209,7 @@ func wkvBack256(dk *float32, dv *float32, work *float32, dy *float32, y *float32
 //go:noescape
 func largest512(x *float32, n int) float32
 
-// largest256: the largest value of x that is not NaN, −Inf if there is none; of zeros either. Needs AVX2.
+// largest256: the largest value of x that is not NaN, −Inf if there is none; of zeros either. Needs AVX2 and FMA.
 //
 //go:noescape
 func largest256(x *float32, n int) float32
@@ -219,7 +219,7 @@ func largest256(x *float32, n int) float32
 //go:noescape
 func expSum512(acc *float32, x *float32, top float32, n int) float32
 
-// expSum256: acc[j] += e^(x−top) in f32.Sum's order, x at most top or NaN; returns the fold of acc, which it leaves as it is. Needs AVX2.
+// expSum256: acc[j] += e^(x−top) in f32.Sum's order, x at most top or NaN; returns the fold of acc, which it leaves as it is. Needs AVX2 and FMA.
 //
 //go:noescape
 func expSum256(acc *float32, x *float32, top float32, n int) float32
@@ -229,7 +229,7 @@ func expSum256(acc *float32, x *float32, top float32, n int) float32
 //go:noescape
 func exponentials512(acc *float32, x *float32, top float32, n int) float32
 
-// exponentials256: expSum, which leaves e^(x−top) in x. Needs AVX2.
+// exponentials256: expSum, which leaves e^(x−top) in x. Needs AVX2 and FMA.
 //
 //go:noescape
 func exponentials256(acc *float32, x *float32, top float32, n int) float32
@@ -239,7 +239,7 @@ func exponentials256(acc *float32, x *float32, top float32, n int) float32
 //go:noescape
 func softmax512(x *float32, top float32, inv float32, scale float32, n int)
 
-// softmax256: x = (e^(x−top)·inv)·scale, generic.SoftmaxGradient but for the label. Needs AVX2.
+// softmax256: x = (e^(x−top)·inv)·scale, generic.SoftmaxGradient but for the label. Needs AVX2 and FMA.
 //
 //go:noescape
 func softmax256(x *float32, top float32, inv float32, scale float32, n int)
@@ -249,7 +249,7 @@ func softmax256(x *float32, top float32, inv float32, scale float32, n int)
 //go:noescape
 func adamW512(theta *float32, m *float32, v *float32, d *float32, clip float32, decay float32, beta1 float32, beta2 float32, rest1 float32, rest2 float32, rate float32, correction2 float32, epsilon float32, n int)
 
-// adamW256: generic.AdamW. Needs AVX2.
+// adamW256: generic.AdamW. Needs AVX2 and FMA.
 //
 //go:noescape
 func adamW256(theta *float32, m *float32, v *float32, d *float32, clip float32, decay float32, beta1 float32, beta2 float32, rest1 float32, rest2 float32, rate float32, correction2 float32, epsilon float32, n int)
@@ -259,7 +259,7 @@ func adamW256(theta *float32, m *float32, v *float32, d *float32, clip float32, 
 //go:noescape
 func trits512(codes *int8, w *float32, inv float32, n int)
 
-// trits256: quant.Trits, inv its 1/m. Needs AVX2.
+// trits256: quant.Trits, inv its 1/m. Needs AVX2 and FMA.
 //
 //go:noescape
 func trits256(codes *int8, w *float32, inv float32, n int)
@@ -269,7 +269,7 @@ func trits256(codes *int8, w *float32, inv float32, n int)
 //go:noescape
 func absSum512(acc *float64, x *float32, n int)
 
-// absSum256: acc[j] += |x| in f32.AbsSum's order; n is a multiple of 32. Needs AVX2.
+// absSum256: acc[j] += |x| in f32.AbsSum's order; n is a multiple of 32. Needs AVX2 and FMA.
 //
 //go:noescape
 func absSum256(acc *float64, x *float32, n int)
@@ -279,7 +279,7 @@ func absSum256(acc *float64, x *float32, n int)
 //go:noescape
 func squareSum512(acc *float64, x *float32, n int)
 
-// squareSum256: acc[j] += x² in f32.SquareSum's order; n is a multiple of 32. Needs AVX2.
+// squareSum256: acc[j] += x² in f32.SquareSum's order; n is a multiple of 32. Needs AVX2 and FMA.
 //
 //go:noescape
 func squareSum256(acc *float64, x *float32, n int)

@@ -12,14 +12,14 @@ DATA rowConstants<>+32(SB)/8, $0x4b4000004b400000
 DATA rowConstants<>+40(SB)/8, $0x4b4000004b400000
 DATA rowConstants<>+48(SB)/8, $0x4b4000004b400000
 DATA rowConstants<>+56(SB)/8, $0x4b4000004b400000
-DATA rowConstants<>+64(SB)/8, $0x3f3180003f318000
-DATA rowConstants<>+72(SB)/8, $0x3f3180003f318000
-DATA rowConstants<>+80(SB)/8, $0x3f3180003f318000
-DATA rowConstants<>+88(SB)/8, $0x3f3180003f318000
-DATA rowConstants<>+96(SB)/8, $0xb95e8083b95e8083
-DATA rowConstants<>+104(SB)/8, $0xb95e8083b95e8083
-DATA rowConstants<>+112(SB)/8, $0xb95e8083b95e8083
-DATA rowConstants<>+120(SB)/8, $0xb95e8083b95e8083
+DATA rowConstants<>+64(SB)/8, $0x3f3172183f317218
+DATA rowConstants<>+72(SB)/8, $0x3f3172183f317218
+DATA rowConstants<>+80(SB)/8, $0x3f3172183f317218
+DATA rowConstants<>+88(SB)/8, $0x3f3172183f317218
+DATA rowConstants<>+96(SB)/8, $0xb102e308b102e308
+DATA rowConstants<>+104(SB)/8, $0xb102e308b102e308
+DATA rowConstants<>+112(SB)/8, $0xb102e308b102e308
+DATA rowConstants<>+120(SB)/8, $0xb102e308b102e308
 DATA rowConstants<>+128(SB)/8, $0x3950696739506967
 DATA rowConstants<>+136(SB)/8, $0x3950696739506967
 DATA rowConstants<>+144(SB)/8, $0x3950696739506967
@@ -72,35 +72,43 @@ DATA rowConstants<>+512(SB)/8, $0xff800000ff800000
 DATA rowConstants<>+520(SB)/8, $0xff800000ff800000
 DATA rowConstants<>+528(SB)/8, $0xff800000ff800000
 DATA rowConstants<>+536(SB)/8, $0xff800000ff800000
-DATA rowConstants<>+544(SB)/8, $0x8000000080000000
-DATA rowConstants<>+552(SB)/8, $0x8000000080000000
-DATA rowConstants<>+560(SB)/8, $0x8000000080000000
-DATA rowConstants<>+568(SB)/8, $0x8000000080000000
-DATA rowConstants<>+576(SB)/8, $0x7fffffff7fffffff
-DATA rowConstants<>+584(SB)/8, $0x7fffffff7fffffff
-DATA rowConstants<>+592(SB)/8, $0x7fffffff7fffffff
-DATA rowConstants<>+600(SB)/8, $0x7fffffff7fffffff
-DATA rowConstants<>+608(SB)/8, $0x0000007f0000007f
-DATA rowConstants<>+616(SB)/8, $0x0000007f0000007f
-DATA rowConstants<>+624(SB)/8, $0x0000007f0000007f
-DATA rowConstants<>+632(SB)/8, $0x0000007f0000007f
-DATA rowConstants<>+640(SB)/8, $0x0000000100000001
-DATA rowConstants<>+648(SB)/8, $0x0000000100000001
-DATA rowConstants<>+656(SB)/8, $0x0000000100000001
-DATA rowConstants<>+664(SB)/8, $0x0000000100000001
-DATA rowConstants<>+672(SB)/8, $0x0c0804000c080400
-DATA rowConstants<>+680(SB)/8, $0x0c0804000c080400
-DATA rowConstants<>+688(SB)/8, $0x0c0804000c080400
-DATA rowConstants<>+696(SB)/8, $0x0c0804000c080400
-DATA rowConstants<>+704(SB)/8, $0xffffffffffffffff
-DATA rowConstants<>+712(SB)/8, $0xffffffffffffffff
-DATA rowConstants<>+720(SB)/8, $0xffffffffffffffff
-DATA rowConstants<>+728(SB)/8, $0xffffffffffffffff
-DATA rowConstants<>+736(SB)/8, $0x0000000000000000
-DATA rowConstants<>+744(SB)/8, $0x0000000000000000
-DATA rowConstants<>+752(SB)/8, $0x0000000000000000
-DATA rowConstants<>+760(SB)/8, $0x0000000000000000
-GLOBL rowConstants<>(SB), RODATA|NOPTR, $768
+DATA rowConstants<>+544(SB)/8, $0x4b40000f4b40000f
+DATA rowConstants<>+552(SB)/8, $0x4b40000f4b40000f
+DATA rowConstants<>+560(SB)/8, $0x4b40000f4b40000f
+DATA rowConstants<>+568(SB)/8, $0x4b40000f4b40000f
+DATA rowConstants<>+576(SB)/8, $0x34bffff034bffff0
+DATA rowConstants<>+584(SB)/8, $0x34bffff034bffff0
+DATA rowConstants<>+592(SB)/8, $0x34bffff034bffff0
+DATA rowConstants<>+600(SB)/8, $0x34bffff034bffff0
+DATA rowConstants<>+608(SB)/8, $0x8000000080000000
+DATA rowConstants<>+616(SB)/8, $0x8000000080000000
+DATA rowConstants<>+624(SB)/8, $0x8000000080000000
+DATA rowConstants<>+632(SB)/8, $0x8000000080000000
+DATA rowConstants<>+640(SB)/8, $0x7fffffff7fffffff
+DATA rowConstants<>+648(SB)/8, $0x7fffffff7fffffff
+DATA rowConstants<>+656(SB)/8, $0x7fffffff7fffffff
+DATA rowConstants<>+664(SB)/8, $0x7fffffff7fffffff
+DATA rowConstants<>+672(SB)/8, $0x0000007f0000007f
+DATA rowConstants<>+680(SB)/8, $0x0000007f0000007f
+DATA rowConstants<>+688(SB)/8, $0x0000007f0000007f
+DATA rowConstants<>+696(SB)/8, $0x0000007f0000007f
+DATA rowConstants<>+704(SB)/8, $0x0000000100000001
+DATA rowConstants<>+712(SB)/8, $0x0000000100000001
+DATA rowConstants<>+720(SB)/8, $0x0000000100000001
+DATA rowConstants<>+728(SB)/8, $0x0000000100000001
+DATA rowConstants<>+736(SB)/8, $0x0c0804000c080400
+DATA rowConstants<>+744(SB)/8, $0x0c0804000c080400
+DATA rowConstants<>+752(SB)/8, $0x0c0804000c080400
+DATA rowConstants<>+760(SB)/8, $0x0c0804000c080400
+DATA rowConstants<>+768(SB)/8, $0xffffffffffffffff
+DATA rowConstants<>+776(SB)/8, $0xffffffffffffffff
+DATA rowConstants<>+784(SB)/8, $0xffffffffffffffff
+DATA rowConstants<>+792(SB)/8, $0xffffffffffffffff
+DATA rowConstants<>+800(SB)/8, $0x0000000000000000
+DATA rowConstants<>+808(SB)/8, $0x0000000000000000
+DATA rowConstants<>+816(SB)/8, $0x0000000000000000
+DATA rowConstants<>+824(SB)/8, $0x0000000000000000
+GLOBL rowConstants<>(SB), RODATA|NOPTR, $832
 
 // func sumSquares512(x *float32, n int) float32
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -240,7 +248,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y8
@@ -254,7 +262,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y8
@@ -268,7 +276,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y8
@@ -282,7 +290,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y8
@@ -296,7 +304,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y8
@@ -310,7 +318,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y8
@@ -324,7 +332,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y8
@@ -338,7 +346,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y8
@@ -436,7 +444,7 @@ test2:
 	MOVQ       $0x00000008, DI
 	CMPQ       BX, DI
 	CMOVQLT    BX, DI
-	LEAQ       rowConstants<>+736(SB), BX
+	LEAQ       rowConstants<>+800(SB), BX
 	SHLQ       $0x02, DI
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y1
@@ -460,7 +468,7 @@ TEXT ·normTop512(SB), NOSPLIT, $0-36
 	VXORPS       Z2, Z2, Z2
 	VXORPS       Z3, Z3, Z3
 	VXORPS       Z4, Z4, Z4
-	VBROADCASTSS rowConstants<>+576(SB), Z5
+	VBROADCASTSS rowConstants<>+640(SB), Z5
 	MOVQ         n+24(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x00000040, DX
@@ -577,7 +585,7 @@ TEXT ·normTop256(SB), NOSPLIT, $0-36
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 	VXORPS       Y8, Y8, Y8
-	VBROADCASTSS rowConstants<>+576(SB), Y9
+	VBROADCASTSS rowConstants<>+640(SB), Y9
 	MOVQ         n+24(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x00000040, DX
@@ -643,7 +651,7 @@ test2:
 	MOVQ       $0x00000008, SI
 	CMPQ       DX, SI
 	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
+	LEAQ       rowConstants<>+800(SB), DI
 	SHLQ       $0x02, SI
 	SUBQ       SI, DI
 	VMOVUPS    (DI), Y10
@@ -660,7 +668,7 @@ test2:
 	MOVQ       $0x00000008, SI
 	CMPQ       DX, SI
 	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
+	LEAQ       rowConstants<>+800(SB), DI
 	SHLQ       $0x02, SI
 	SUBQ       SI, DI
 	VMOVUPS    (DI), Y10
@@ -677,7 +685,7 @@ test2:
 	MOVQ       $0x00000008, SI
 	CMPQ       DX, SI
 	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
+	LEAQ       rowConstants<>+800(SB), DI
 	SHLQ       $0x02, SI
 	SUBQ       SI, DI
 	VMOVUPS    (DI), Y10
@@ -694,7 +702,7 @@ test2:
 	MOVQ       $0x00000008, SI
 	CMPQ       DX, SI
 	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
+	LEAQ       rowConstants<>+800(SB), DI
 	SHLQ       $0x02, SI
 	SUBQ       SI, DI
 	VMOVUPS    (DI), Y10
@@ -711,7 +719,7 @@ test2:
 	MOVQ       $0x00000008, SI
 	CMPQ       DX, SI
 	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
+	LEAQ       rowConstants<>+800(SB), DI
 	SHLQ       $0x02, SI
 	SUBQ       SI, DI
 	VMOVUPS    (DI), Y10
@@ -728,7 +736,7 @@ test2:
 	MOVQ       $0x00000008, SI
 	CMPQ       DX, SI
 	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
+	LEAQ       rowConstants<>+800(SB), DI
 	SHLQ       $0x02, SI
 	SUBQ       SI, DI
 	VMOVUPS    (DI), Y10
@@ -745,7 +753,7 @@ test2:
 	MOVQ       $0x00000008, SI
 	CMPQ       DX, SI
 	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
+	LEAQ       rowConstants<>+800(SB), DI
 	SHLQ       $0x02, SI
 	SUBQ       SI, DI
 	VMOVUPS    (DI), Y10
@@ -762,7 +770,7 @@ test2:
 	MOVQ       $0x00000008, SI
 	CMPQ       DX, SI
 	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
+	LEAQ       rowConstants<>+800(SB), DI
 	SHLQ       $0x02, SI
 	SUBQ       SI, DI
 	VMOVUPS    (DI), Y10
@@ -869,7 +877,7 @@ loop1:
 	VADDPS       Y0, Y3, Y3
 	MOVQ         SI, R8
 	SHRQ         $0x02, R8
-	VPSHUFB      rowConstants<>+672(SB), Y3, Y3
+	VPSHUFB      rowConstants<>+736(SB), Y3, Y3
 	VEXTRACTI128 $0x01, Y3, X4
 	VPUNPCKLDQ   X4, X3, X3
 	VMOVQ        X3, (AX)(R8*1)
@@ -883,7 +891,7 @@ test2:
 	MOVQ         $0x00000008, DI
 	CMPQ         BX, DI
 	CMOVQLT      BX, DI
-	LEAQ         rowConstants<>+736(SB), R8
+	LEAQ         rowConstants<>+800(SB), R8
 	SHLQ         $0x02, DI
 	SUBQ         DI, R8
 	VMOVUPS      (R8), Y3
@@ -895,7 +903,7 @@ test2:
 	VADDPS       Y0, Y1, Y0
 	MOVQ         SI, CX
 	SHRQ         $0x02, CX
-	VPSHUFB      rowConstants<>+672(SB), Y0, Y0
+	VPSHUFB      rowConstants<>+736(SB), Y0, Y0
 	VEXTRACTI128 $0x01, Y0, X1
 	VPUNPCKLDQ   X1, X0, X0
 	VMOVQ        X0, DX
@@ -916,7 +924,7 @@ done3:
 TEXT ·normCodesAway512(SB), NOSPLIT, $0-40
 	VBROADCASTSS rowConstants<>+352(SB), Z0
 	VBROADCASTSS rowConstants<>+384(SB), Z1
-	VBROADCASTSS rowConstants<>+640(SB), Z2
+	VBROADCASTSS rowConstants<>+704(SB), Z2
 	MOVQ         codes+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         gain+16(FP), DX
@@ -1007,7 +1015,7 @@ loop1:
 	VPADDD       Y4, Y5, Y4
 	MOVQ         SI, R8
 	SHRQ         $0x02, R8
-	VPSHUFB      rowConstants<>+672(SB), Y4, Y4
+	VPSHUFB      rowConstants<>+736(SB), Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X5
 	VPUNPCKLDQ   X5, X4, X4
 	VMOVQ        X4, (AX)(R8*1)
@@ -1021,7 +1029,7 @@ test2:
 	MOVQ         $0x00000008, DI
 	CMPQ         BX, DI
 	CMOVQLT      BX, DI
-	LEAQ         rowConstants<>+736(SB), R8
+	LEAQ         rowConstants<>+800(SB), R8
 	SHLQ         $0x02, DI
 	SUBQ         DI, R8
 	VMOVUPS      (R8), Y4
@@ -1039,7 +1047,7 @@ test2:
 	VPADDD       Y1, Y0, Y0
 	MOVQ         SI, CX
 	SHRQ         $0x02, CX
-	VPSHUFB      rowConstants<>+672(SB), Y0, Y0
+	VPSHUFB      rowConstants<>+736(SB), Y0, Y0
 	VEXTRACTI128 $0x01, Y0, X1
 	VPUNPCKLDQ   X1, X0, X0
 	VMOVQ        X0, DX
@@ -1329,7 +1337,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), R9
+	LEAQ       rowConstants<>+800(SB), R9
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y9
@@ -1351,7 +1359,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), R9
+	LEAQ       rowConstants<>+800(SB), R9
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y9
@@ -1373,7 +1381,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), R9
+	LEAQ       rowConstants<>+800(SB), R9
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y9
@@ -1395,7 +1403,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), R9
+	LEAQ       rowConstants<>+800(SB), R9
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y9
@@ -1417,7 +1425,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), R9
+	LEAQ       rowConstants<>+800(SB), R9
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y9
@@ -1439,7 +1447,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), R9
+	LEAQ       rowConstants<>+800(SB), R9
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y9
@@ -1461,7 +1469,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), R9
+	LEAQ       rowConstants<>+800(SB), R9
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y9
@@ -1483,7 +1491,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), R9
+	LEAQ       rowConstants<>+800(SB), R9
 	SHLQ       $0x02, R8
 	SUBQ       R8, R9
 	VMOVUPS    (R9), Y9
@@ -1605,7 +1613,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, R8
 	SUBQ       R8, SI
 	VMOVUPS    (SI), Y2
@@ -1715,7 +1723,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, R8
 	SUBQ       R8, SI
 	VMOVUPS    (SI), Y2
@@ -1739,18 +1747,17 @@ done3:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·recur512(SB), NOSPLIT, $0-80
 	VBROADCASTSS rowConstants<>+320(SB), Z0
-	VBROADCASTSS rowConstants<>+0(SB), Z1
-	VBROADCASTSS rowConstants<>+32(SB), Z2
-	VBROADCASTSS rowConstants<>+64(SB), Z3
-	VBROADCASTSS rowConstants<>+96(SB), Z4
-	VBROADCASTSS rowConstants<>+128(SB), Z5
-	VBROADCASTSS rowConstants<>+160(SB), Z6
-	VBROADCASTSS rowConstants<>+192(SB), Z7
-	VBROADCASTSS rowConstants<>+224(SB), Z8
-	VBROADCASTSS rowConstants<>+256(SB), Z9
-	VBROADCASTSS rowConstants<>+288(SB), Z10
-	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+32(SB), Z1
+	VBROADCASTSS rowConstants<>+640(SB), Z2
+	VBROADCASTSS rowConstants<>+608(SB), Z3
+	VBROADCASTSS rowConstants<>+576(SB), Z4
+	VMOVUPS      ·logistic+0(SB), Z5
+	VMOVUPS      ·logistic+64(SB), Z6
+	VMOVUPS      ·logistic+128(SB), Z7
+	VMOVUPS      ·logistic+192(SB), Z8
+	VMOVUPS      ·logistic+256(SB), Z9
+	VMOVUPS      ·logistic+320(SB), Z10
+	VMOVUPS      ·logistic+384(SB), Z11
 	MOVQ         states+0(FP), AX
 	MOVQ         prev+8(FP), CX
 	MOVQ         i+16(FP), DX
@@ -1764,7 +1771,7 @@ TEXT ·recur512(SB), NOSPLIT, $0-80
 	SHLQ         $0x02, R10
 
 row1:
-	VBROADCASTSS (DI), Z13
+	VBROADCASTSS (DI), Z12
 	XORQ         R12, R12
 	MOVQ         R11, R13
 	ANDQ         $-16, R13
@@ -1772,163 +1779,135 @@ row1:
 	JMP          test3
 
 loop2:
-	VMOVUPS     (BX)(R12*1), Z14
-	VORPS       Z12, Z14, Z15
-	VMULPS      Z1, Z15, Z16
-	VADDPS      Z2, Z16, Z16
-	VSUBPS      Z2, Z16, Z16
-	VMULPS      Z3, Z16, Z21
-	VSUBPS      Z21, Z15, Z21
-	VMULPS      Z4, Z16, Z22
-	VSUBPS      Z22, Z21, Z21
-	VMULPS      Z5, Z21, Z22
-	VADDPS      Z6, Z22, Z22
-	VMULPS      Z21, Z22, Z22
-	VADDPS      Z7, Z22, Z22
-	VMULPS      Z21, Z22, Z22
-	VADDPS      Z8, Z22, Z22
-	VMULPS      Z21, Z22, Z22
-	VADDPS      Z9, Z22, Z22
-	VMULPS      Z21, Z22, Z22
-	VADDPS      Z10, Z22, Z22
-	VMULPS      Z21, Z21, Z23
-	VMULPS      Z23, Z22, Z22
-	VADDPS      Z21, Z22, Z21
-	VADDPS      Z0, Z21, Z21
-	VCMPPS      $0x15, Z11, Z15, K1
-	VSCALEFPS.Z Z16, Z21, K1, Z15
-	VADDPS      Z0, Z15, Z16
-	VDIVPS      Z16, Z0, Z16
-	VPMOVD2M    Z14, K1
-	VBLENDMPS   Z15, Z0, K1, Z17
-	VMULPS      Z16, Z17, Z14
-	VMOVUPS     (SI)(R12*1), Z15
-	VSUBPS      Z15, Z0, Z16
-	VMULPS      Z14, Z16, Z14
-	VADDPS      Z14, Z15, Z14
-	VMOVUPS     (DX)(R12*1), Z15
-	VORPS       Z12, Z15, Z16
-	VMULPS      Z1, Z16, Z21
-	VADDPS      Z2, Z21, Z21
-	VSUBPS      Z2, Z21, Z21
-	VMULPS      Z3, Z21, Z22
-	VSUBPS      Z22, Z16, Z22
-	VMULPS      Z4, Z21, Z23
-	VSUBPS      Z23, Z22, Z22
-	VMULPS      Z5, Z22, Z23
-	VADDPS      Z6, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z7, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z8, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z9, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z10, Z23, Z23
-	VMULPS      Z22, Z22, Z24
-	VMULPS      Z24, Z23, Z23
-	VADDPS      Z22, Z23, Z22
-	VADDPS      Z0, Z22, Z22
-	VCMPPS      $0x15, Z11, Z16, K1
-	VSCALEFPS.Z Z21, Z22, K1, Z16
-	VADDPS      Z0, Z16, Z21
-	VDIVPS      Z21, Z0, Z21
-	VPMOVD2M    Z15, K1
-	VBLENDMPS   Z16, Z0, K1, Z18
-	VMULPS      Z21, Z18, Z16
-	VMULPS      Z16, Z15, Z15
-	VSUBPS      Z14, Z0, Z16
-	VMULPS      Z16, Z15, Z15
-	VMULPS      Z13, Z15, Z15
-	VMOVUPS     (CX)(R12*1), Z16
-	VMULPS      Z16, Z14, Z14
-	VADDPS      Z15, Z14, Z14
-	VMOVUPS     Z14, (AX)(R12*1)
-	ADDQ        $0x00000040, R12
+	VMOVUPS     (DX)(R12*1), Z13
+	VMOVUPS     (SI)(R12*1), Z14
+	VMOVUPS     (BX)(R12*1), Z15
+	VANDPS      Z2, Z13, Z16
+	VADDPS      Z1, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
+	VSUBPS      Z18, Z16, Z18
+	VANDPS      Z2, Z15, Z19
+	VADDPS      Z1, Z19, Z20
+	VSUBPS      Z1, Z20, Z21
+	VSUBPS      Z21, Z19, Z21
+	VPERMPS     Z11, Z17, Z22
+	VPERMPS     Z11, Z20, Z23
+	VPERMPS     Z10, Z17, Z24
+	VFMADD231PS Z18, Z22, Z24
+	VPERMPS     Z10, Z20, Z22
+	VFMADD231PS Z21, Z23, Z22
+	VPERMPS     Z9, Z17, Z23
+	VFMADD231PS Z18, Z24, Z23
+	VPERMPS     Z9, Z20, Z24
+	VFMADD231PS Z21, Z22, Z24
+	VPERMPS     Z8, Z17, Z22
+	VFMADD231PS Z18, Z23, Z22
+	VPERMPS     Z8, Z20, Z23
+	VFMADD231PS Z21, Z24, Z23
+	VPERMPS     Z7, Z17, Z24
+	VFMADD231PS Z18, Z22, Z24
+	VPERMPS     Z7, Z20, Z22
+	VFMADD231PS Z21, Z23, Z22
+	VPERMPS     Z6, Z17, Z23
+	VFMADD231PS Z18, Z24, Z23
+	VPERMPS     Z6, Z20, Z24
+	VFMADD231PS Z21, Z22, Z24
+	VPERMPS     Z5, Z17, Z22
+	VFMADD231PS Z18, Z23, Z22
+	VPERMPS     Z5, Z20, Z18
+	VFMADD231PS Z21, Z24, Z18
+	VPTESTMD    Z4, Z17, K1
+	VPTESTMD    Z4, Z20, K2
+	KORTESTW    K1, K2
+	JNZ         aside5
+
+back4:
+	VPTESTNMD Z3, Z13, K1
+	VSUBPS    Z22, Z0, K1, Z22
+	VPTESTNMD Z3, Z15, K1
+	VSUBPS    Z18, Z0, K1, Z18
+	VSUBPS    Z14, Z0, Z15
+	VMULPS    Z18, Z15, Z15
+	VADDPS    Z15, Z14, Z14
+	VMULPS    Z22, Z13, Z13
+	VSUBPS    Z14, Z0, Z15
+	VMULPS    Z15, Z13, Z13
+	VMULPS    Z12, Z13, Z13
+	VMOVUPS   (CX)(R12*1), Z15
+	VMULPS    Z15, Z14, Z14
+	VADDPS    Z13, Z14, Z13
+	VMOVUPS   Z13, (AX)(R12*1)
+	ADDQ      $0x00000040, R12
 
 test3:
 	CMPQ        R12, R13
 	JB          loop2
 	MOVQ        R11, R13
 	ANDQ        $0x0000000f, R13
-	JZ          done4
+	JZ          done6
 	MOVL        $0x0000ffff, R14
 	BZHIL       R13, R14, R14
 	KMOVW       R14, K1
-	VMOVUPS.Z   (BX)(R12*1), K1, Z14
-	VORPS       Z12, Z14, Z15
-	VMULPS      Z1, Z15, Z16
-	VADDPS      Z2, Z16, Z16
-	VSUBPS      Z2, Z16, Z16
-	VMULPS      Z3, Z16, Z21
-	VSUBPS      Z21, Z15, Z21
-	VMULPS      Z4, Z16, Z22
-	VSUBPS      Z22, Z21, Z21
-	VMULPS      Z5, Z21, Z22
-	VADDPS      Z6, Z22, Z22
-	VMULPS      Z21, Z22, Z22
-	VADDPS      Z7, Z22, Z22
-	VMULPS      Z21, Z22, Z22
-	VADDPS      Z8, Z22, Z22
-	VMULPS      Z21, Z22, Z22
-	VADDPS      Z9, Z22, Z22
-	VMULPS      Z21, Z22, Z22
-	VADDPS      Z10, Z22, Z22
-	VMULPS      Z21, Z21, Z23
-	VMULPS      Z23, Z22, Z22
-	VADDPS      Z21, Z22, Z21
-	VADDPS      Z0, Z21, Z21
-	VCMPPS      $0x15, Z11, Z15, K2
-	VSCALEFPS.Z Z16, Z21, K2, Z15
-	VADDPS      Z0, Z15, Z16
-	VDIVPS      Z16, Z0, Z16
-	VPMOVD2M    Z14, K2
-	VBLENDMPS   Z15, Z0, K2, Z19
-	VMULPS      Z16, Z19, Z14
-	VMOVUPS.Z   (SI)(R12*1), K1, Z15
-	VSUBPS      Z15, Z0, Z16
-	VMULPS      Z14, Z16, Z14
-	VADDPS      Z14, Z15, Z14
-	VMOVUPS.Z   (DX)(R12*1), K1, Z15
-	VORPS       Z12, Z15, Z16
-	VMULPS      Z1, Z16, Z21
-	VADDPS      Z2, Z21, Z21
-	VSUBPS      Z2, Z21, Z21
-	VMULPS      Z3, Z21, Z22
-	VSUBPS      Z22, Z16, Z22
-	VMULPS      Z4, Z21, Z23
-	VSUBPS      Z23, Z22, Z22
-	VMULPS      Z5, Z22, Z23
-	VADDPS      Z6, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z7, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z8, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z9, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z10, Z23, Z23
-	VMULPS      Z22, Z22, Z24
-	VMULPS      Z24, Z23, Z23
-	VADDPS      Z22, Z23, Z22
-	VADDPS      Z0, Z22, Z22
-	VCMPPS      $0x15, Z11, Z16, K2
-	VSCALEFPS.Z Z21, Z22, K2, Z16
-	VADDPS      Z0, Z16, Z21
-	VDIVPS      Z21, Z0, Z21
-	VPMOVD2M    Z15, K2
-	VBLENDMPS   Z16, Z0, K2, Z20
-	VMULPS      Z21, Z20, Z16
-	VMULPS      Z16, Z15, Z15
-	VSUBPS      Z14, Z0, Z16
-	VMULPS      Z16, Z15, Z15
-	VMULPS      Z13, Z15, Z13
-	VMOVUPS.Z   (CX)(R12*1), K1, Z15
-	VMULPS      Z15, Z14, Z14
-	VADDPS      Z13, Z14, Z13
-	VMOVUPS     Z13, K1, (AX)(R12*1)
+	VMOVUPS.Z   (DX)(R12*1), K1, Z13
+	VMOVUPS.Z   (SI)(R12*1), K1, Z14
+	VMOVUPS.Z   (BX)(R12*1), K1, Z15
+	VANDPS      Z2, Z13, Z16
+	VADDPS      Z1, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
+	VSUBPS      Z18, Z16, Z18
+	VANDPS      Z2, Z15, Z19
+	VADDPS      Z1, Z19, Z20
+	VSUBPS      Z1, Z20, Z21
+	VSUBPS      Z21, Z19, Z21
+	VPERMPS     Z11, Z17, Z22
+	VPERMPS     Z11, Z20, Z23
+	VPERMPS     Z10, Z17, Z24
+	VFMADD231PS Z18, Z22, Z24
+	VPERMPS     Z10, Z20, Z22
+	VFMADD231PS Z21, Z23, Z22
+	VPERMPS     Z9, Z17, Z23
+	VFMADD231PS Z18, Z24, Z23
+	VPERMPS     Z9, Z20, Z24
+	VFMADD231PS Z21, Z22, Z24
+	VPERMPS     Z8, Z17, Z22
+	VFMADD231PS Z18, Z23, Z22
+	VPERMPS     Z8, Z20, Z23
+	VFMADD231PS Z21, Z24, Z23
+	VPERMPS     Z7, Z17, Z24
+	VFMADD231PS Z18, Z22, Z24
+	VPERMPS     Z7, Z20, Z22
+	VFMADD231PS Z21, Z23, Z22
+	VPERMPS     Z6, Z17, Z23
+	VFMADD231PS Z18, Z24, Z23
+	VPERMPS     Z6, Z20, Z24
+	VFMADD231PS Z21, Z22, Z24
+	VPERMPS     Z5, Z17, Z22
+	VFMADD231PS Z18, Z23, Z22
+	VPERMPS     Z5, Z20, Z18
+	VFMADD231PS Z21, Z24, Z18
+	VPTESTMD    Z4, Z17, K2
+	VPTESTMD    Z4, Z20, K3
+	KORTESTW    K2, K3
+	JNZ         aside8
 
-done4:
+back7:
+	VPTESTNMD Z3, Z13, K2
+	VSUBPS    Z22, Z0, K2, Z22
+	VPTESTNMD Z3, Z15, K2
+	VSUBPS    Z18, Z0, K2, Z18
+	VSUBPS    Z14, Z0, Z15
+	VMULPS    Z18, Z15, Z15
+	VADDPS    Z15, Z14, Z14
+	VMULPS    Z22, Z13, Z13
+	VSUBPS    Z14, Z0, Z15
+	VMULPS    Z15, Z13, Z13
+	VMULPS    Z12, Z13, Z12
+	VMOVUPS.Z (CX)(R12*1), K1, Z13
+	VMULPS    Z13, Z14, Z13
+	VADDPS    Z12, Z13, Z12
+	VMOVUPS   Z12, K1, (AX)(R12*1)
+
+done6:
 	MOVQ AX, CX
 	ADDQ R10, AX
 	ADDQ R10, DX
@@ -1939,10 +1918,137 @@ done4:
 	VZEROUPPER
 	RET
 
+aside5:
+	VBROADCASTSS rowConstants<>+0(SB), Z17
+	VBROADCASTSS rowConstants<>+64(SB), Z20
+	VBROADCASTSS rowConstants<>+96(SB), Z21
+	VBROADCASTSS rowConstants<>+128(SB), Z23
+	VBROADCASTSS rowConstants<>+160(SB), Z24
+	VBROADCASTSS rowConstants<>+192(SB), Z25
+	VBROADCASTSS rowConstants<>+224(SB), Z26
+	VBROADCASTSS rowConstants<>+256(SB), Z27
+	VBROADCASTSS rowConstants<>+288(SB), Z28
+	VBROADCASTSS rowConstants<>+416(SB), Z29
+	VORPS        Z3, Z16, Z16
+	VMOVUPS      Z1, Z30
+	VFMADD231PS  Z17, Z16, Z30
+	VSUBPS       Z1, Z30, Z17
+	VMOVAPS      Z16, Z30
+	VFNMADD231PS Z20, Z17, Z30
+	VFNMADD231PS Z21, Z17, Z30
+	VMOVUPS      Z24, Z20
+	VFMADD231PS  Z23, Z30, Z20
+	VFMADD213PS  Z25, Z30, Z20
+	VFMADD213PS  Z26, Z30, Z20
+	VFMADD213PS  Z27, Z30, Z20
+	VFMADD213PS  Z28, Z30, Z20
+	VFMADD213PS  Z0, Z30, Z20
+	VFMADD213PS  Z0, Z30, Z20
+	VCMPPS       $0x15, Z29, Z16, K3
+	VSCALEFPS.Z  Z17, Z20, K3, Z16
+	VADDPS       Z0, Z16, Z17
+	VDIVPS       Z17, Z16, Z16
+	VMOVAPS      Z16, K1, Z22
+	VBROADCASTSS rowConstants<>+0(SB), Z16
+	VBROADCASTSS rowConstants<>+64(SB), Z17
+	VBROADCASTSS rowConstants<>+96(SB), Z20
+	VBROADCASTSS rowConstants<>+128(SB), Z21
+	VBROADCASTSS rowConstants<>+160(SB), Z23
+	VBROADCASTSS rowConstants<>+192(SB), Z24
+	VBROADCASTSS rowConstants<>+224(SB), Z25
+	VBROADCASTSS rowConstants<>+256(SB), Z26
+	VBROADCASTSS rowConstants<>+288(SB), Z27
+	VBROADCASTSS rowConstants<>+416(SB), Z28
+	VORPS        Z3, Z19, Z19
+	VMOVUPS      Z1, Z29
+	VFMADD231PS  Z16, Z19, Z29
+	VSUBPS       Z1, Z29, Z16
+	VMOVAPS      Z19, Z29
+	VFNMADD231PS Z17, Z16, Z29
+	VFNMADD231PS Z20, Z16, Z29
+	VMOVUPS      Z23, Z17
+	VFMADD231PS  Z21, Z29, Z17
+	VFMADD213PS  Z24, Z29, Z17
+	VFMADD213PS  Z25, Z29, Z17
+	VFMADD213PS  Z26, Z29, Z17
+	VFMADD213PS  Z27, Z29, Z17
+	VFMADD213PS  Z0, Z29, Z17
+	VFMADD213PS  Z0, Z29, Z17
+	VCMPPS       $0x15, Z28, Z19, K1
+	VSCALEFPS.Z  Z16, Z17, K1, Z16
+	VADDPS       Z0, Z16, Z17
+	VDIVPS       Z17, Z16, Z16
+	VMOVAPS      Z16, K2, Z18
+	JMP          back4
+
+aside8:
+	VBROADCASTSS rowConstants<>+0(SB), Z17
+	VBROADCASTSS rowConstants<>+64(SB), Z20
+	VBROADCASTSS rowConstants<>+96(SB), Z21
+	VBROADCASTSS rowConstants<>+128(SB), Z23
+	VBROADCASTSS rowConstants<>+160(SB), Z24
+	VBROADCASTSS rowConstants<>+192(SB), Z25
+	VBROADCASTSS rowConstants<>+224(SB), Z26
+	VBROADCASTSS rowConstants<>+256(SB), Z27
+	VBROADCASTSS rowConstants<>+288(SB), Z28
+	VBROADCASTSS rowConstants<>+416(SB), Z29
+	VORPS        Z3, Z16, Z16
+	VMOVUPS      Z1, Z30
+	VFMADD231PS  Z17, Z16, Z30
+	VSUBPS       Z1, Z30, Z17
+	VMOVAPS      Z16, Z30
+	VFNMADD231PS Z20, Z17, Z30
+	VFNMADD231PS Z21, Z17, Z30
+	VMOVUPS      Z24, Z20
+	VFMADD231PS  Z23, Z30, Z20
+	VFMADD213PS  Z25, Z30, Z20
+	VFMADD213PS  Z26, Z30, Z20
+	VFMADD213PS  Z27, Z30, Z20
+	VFMADD213PS  Z28, Z30, Z20
+	VFMADD213PS  Z0, Z30, Z20
+	VFMADD213PS  Z0, Z30, Z20
+	VCMPPS       $0x15, Z29, Z16, K4
+	VSCALEFPS.Z  Z17, Z20, K4, Z16
+	VADDPS       Z0, Z16, Z17
+	VDIVPS       Z17, Z16, Z16
+	VMOVAPS      Z16, K2, Z22
+	VBROADCASTSS rowConstants<>+0(SB), Z16
+	VBROADCASTSS rowConstants<>+64(SB), Z17
+	VBROADCASTSS rowConstants<>+96(SB), Z20
+	VBROADCASTSS rowConstants<>+128(SB), Z21
+	VBROADCASTSS rowConstants<>+160(SB), Z23
+	VBROADCASTSS rowConstants<>+192(SB), Z24
+	VBROADCASTSS rowConstants<>+224(SB), Z25
+	VBROADCASTSS rowConstants<>+256(SB), Z26
+	VBROADCASTSS rowConstants<>+288(SB), Z27
+	VBROADCASTSS rowConstants<>+416(SB), Z28
+	VORPS        Z3, Z19, Z19
+	VMOVUPS      Z1, Z29
+	VFMADD231PS  Z16, Z19, Z29
+	VSUBPS       Z1, Z29, Z16
+	VMOVAPS      Z19, Z29
+	VFNMADD231PS Z17, Z16, Z29
+	VFNMADD231PS Z20, Z16, Z29
+	VMOVUPS      Z23, Z17
+	VFMADD231PS  Z21, Z29, Z17
+	VFMADD213PS  Z24, Z29, Z17
+	VFMADD213PS  Z25, Z29, Z17
+	VFMADD213PS  Z26, Z29, Z17
+	VFMADD213PS  Z27, Z29, Z17
+	VFMADD213PS  Z0, Z29, Z17
+	VFMADD213PS  Z0, Z29, Z17
+	VCMPPS       $0x15, Z28, Z19, K2
+	VSCALEFPS.Z  Z16, Z17, K2, Z16
+	VADDPS       Z0, Z16, Z17
+	VDIVPS       Z17, Z16, Z16
+	VMOVAPS      Z16, K3, Z18
+	JMP          back7
+
 // func recur256(states *float32, prev *float32, i *float32, z *float32, bound *float32, mask *float32, maskStep int, T int, D int, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·recur256(SB), NOSPLIT, $0-80
 	VBROADCASTSS rowConstants<>+320(SB), Y0
+	VBROADCASTSS rowConstants<>+32(SB), Y1
 	MOVQ         states+0(FP), AX
 	MOVQ         prev+8(FP), CX
 	MOVQ         i+16(FP), DX
@@ -1956,7 +2062,7 @@ TEXT ·recur256(SB), NOSPLIT, $0-80
 	SHLQ         $0x02, R10
 
 row1:
-	VBROADCASTSS (DI), Y1
+	VBROADCASTSS (DI), Y2
 	XORQ         R12, R12
 	MOVQ         R11, R13
 	ANDQ         $-8, R13
@@ -1964,175 +2070,207 @@ row1:
 	JMP          test3
 
 loop2:
-	VMOVUPS   (BX)(R12*1), Y2
-	VORPS     rowConstants<>+544(SB), Y2, Y3
-	VMULPS    rowConstants<>+0(SB), Y3, Y4
-	VADDPS    rowConstants<>+32(SB), Y4, Y4
-	VSUBPS    rowConstants<>+32(SB), Y4, Y5
-	VMULPS    rowConstants<>+64(SB), Y5, Y6
-	VSUBPS    Y6, Y3, Y6
-	VMULPS    rowConstants<>+96(SB), Y5, Y5
-	VSUBPS    Y5, Y6, Y5
-	VMULPS    rowConstants<>+128(SB), Y5, Y6
-	VADDPS    rowConstants<>+160(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+192(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+224(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+256(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+288(SB), Y6, Y6
-	VMULPS    Y5, Y5, Y7
-	VMULPS    Y7, Y6, Y6
-	VADDPS    Y5, Y6, Y5
-	VADDPS    Y0, Y5, Y5
-	VPSLLD    $0x17, Y4, Y4
-	VPADDD    Y0, Y4, Y4
-	VMULPS    Y4, Y5, Y4
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y3, Y3
-	VANDPS    Y3, Y4, Y3
-	VADDPS    Y0, Y3, Y4
-	VDIVPS    Y4, Y0, Y4
-	VBLENDVPS Y2, Y3, Y0, Y2
-	VMULPS    Y4, Y2, Y2
-	VMOVUPS   (SI)(R12*1), Y3
-	VSUBPS    Y3, Y0, Y4
-	VMULPS    Y2, Y4, Y2
-	VADDPS    Y2, Y3, Y2
-	VMOVUPS   (DX)(R12*1), Y3
-	VORPS     rowConstants<>+544(SB), Y3, Y4
-	VMULPS    rowConstants<>+0(SB), Y4, Y5
-	VADDPS    rowConstants<>+32(SB), Y5, Y5
-	VSUBPS    rowConstants<>+32(SB), Y5, Y6
-	VMULPS    rowConstants<>+64(SB), Y6, Y7
-	VSUBPS    Y7, Y4, Y7
-	VMULPS    rowConstants<>+96(SB), Y6, Y6
-	VSUBPS    Y6, Y7, Y6
-	VMULPS    rowConstants<>+128(SB), Y6, Y7
-	VADDPS    rowConstants<>+160(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+192(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+224(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+256(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+288(SB), Y7, Y7
-	VMULPS    Y6, Y6, Y8
-	VMULPS    Y8, Y7, Y7
-	VADDPS    Y6, Y7, Y6
-	VADDPS    Y0, Y6, Y6
-	VPSLLD    $0x17, Y5, Y5
-	VPADDD    Y0, Y5, Y5
-	VMULPS    Y5, Y6, Y5
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS    Y4, Y5, Y4
-	VADDPS    Y0, Y4, Y5
-	VDIVPS    Y5, Y0, Y5
-	VBLENDVPS Y3, Y4, Y0, Y4
+	VMOVUPS     (DX)(R12*1), Y3
+	VMOVUPS     (SI)(R12*1), Y4
+	VMOVUPS     (BX)(R12*1), Y5
+	VANDPS      rowConstants<>+640(SB), Y3, Y6
+	VADDPS      Y1, Y6, Y7
+	VSUBPS      Y1, Y7, Y8
+	VSUBPS      Y8, Y6, Y6
+	VPSLLD      $0x1c, Y7, Y8
+	VPERMPS     ·logistic+384(SB), Y7, Y9
+	VPERMPS     ·logistic+416(SB), Y7, Y10
+	VBLENDVPS   Y8, Y10, Y9, Y9
+	VPERMPS     ·logistic+320(SB), Y7, Y10
+	VPERMPS     ·logistic+352(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y10, Y10
+	VFMADD231PS Y6, Y9, Y10
+	VPERMPS     ·logistic+256(SB), Y7, Y9
+	VPERMPS     ·logistic+288(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y9, Y9
+	VFMADD231PS Y6, Y10, Y9
+	VPERMPS     ·logistic+192(SB), Y7, Y10
+	VPERMPS     ·logistic+224(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y10, Y10
+	VFMADD231PS Y6, Y9, Y10
+	VPERMPS     ·logistic+128(SB), Y7, Y9
+	VPERMPS     ·logistic+160(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y9, Y9
+	VFMADD231PS Y6, Y10, Y9
+	VPERMPS     ·logistic+64(SB), Y7, Y10
+	VPERMPS     ·logistic+96(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y10, Y10
+	VFMADD231PS Y6, Y9, Y10
+	VPERMPS     ·logistic+0(SB), Y7, Y9
+	VPERMPS     ·logistic+32(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y9, Y9
+	VFMADD231PS Y6, Y10, Y9
+	VPCMPGTD    rowConstants<>+544(SB), Y7, Y6
+	VTESTPS     Y6, Y6
+	JNZ         aside5
+
+back4:
+	VSUBPS      Y9, Y0, Y6
+	VBLENDVPS   Y3, Y9, Y6, Y9
+	VANDPS      rowConstants<>+640(SB), Y5, Y6
+	VADDPS      Y1, Y6, Y7
+	VSUBPS      Y1, Y7, Y8
+	VSUBPS      Y8, Y6, Y6
+	VPSLLD      $0x1c, Y7, Y8
+	VPERMPS     ·logistic+384(SB), Y7, Y10
+	VPERMPS     ·logistic+416(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y10, Y10
+	VPERMPS     ·logistic+320(SB), Y7, Y11
+	VPERMPS     ·logistic+352(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y11, Y11
+	VFMADD231PS Y6, Y10, Y11
+	VPERMPS     ·logistic+256(SB), Y7, Y10
+	VPERMPS     ·logistic+288(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y10, Y10
+	VFMADD231PS Y6, Y11, Y10
+	VPERMPS     ·logistic+192(SB), Y7, Y11
+	VPERMPS     ·logistic+224(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y11, Y11
+	VFMADD231PS Y6, Y10, Y11
+	VPERMPS     ·logistic+128(SB), Y7, Y10
+	VPERMPS     ·logistic+160(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y10, Y10
+	VFMADD231PS Y6, Y11, Y10
+	VPERMPS     ·logistic+64(SB), Y7, Y11
+	VPERMPS     ·logistic+96(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y11, Y11
+	VFMADD231PS Y6, Y10, Y11
+	VPERMPS     ·logistic+0(SB), Y7, Y10
+	VPERMPS     ·logistic+32(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y10, Y10
+	VFMADD231PS Y6, Y11, Y10
+	VPCMPGTD    rowConstants<>+544(SB), Y7, Y6
+	VTESTPS     Y6, Y6
+	JNZ         aside7
+
+back6:
+	VSUBPS    Y10, Y0, Y6
+	VBLENDVPS Y5, Y10, Y6, Y10
+	VSUBPS    Y4, Y0, Y5
+	VMULPS    Y10, Y5, Y5
+	VADDPS    Y5, Y4, Y4
+	VMULPS    Y9, Y3, Y3
+	VSUBPS    Y4, Y0, Y5
+	VMULPS    Y5, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VMOVUPS   (CX)(R12*1), Y5
 	VMULPS    Y5, Y4, Y4
-	VMULPS    Y4, Y3, Y3
-	VSUBPS    Y2, Y0, Y4
-	VMULPS    Y4, Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VMOVUPS   (CX)(R12*1), Y4
-	VMULPS    Y4, Y2, Y2
-	VADDPS    Y3, Y2, Y2
-	VMOVUPS   Y2, (AX)(R12*1)
+	VADDPS    Y3, Y4, Y3
+	VMOVUPS   Y3, (AX)(R12*1)
 	ADDQ      $0x00000020, R12
 
 test3:
-	CMPQ       R12, R13
-	JB         loop2
-	MOVQ       R11, R13
-	ANDQ       $0x00000007, R13
-	JZ         done4
-	MOVQ       $0x00000008, R14
-	CMPQ       R13, R14
-	CMOVQLT    R13, R14
-	LEAQ       rowConstants<>+736(SB), R13
-	SHLQ       $0x02, R14
-	SUBQ       R14, R13
-	VMOVUPS    (R13), Y2
-	VMASKMOVPS (BX)(R12*1), Y2, Y3
-	VORPS      rowConstants<>+544(SB), Y3, Y4
-	VMULPS     rowConstants<>+0(SB), Y4, Y5
-	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y6
-	VMULPS     rowConstants<>+64(SB), Y6, Y7
-	VSUBPS     Y7, Y4, Y7
-	VMULPS     rowConstants<>+96(SB), Y6, Y6
-	VSUBPS     Y6, Y7, Y6
-	VMULPS     rowConstants<>+128(SB), Y6, Y7
-	VADDPS     rowConstants<>+160(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+192(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+224(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+256(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+288(SB), Y7, Y7
-	VMULPS     Y6, Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VADDPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y6
-	VPSLLD     $0x17, Y5, Y5
-	VPADDD     Y0, Y5, Y5
-	VMULPS     Y5, Y6, Y5
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS     Y4, Y5, Y4
-	VADDPS     Y0, Y4, Y5
-	VDIVPS     Y5, Y0, Y5
-	VBLENDVPS  Y3, Y4, Y0, Y3
-	VMULPS     Y5, Y3, Y3
-	VMASKMOVPS (SI)(R12*1), Y2, Y4
-	VSUBPS     Y4, Y0, Y5
-	VMULPS     Y3, Y5, Y3
-	VADDPS     Y3, Y4, Y3
-	VMASKMOVPS (DX)(R12*1), Y2, Y4
-	VORPS      rowConstants<>+544(SB), Y4, Y5
-	VMULPS     rowConstants<>+0(SB), Y5, Y6
-	VADDPS     rowConstants<>+32(SB), Y6, Y6
-	VSUBPS     rowConstants<>+32(SB), Y6, Y7
-	VMULPS     rowConstants<>+64(SB), Y7, Y8
-	VSUBPS     Y8, Y5, Y8
-	VMULPS     rowConstants<>+96(SB), Y7, Y7
-	VSUBPS     Y7, Y8, Y7
-	VMULPS     rowConstants<>+128(SB), Y7, Y8
-	VADDPS     rowConstants<>+160(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+192(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+224(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+256(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+288(SB), Y8, Y8
-	VMULPS     Y7, Y7, Y9
-	VMULPS     Y9, Y8, Y8
-	VADDPS     Y7, Y8, Y7
-	VADDPS     Y0, Y7, Y7
-	VPSLLD     $0x17, Y6, Y6
-	VPADDD     Y0, Y6, Y6
-	VMULPS     Y6, Y7, Y6
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y5, Y5
-	VANDPS     Y5, Y6, Y5
-	VADDPS     Y0, Y5, Y6
-	VDIVPS     Y6, Y0, Y6
-	VBLENDVPS  Y4, Y5, Y0, Y5
-	VMULPS     Y6, Y5, Y5
-	VMULPS     Y5, Y4, Y4
-	VSUBPS     Y3, Y0, Y5
-	VMULPS     Y5, Y4, Y4
-	VMULPS     Y1, Y4, Y1
-	VMASKMOVPS (CX)(R12*1), Y2, Y4
-	VMULPS     Y4, Y3, Y3
-	VADDPS     Y1, Y3, Y1
-	VMASKMOVPS Y1, Y2, (AX)(R12*1)
+	CMPQ        R12, R13
+	JB          loop2
+	MOVQ        R11, R13
+	ANDQ        $0x00000007, R13
+	JZ          done8
+	MOVQ        $0x00000008, R14
+	CMPQ        R13, R14
+	CMOVQLT     R13, R14
+	LEAQ        rowConstants<>+800(SB), R13
+	SHLQ        $0x02, R14
+	SUBQ        R14, R13
+	VMOVUPS     (R13), Y3
+	VMASKMOVPS  (DX)(R12*1), Y3, Y4
+	VMASKMOVPS  (SI)(R12*1), Y3, Y5
+	VMASKMOVPS  (BX)(R12*1), Y3, Y6
+	VANDPS      rowConstants<>+640(SB), Y4, Y7
+	VADDPS      Y1, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+	VSUBPS      Y9, Y7, Y7
+	VPSLLD      $0x1c, Y8, Y9
+	VPERMPS     ·logistic+384(SB), Y8, Y10
+	VPERMPS     ·logistic+416(SB), Y8, Y11
+	VBLENDVPS   Y9, Y11, Y10, Y10
+	VPERMPS     ·logistic+320(SB), Y8, Y11
+	VPERMPS     ·logistic+352(SB), Y8, Y12
+	VBLENDVPS   Y9, Y12, Y11, Y11
+	VFMADD231PS Y7, Y10, Y11
+	VPERMPS     ·logistic+256(SB), Y8, Y10
+	VPERMPS     ·logistic+288(SB), Y8, Y12
+	VBLENDVPS   Y9, Y12, Y10, Y10
+	VFMADD231PS Y7, Y11, Y10
+	VPERMPS     ·logistic+192(SB), Y8, Y11
+	VPERMPS     ·logistic+224(SB), Y8, Y12
+	VBLENDVPS   Y9, Y12, Y11, Y11
+	VFMADD231PS Y7, Y10, Y11
+	VPERMPS     ·logistic+128(SB), Y8, Y10
+	VPERMPS     ·logistic+160(SB), Y8, Y12
+	VBLENDVPS   Y9, Y12, Y10, Y10
+	VFMADD231PS Y7, Y11, Y10
+	VPERMPS     ·logistic+64(SB), Y8, Y11
+	VPERMPS     ·logistic+96(SB), Y8, Y12
+	VBLENDVPS   Y9, Y12, Y11, Y11
+	VFMADD231PS Y7, Y10, Y11
+	VPERMPS     ·logistic+0(SB), Y8, Y10
+	VPERMPS     ·logistic+32(SB), Y8, Y12
+	VBLENDVPS   Y9, Y12, Y10, Y10
+	VFMADD231PS Y7, Y11, Y10
+	VPCMPGTD    rowConstants<>+544(SB), Y8, Y7
+	VTESTPS     Y7, Y7
+	JNZ         aside10
 
-done4:
+back9:
+	VSUBPS      Y10, Y0, Y7
+	VBLENDVPS   Y4, Y10, Y7, Y10
+	VANDPS      rowConstants<>+640(SB), Y6, Y7
+	VADDPS      Y1, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+	VSUBPS      Y9, Y7, Y7
+	VPSLLD      $0x1c, Y8, Y9
+	VPERMPS     ·logistic+384(SB), Y8, Y11
+	VPERMPS     ·logistic+416(SB), Y8, Y12
+	VBLENDVPS   Y9, Y12, Y11, Y11
+	VPERMPS     ·logistic+320(SB), Y8, Y12
+	VPERMPS     ·logistic+352(SB), Y8, Y13
+	VBLENDVPS   Y9, Y13, Y12, Y12
+	VFMADD231PS Y7, Y11, Y12
+	VPERMPS     ·logistic+256(SB), Y8, Y11
+	VPERMPS     ·logistic+288(SB), Y8, Y13
+	VBLENDVPS   Y9, Y13, Y11, Y11
+	VFMADD231PS Y7, Y12, Y11
+	VPERMPS     ·logistic+192(SB), Y8, Y12
+	VPERMPS     ·logistic+224(SB), Y8, Y13
+	VBLENDVPS   Y9, Y13, Y12, Y12
+	VFMADD231PS Y7, Y11, Y12
+	VPERMPS     ·logistic+128(SB), Y8, Y11
+	VPERMPS     ·logistic+160(SB), Y8, Y13
+	VBLENDVPS   Y9, Y13, Y11, Y11
+	VFMADD231PS Y7, Y12, Y11
+	VPERMPS     ·logistic+64(SB), Y8, Y12
+	VPERMPS     ·logistic+96(SB), Y8, Y13
+	VBLENDVPS   Y9, Y13, Y12, Y12
+	VFMADD231PS Y7, Y11, Y12
+	VPERMPS     ·logistic+0(SB), Y8, Y11
+	VPERMPS     ·logistic+32(SB), Y8, Y13
+	VBLENDVPS   Y9, Y13, Y11, Y11
+	VFMADD231PS Y7, Y12, Y11
+	VPCMPGTD    rowConstants<>+544(SB), Y8, Y7
+	VTESTPS     Y7, Y7
+	JNZ         aside12
+
+back11:
+	VSUBPS     Y11, Y0, Y7
+	VBLENDVPS  Y6, Y11, Y7, Y11
+	VSUBPS     Y5, Y0, Y6
+	VMULPS     Y11, Y6, Y6
+	VADDPS     Y6, Y5, Y5
+	VMULPS     Y10, Y4, Y4
+	VSUBPS     Y5, Y0, Y6
+	VMULPS     Y6, Y4, Y4
+	VMULPS     Y2, Y4, Y2
+	VMASKMOVPS (CX)(R12*1), Y3, Y4
+	VMULPS     Y4, Y5, Y4
+	VADDPS     Y2, Y4, Y2
+	VMASKMOVPS Y2, Y3, (AX)(R12*1)
+
+done8:
 	MOVQ AX, CX
 	ADDQ R10, AX
 	ADDQ R10, DX
@@ -2143,22 +2281,129 @@ done4:
 	VZEROUPPER
 	RET
 
+aside5:
+	VANDPS       rowConstants<>+640(SB), Y3, Y7
+	VORPS        rowConstants<>+608(SB), Y7, Y7
+	VMOVUPS      Y1, Y8
+	VFMADD231PS  rowConstants<>+0(SB), Y7, Y8
+	VSUBPS       Y1, Y8, Y10
+	VMOVAPS      Y7, Y11
+	VFNMADD231PS rowConstants<>+64(SB), Y10, Y11
+	VFNMADD231PS rowConstants<>+96(SB), Y10, Y11
+	VMOVUPS      rowConstants<>+160(SB), Y10
+	VFMADD231PS  rowConstants<>+128(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+192(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+224(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+256(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+288(SB), Y11, Y10
+	VFMADD213PS  Y0, Y11, Y10
+	VFMADD213PS  Y0, Y11, Y10
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y10, Y8
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y7, Y7
+	VANDPS       Y7, Y8, Y7
+	VADDPS       Y0, Y7, Y8
+	VDIVPS       Y8, Y7, Y7
+	VBLENDVPS    Y6, Y7, Y9, Y9
+	JMP          back4
+
+aside7:
+	VANDPS       rowConstants<>+640(SB), Y5, Y7
+	VORPS        rowConstants<>+608(SB), Y7, Y7
+	VMOVUPS      Y1, Y8
+	VFMADD231PS  rowConstants<>+0(SB), Y7, Y8
+	VSUBPS       Y1, Y8, Y11
+	VMOVAPS      Y7, Y12
+	VFNMADD231PS rowConstants<>+64(SB), Y11, Y12
+	VFNMADD231PS rowConstants<>+96(SB), Y11, Y12
+	VMOVUPS      rowConstants<>+160(SB), Y11
+	VFMADD231PS  rowConstants<>+128(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+192(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+224(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+256(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+288(SB), Y12, Y11
+	VFMADD213PS  Y0, Y12, Y11
+	VFMADD213PS  Y0, Y12, Y11
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y11, Y8
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y7, Y7
+	VANDPS       Y7, Y8, Y7
+	VADDPS       Y0, Y7, Y8
+	VDIVPS       Y8, Y7, Y7
+	VBLENDVPS    Y6, Y7, Y10, Y10
+	JMP          back6
+
+aside10:
+	VANDPS       rowConstants<>+640(SB), Y4, Y8
+	VORPS        rowConstants<>+608(SB), Y8, Y8
+	VMOVUPS      Y1, Y9
+	VFMADD231PS  rowConstants<>+0(SB), Y8, Y9
+	VSUBPS       Y1, Y9, Y11
+	VMOVAPS      Y8, Y12
+	VFNMADD231PS rowConstants<>+64(SB), Y11, Y12
+	VFNMADD231PS rowConstants<>+96(SB), Y11, Y12
+	VMOVUPS      rowConstants<>+160(SB), Y11
+	VFMADD231PS  rowConstants<>+128(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+192(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+224(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+256(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+288(SB), Y12, Y11
+	VFMADD213PS  Y0, Y12, Y11
+	VFMADD213PS  Y0, Y12, Y11
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VMULPS       Y9, Y11, Y9
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y8, Y8
+	VANDPS       Y8, Y9, Y8
+	VADDPS       Y0, Y8, Y9
+	VDIVPS       Y9, Y8, Y8
+	VBLENDVPS    Y7, Y8, Y10, Y10
+	JMP          back9
+
+aside12:
+	VANDPS       rowConstants<>+640(SB), Y6, Y8
+	VORPS        rowConstants<>+608(SB), Y8, Y8
+	VMOVUPS      Y1, Y9
+	VFMADD231PS  rowConstants<>+0(SB), Y8, Y9
+	VSUBPS       Y1, Y9, Y12
+	VMOVAPS      Y8, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       Y0, Y9, Y9
+	VMULPS       Y9, Y12, Y9
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y8, Y8
+	VANDPS       Y8, Y9, Y8
+	VADDPS       Y0, Y8, Y9
+	VDIVPS       Y9, Y8, Y8
+	VBLENDVPS    Y7, Y8, Y11, Y11
+	JMP          back11
+
 // func recurBack512(di *float32, dz *float32, ds *float32, prev *float32, i *float32, z *float32, work *float32, mask *float32, maskStep int, T int, D int, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·recurBack512(SB), NOSPLIT, $0-96
 	VBROADCASTSS rowConstants<>+320(SB), Z0
-	VBROADCASTSS rowConstants<>+0(SB), Z1
-	VBROADCASTSS rowConstants<>+32(SB), Z2
-	VBROADCASTSS rowConstants<>+64(SB), Z3
-	VBROADCASTSS rowConstants<>+96(SB), Z4
-	VBROADCASTSS rowConstants<>+128(SB), Z5
-	VBROADCASTSS rowConstants<>+160(SB), Z6
-	VBROADCASTSS rowConstants<>+192(SB), Z7
-	VBROADCASTSS rowConstants<>+224(SB), Z8
-	VBROADCASTSS rowConstants<>+256(SB), Z9
-	VBROADCASTSS rowConstants<>+288(SB), Z10
-	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+32(SB), Z1
+	VBROADCASTSS rowConstants<>+640(SB), Z2
+	VBROADCASTSS rowConstants<>+608(SB), Z3
+	VBROADCASTSS rowConstants<>+576(SB), Z4
+	VMOVUPS      ·logistic+0(SB), Z5
+	VMOVUPS      ·logistic+64(SB), Z6
+	VMOVUPS      ·logistic+128(SB), Z7
+	VMOVUPS      ·logistic+192(SB), Z8
+	VMOVUPS      ·logistic+256(SB), Z9
+	VMOVUPS      ·logistic+320(SB), Z10
+	VMOVUPS      ·logistic+384(SB), Z11
 	MOVQ         di+0(FP), AX
 	MOVQ         dz+8(FP), CX
 	MOVQ         ds+16(FP), DX
@@ -2173,7 +2418,7 @@ TEXT ·recurBack512(SB), NOSPLIT, $0-96
 	SHLQ         $0x02, R12
 
 row1:
-	VBROADCASTSS (R9), Z13
+	VBROADCASTSS (R9), Z12
 	MOVQ         n+88(FP), R13
 	XORQ         R14, R14
 	MOVQ         R13, R15
@@ -2182,202 +2427,174 @@ row1:
 	JMP          test3
 
 loop2:
-	VMOVUPS     (DX)(R14*1), Z14
-	VMOVUPS     (R8)(R14*1), Z15
-	VADDPS      Z15, Z14, Z14
-	VMOVUPS     (DI)(R14*1), Z15
-	VORPS       Z12, Z15, Z20
-	VMULPS      Z1, Z20, Z21
-	VADDPS      Z2, Z21, Z21
-	VSUBPS      Z2, Z21, Z21
-	VMULPS      Z3, Z21, Z22
-	VSUBPS      Z22, Z20, Z22
-	VMULPS      Z4, Z21, Z23
-	VSUBPS      Z23, Z22, Z22
-	VMULPS      Z5, Z22, Z23
-	VADDPS      Z6, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z7, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z8, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z9, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z10, Z23, Z23
-	VMULPS      Z22, Z22, Z24
-	VMULPS      Z24, Z23, Z23
-	VADDPS      Z22, Z23, Z22
-	VADDPS      Z0, Z22, Z22
-	VCMPPS      $0x15, Z11, Z20, K1
-	VSCALEFPS.Z Z21, Z22, K1, Z20
-	VADDPS      Z0, Z20, Z21
-	VDIVPS      Z21, Z0, Z21
-	VPMOVD2M    Z15, K1
-	VBLENDMPS   Z20, Z0, K1, Z16
-	VMULPS      Z21, Z16, Z15
-	VMOVUPS     2048(R8)(R14*1), Z20
-	VSUBPS      Z20, Z0, Z21
-	VMULPS      Z15, Z21, Z22
-	VADDPS      Z22, Z20, Z20
-	VMULPS      Z14, Z20, Z22
-	VMOVUPS     Z22, (R8)(R14*1)
-	VMULPS      Z13, Z14, Z22
-	VSUBPS      Z20, Z0, Z20
-	VMULPS      Z20, Z22, Z20
-	VMOVUPS     (SI)(R14*1), Z23
-	VORPS       Z12, Z23, Z24
-	VMULPS      Z1, Z24, Z25
-	VADDPS      Z2, Z25, Z25
-	VSUBPS      Z2, Z25, Z25
-	VMULPS      Z3, Z25, Z26
-	VSUBPS      Z26, Z24, Z26
-	VMULPS      Z4, Z25, Z27
-	VSUBPS      Z27, Z26, Z26
-	VMULPS      Z5, Z26, Z27
-	VADDPS      Z6, Z27, Z27
-	VMULPS      Z26, Z27, Z27
-	VADDPS      Z7, Z27, Z27
-	VMULPS      Z26, Z27, Z27
-	VADDPS      Z8, Z27, Z27
-	VMULPS      Z26, Z27, Z27
-	VADDPS      Z9, Z27, Z27
-	VMULPS      Z26, Z27, Z27
-	VADDPS      Z10, Z27, Z27
-	VMULPS      Z26, Z26, Z28
-	VMULPS      Z28, Z27, Z27
-	VADDPS      Z26, Z27, Z26
-	VADDPS      Z0, Z26, Z26
-	VCMPPS      $0x15, Z11, Z24, K1
-	VSCALEFPS.Z Z25, Z26, K1, Z24
-	VADDPS      Z0, Z24, Z25
-	VDIVPS      Z25, Z0, Z25
-	VPMOVD2M    Z23, K1
-	VBLENDMPS   Z24, Z0, K1, Z17
-	VMULPS      Z25, Z17, Z24
-	VMOVUPS     (BX)(R14*1), Z25
-	VMULPS      Z25, Z14, Z14
-	VMULPS      Z24, Z23, Z25
-	VMULPS      Z25, Z22, Z22
-	VSUBPS      Z22, Z14, Z14
-	VSUBPS      Z24, Z0, Z22
-	VMULPS      Z22, Z23, Z22
-	VADDPS      Z0, Z22, Z22
-	VMULPS      Z22, Z24, Z22
-	VMULPS      Z22, Z20, Z20
-	VMOVUPS     Z20, (AX)(R14*1)
-	VSUBPS      Z15, Z0, Z20
-	VMOVUPS     1024(R8)(R14*1), Z22
-	VMULPS      Z20, Z14, Z23
-	VADDPS      Z23, Z22, Z22
-	VMOVUPS     Z22, 1024(R8)(R14*1)
-	VMULPS      Z21, Z14, Z14
-	VMULPS      Z20, Z15, Z15
-	VMULPS      Z15, Z14, Z14
-	VMOVUPS     Z14, (CX)(R14*1)
-	ADDQ        $0x00000040, R14
+	VMOVUPS     (SI)(R14*1), Z13
+	VMOVUPS     (DI)(R14*1), Z14
+	VANDPS      Z2, Z13, Z15
+	VADDPS      Z1, Z15, Z16
+	VSUBPS      Z1, Z16, Z17
+	VSUBPS      Z17, Z15, Z17
+	VANDPS      Z2, Z14, Z18
+	VADDPS      Z1, Z18, Z19
+	VSUBPS      Z1, Z19, Z20
+	VSUBPS      Z20, Z18, Z20
+	VPERMPS     Z11, Z16, Z21
+	VPERMPS     Z11, Z19, Z22
+	VPERMPS     Z10, Z16, Z23
+	VFMADD231PS Z17, Z21, Z23
+	VPERMPS     Z10, Z19, Z21
+	VFMADD231PS Z20, Z22, Z21
+	VPERMPS     Z9, Z16, Z22
+	VFMADD231PS Z17, Z23, Z22
+	VPERMPS     Z9, Z19, Z23
+	VFMADD231PS Z20, Z21, Z23
+	VPERMPS     Z8, Z16, Z21
+	VFMADD231PS Z17, Z22, Z21
+	VPERMPS     Z8, Z19, Z22
+	VFMADD231PS Z20, Z23, Z22
+	VPERMPS     Z7, Z16, Z23
+	VFMADD231PS Z17, Z21, Z23
+	VPERMPS     Z7, Z19, Z21
+	VFMADD231PS Z20, Z22, Z21
+	VPERMPS     Z6, Z16, Z22
+	VFMADD231PS Z17, Z23, Z22
+	VPERMPS     Z6, Z19, Z23
+	VFMADD231PS Z20, Z21, Z23
+	VPERMPS     Z5, Z16, Z21
+	VFMADD231PS Z17, Z22, Z21
+	VPERMPS     Z5, Z19, Z17
+	VFMADD231PS Z20, Z23, Z17
+	VPTESTMD    Z4, Z16, K1
+	VPTESTMD    Z4, Z19, K2
+	KORTESTW    K1, K2
+	JNZ         aside5
+
+back4:
+	VPTESTNMD Z3, Z13, K1
+	VSUBPS    Z21, Z0, K1, Z21
+	VPTESTNMD Z3, Z14, K1
+	VSUBPS    Z17, Z0, K1, Z17
+	VMOVUPS   (DX)(R14*1), Z14
+	VMOVUPS   (R8)(R14*1), Z15
+	VADDPS    Z15, Z14, Z14
+	VMOVUPS   2048(R8)(R14*1), Z15
+	VSUBPS    Z15, Z0, Z16
+	VMULPS    Z17, Z16, Z18
+	VADDPS    Z18, Z15, Z15
+	VMULPS    Z14, Z15, Z18
+	VMOVUPS   Z18, (R8)(R14*1)
+	VMULPS    Z12, Z14, Z18
+	VSUBPS    Z15, Z0, Z15
+	VMULPS    Z15, Z18, Z15
+	VMOVUPS   (BX)(R14*1), Z19
+	VMULPS    Z19, Z14, Z14
+	VMULPS    Z21, Z13, Z19
+	VMULPS    Z19, Z18, Z18
+	VSUBPS    Z18, Z14, Z14
+	VSUBPS    Z21, Z0, Z18
+	VMULPS    Z18, Z13, Z13
+	VADDPS    Z0, Z13, Z13
+	VMULPS    Z13, Z21, Z13
+	VMULPS    Z13, Z15, Z13
+	VMOVUPS   Z13, (AX)(R14*1)
+	VSUBPS    Z17, Z0, Z13
+	VMOVUPS   1024(R8)(R14*1), Z15
+	VMULPS    Z13, Z14, Z18
+	VADDPS    Z18, Z15, Z15
+	VMOVUPS   Z15, 1024(R8)(R14*1)
+	VMULPS    Z16, Z14, Z14
+	VMULPS    Z13, Z17, Z13
+	VMULPS    Z13, Z14, Z13
+	VMOVUPS   Z13, (CX)(R14*1)
+	ADDQ      $0x00000040, R14
 
 test3:
 	CMPQ        R14, R15
 	JB          loop2
 	ANDQ        $0x0000000f, R13
-	JZ          done4
+	JZ          done6
 	MOVL        $0x0000ffff, R15
 	BZHIL       R13, R15, R15
 	KMOVW       R15, K1
-	VMOVUPS.Z   (DX)(R14*1), K1, Z14
-	VMOVUPS.Z   (R8)(R14*1), K1, Z15
-	VADDPS      Z15, Z14, Z14
-	VMOVUPS.Z   (DI)(R14*1), K1, Z15
-	VORPS       Z12, Z15, Z20
-	VMULPS      Z1, Z20, Z21
-	VADDPS      Z2, Z21, Z21
-	VSUBPS      Z2, Z21, Z21
-	VMULPS      Z3, Z21, Z22
-	VSUBPS      Z22, Z20, Z22
-	VMULPS      Z4, Z21, Z23
-	VSUBPS      Z23, Z22, Z22
-	VMULPS      Z5, Z22, Z23
-	VADDPS      Z6, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z7, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z8, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z9, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z10, Z23, Z23
-	VMULPS      Z22, Z22, Z24
-	VMULPS      Z24, Z23, Z23
-	VADDPS      Z22, Z23, Z22
-	VADDPS      Z0, Z22, Z22
-	VCMPPS      $0x15, Z11, Z20, K2
-	VSCALEFPS.Z Z21, Z22, K2, Z20
-	VADDPS      Z0, Z20, Z21
-	VDIVPS      Z21, Z0, Z21
-	VPMOVD2M    Z15, K2
-	VBLENDMPS   Z20, Z0, K2, Z18
-	VMULPS      Z21, Z18, Z15
-	VMOVUPS.Z   2048(R8)(R14*1), K1, Z20
-	VSUBPS      Z20, Z0, Z21
-	VMULPS      Z15, Z21, Z22
-	VADDPS      Z22, Z20, Z20
-	VMULPS      Z14, Z20, Z22
-	VMOVUPS     Z22, K1, (R8)(R14*1)
-	VMULPS      Z13, Z14, Z13
-	VSUBPS      Z20, Z0, Z20
-	VMULPS      Z20, Z13, Z20
-	VMOVUPS.Z   (SI)(R14*1), K1, Z22
-	VORPS       Z12, Z22, Z23
-	VMULPS      Z1, Z23, Z24
-	VADDPS      Z2, Z24, Z24
-	VSUBPS      Z2, Z24, Z24
-	VMULPS      Z3, Z24, Z25
-	VSUBPS      Z25, Z23, Z25
-	VMULPS      Z4, Z24, Z26
-	VSUBPS      Z26, Z25, Z25
-	VMULPS      Z5, Z25, Z26
-	VADDPS      Z6, Z26, Z26
-	VMULPS      Z25, Z26, Z26
-	VADDPS      Z7, Z26, Z26
-	VMULPS      Z25, Z26, Z26
-	VADDPS      Z8, Z26, Z26
-	VMULPS      Z25, Z26, Z26
-	VADDPS      Z9, Z26, Z26
-	VMULPS      Z25, Z26, Z26
-	VADDPS      Z10, Z26, Z26
-	VMULPS      Z25, Z25, Z27
-	VMULPS      Z27, Z26, Z26
-	VADDPS      Z25, Z26, Z25
-	VADDPS      Z0, Z25, Z25
-	VCMPPS      $0x15, Z11, Z23, K2
-	VSCALEFPS.Z Z24, Z25, K2, Z23
-	VADDPS      Z0, Z23, Z24
-	VDIVPS      Z24, Z0, Z24
-	VPMOVD2M    Z22, K2
-	VBLENDMPS   Z23, Z0, K2, Z19
-	VMULPS      Z24, Z19, Z23
-	VMOVUPS.Z   (BX)(R14*1), K1, Z24
-	VMULPS      Z24, Z14, Z14
-	VMULPS      Z23, Z22, Z24
-	VMULPS      Z24, Z13, Z13
-	VSUBPS      Z13, Z14, Z13
-	VSUBPS      Z23, Z0, Z14
-	VMULPS      Z14, Z22, Z14
-	VADDPS      Z0, Z14, Z14
-	VMULPS      Z14, Z23, Z14
-	VMULPS      Z14, Z20, Z14
-	VMOVUPS     Z14, K1, (AX)(R14*1)
-	VSUBPS      Z15, Z0, Z14
-	VMOVUPS.Z   1024(R8)(R14*1), K1, Z20
-	VMULPS      Z14, Z13, Z22
-	VADDPS      Z22, Z20, Z20
-	VMOVUPS     Z20, K1, 1024(R8)(R14*1)
-	VMULPS      Z21, Z13, Z13
-	VMULPS      Z14, Z15, Z14
-	VMULPS      Z14, Z13, Z13
-	VMOVUPS     Z13, K1, (CX)(R14*1)
+	VMOVUPS.Z   (SI)(R14*1), K1, Z13
+	VMOVUPS.Z   (DI)(R14*1), K1, Z14
+	VANDPS      Z2, Z13, Z15
+	VADDPS      Z1, Z15, Z16
+	VSUBPS      Z1, Z16, Z17
+	VSUBPS      Z17, Z15, Z17
+	VANDPS      Z2, Z14, Z18
+	VADDPS      Z1, Z18, Z19
+	VSUBPS      Z1, Z19, Z20
+	VSUBPS      Z20, Z18, Z20
+	VPERMPS     Z11, Z16, Z21
+	VPERMPS     Z11, Z19, Z22
+	VPERMPS     Z10, Z16, Z23
+	VFMADD231PS Z17, Z21, Z23
+	VPERMPS     Z10, Z19, Z21
+	VFMADD231PS Z20, Z22, Z21
+	VPERMPS     Z9, Z16, Z22
+	VFMADD231PS Z17, Z23, Z22
+	VPERMPS     Z9, Z19, Z23
+	VFMADD231PS Z20, Z21, Z23
+	VPERMPS     Z8, Z16, Z21
+	VFMADD231PS Z17, Z22, Z21
+	VPERMPS     Z8, Z19, Z22
+	VFMADD231PS Z20, Z23, Z22
+	VPERMPS     Z7, Z16, Z23
+	VFMADD231PS Z17, Z21, Z23
+	VPERMPS     Z7, Z19, Z21
+	VFMADD231PS Z20, Z22, Z21
+	VPERMPS     Z6, Z16, Z22
+	VFMADD231PS Z17, Z23, Z22
+	VPERMPS     Z6, Z19, Z23
+	VFMADD231PS Z20, Z21, Z23
+	VPERMPS     Z5, Z16, Z21
+	VFMADD231PS Z17, Z22, Z21
+	VPERMPS     Z5, Z19, Z17
+	VFMADD231PS Z20, Z23, Z17
+	VPTESTMD    Z4, Z16, K2
+	VPTESTMD    Z4, Z19, K3
+	KORTESTW    K2, K3
+	JNZ         aside8
 
-done4:
+back7:
+	VPTESTNMD Z3, Z13, K2
+	VSUBPS    Z21, Z0, K2, Z21
+	VPTESTNMD Z3, Z14, K2
+	VSUBPS    Z17, Z0, K2, Z17
+	VMOVUPS.Z (DX)(R14*1), K1, Z14
+	VMOVUPS.Z (R8)(R14*1), K1, Z15
+	VADDPS    Z15, Z14, Z14
+	VMOVUPS.Z 2048(R8)(R14*1), K1, Z15
+	VSUBPS    Z15, Z0, Z16
+	VMULPS    Z17, Z16, Z18
+	VADDPS    Z18, Z15, Z15
+	VMULPS    Z14, Z15, Z18
+	VMOVUPS   Z18, K1, (R8)(R14*1)
+	VMULPS    Z12, Z14, Z12
+	VSUBPS    Z15, Z0, Z15
+	VMULPS    Z15, Z12, Z15
+	VMOVUPS.Z (BX)(R14*1), K1, Z18
+	VMULPS    Z18, Z14, Z14
+	VMULPS    Z21, Z13, Z18
+	VMULPS    Z18, Z12, Z12
+	VSUBPS    Z12, Z14, Z12
+	VSUBPS    Z21, Z0, Z14
+	VMULPS    Z14, Z13, Z13
+	VADDPS    Z0, Z13, Z13
+	VMULPS    Z13, Z21, Z13
+	VMULPS    Z13, Z15, Z13
+	VMOVUPS   Z13, K1, (AX)(R14*1)
+	VSUBPS    Z17, Z0, Z13
+	VMOVUPS.Z 1024(R8)(R14*1), K1, Z14
+	VMULPS    Z13, Z12, Z15
+	VADDPS    Z15, Z14, Z14
+	VMOVUPS   Z14, K1, 1024(R8)(R14*1)
+	VMULPS    Z16, Z12, Z12
+	VMULPS    Z13, Z17, Z13
+	VMULPS    Z13, Z12, Z12
+	VMOVUPS   Z12, K1, (CX)(R14*1)
+
+done6:
 	SUBQ R12, AX
 	SUBQ R12, CX
 	SUBQ R12, DX
@@ -2390,10 +2607,137 @@ done4:
 	VZEROUPPER
 	RET
 
+aside5:
+	VBROADCASTSS rowConstants<>+0(SB), Z16
+	VBROADCASTSS rowConstants<>+64(SB), Z19
+	VBROADCASTSS rowConstants<>+96(SB), Z20
+	VBROADCASTSS rowConstants<>+128(SB), Z22
+	VBROADCASTSS rowConstants<>+160(SB), Z23
+	VBROADCASTSS rowConstants<>+192(SB), Z24
+	VBROADCASTSS rowConstants<>+224(SB), Z25
+	VBROADCASTSS rowConstants<>+256(SB), Z26
+	VBROADCASTSS rowConstants<>+288(SB), Z27
+	VBROADCASTSS rowConstants<>+416(SB), Z28
+	VORPS        Z3, Z15, Z15
+	VMOVUPS      Z1, Z29
+	VFMADD231PS  Z16, Z15, Z29
+	VSUBPS       Z1, Z29, Z16
+	VMOVAPS      Z15, Z29
+	VFNMADD231PS Z19, Z16, Z29
+	VFNMADD231PS Z20, Z16, Z29
+	VMOVUPS      Z23, Z19
+	VFMADD231PS  Z22, Z29, Z19
+	VFMADD213PS  Z24, Z29, Z19
+	VFMADD213PS  Z25, Z29, Z19
+	VFMADD213PS  Z26, Z29, Z19
+	VFMADD213PS  Z27, Z29, Z19
+	VFMADD213PS  Z0, Z29, Z19
+	VFMADD213PS  Z0, Z29, Z19
+	VCMPPS       $0x15, Z28, Z15, K3
+	VSCALEFPS.Z  Z16, Z19, K3, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z15, Z15
+	VMOVAPS      Z15, K1, Z21
+	VBROADCASTSS rowConstants<>+0(SB), Z15
+	VBROADCASTSS rowConstants<>+64(SB), Z16
+	VBROADCASTSS rowConstants<>+96(SB), Z19
+	VBROADCASTSS rowConstants<>+128(SB), Z20
+	VBROADCASTSS rowConstants<>+160(SB), Z22
+	VBROADCASTSS rowConstants<>+192(SB), Z23
+	VBROADCASTSS rowConstants<>+224(SB), Z24
+	VBROADCASTSS rowConstants<>+256(SB), Z25
+	VBROADCASTSS rowConstants<>+288(SB), Z26
+	VBROADCASTSS rowConstants<>+416(SB), Z27
+	VORPS        Z3, Z18, Z18
+	VMOVUPS      Z1, Z28
+	VFMADD231PS  Z15, Z18, Z28
+	VSUBPS       Z1, Z28, Z15
+	VMOVAPS      Z18, Z28
+	VFNMADD231PS Z16, Z15, Z28
+	VFNMADD231PS Z19, Z15, Z28
+	VMOVUPS      Z22, Z16
+	VFMADD231PS  Z20, Z28, Z16
+	VFMADD213PS  Z23, Z28, Z16
+	VFMADD213PS  Z24, Z28, Z16
+	VFMADD213PS  Z25, Z28, Z16
+	VFMADD213PS  Z26, Z28, Z16
+	VFMADD213PS  Z0, Z28, Z16
+	VFMADD213PS  Z0, Z28, Z16
+	VCMPPS       $0x15, Z27, Z18, K1
+	VSCALEFPS.Z  Z15, Z16, K1, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z15, Z15
+	VMOVAPS      Z15, K2, Z17
+	JMP          back4
+
+aside8:
+	VBROADCASTSS rowConstants<>+0(SB), Z16
+	VBROADCASTSS rowConstants<>+64(SB), Z19
+	VBROADCASTSS rowConstants<>+96(SB), Z20
+	VBROADCASTSS rowConstants<>+128(SB), Z22
+	VBROADCASTSS rowConstants<>+160(SB), Z23
+	VBROADCASTSS rowConstants<>+192(SB), Z24
+	VBROADCASTSS rowConstants<>+224(SB), Z25
+	VBROADCASTSS rowConstants<>+256(SB), Z26
+	VBROADCASTSS rowConstants<>+288(SB), Z27
+	VBROADCASTSS rowConstants<>+416(SB), Z28
+	VORPS        Z3, Z15, Z15
+	VMOVUPS      Z1, Z29
+	VFMADD231PS  Z16, Z15, Z29
+	VSUBPS       Z1, Z29, Z16
+	VMOVAPS      Z15, Z29
+	VFNMADD231PS Z19, Z16, Z29
+	VFNMADD231PS Z20, Z16, Z29
+	VMOVUPS      Z23, Z19
+	VFMADD231PS  Z22, Z29, Z19
+	VFMADD213PS  Z24, Z29, Z19
+	VFMADD213PS  Z25, Z29, Z19
+	VFMADD213PS  Z26, Z29, Z19
+	VFMADD213PS  Z27, Z29, Z19
+	VFMADD213PS  Z0, Z29, Z19
+	VFMADD213PS  Z0, Z29, Z19
+	VCMPPS       $0x15, Z28, Z15, K4
+	VSCALEFPS.Z  Z16, Z19, K4, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z15, Z15
+	VMOVAPS      Z15, K2, Z21
+	VBROADCASTSS rowConstants<>+0(SB), Z15
+	VBROADCASTSS rowConstants<>+64(SB), Z16
+	VBROADCASTSS rowConstants<>+96(SB), Z19
+	VBROADCASTSS rowConstants<>+128(SB), Z20
+	VBROADCASTSS rowConstants<>+160(SB), Z22
+	VBROADCASTSS rowConstants<>+192(SB), Z23
+	VBROADCASTSS rowConstants<>+224(SB), Z24
+	VBROADCASTSS rowConstants<>+256(SB), Z25
+	VBROADCASTSS rowConstants<>+288(SB), Z26
+	VBROADCASTSS rowConstants<>+416(SB), Z27
+	VORPS        Z3, Z18, Z18
+	VMOVUPS      Z1, Z28
+	VFMADD231PS  Z15, Z18, Z28
+	VSUBPS       Z1, Z28, Z15
+	VMOVAPS      Z18, Z28
+	VFNMADD231PS Z16, Z15, Z28
+	VFNMADD231PS Z19, Z15, Z28
+	VMOVUPS      Z22, Z16
+	VFMADD231PS  Z20, Z28, Z16
+	VFMADD213PS  Z23, Z28, Z16
+	VFMADD213PS  Z24, Z28, Z16
+	VFMADD213PS  Z25, Z28, Z16
+	VFMADD213PS  Z26, Z28, Z16
+	VFMADD213PS  Z0, Z28, Z16
+	VFMADD213PS  Z0, Z28, Z16
+	VCMPPS       $0x15, Z27, Z18, K2
+	VSCALEFPS.Z  Z15, Z16, K2, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z15, Z15
+	VMOVAPS      Z15, K3, Z17
+	JMP          back7
+
 // func recurBack256(di *float32, dz *float32, ds *float32, prev *float32, i *float32, z *float32, work *float32, mask *float32, maskStep int, T int, D int, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·recurBack256(SB), NOSPLIT, $0-96
 	VBROADCASTSS rowConstants<>+320(SB), Y0
+	VBROADCASTSS rowConstants<>+32(SB), Y1
 	MOVQ         di+0(FP), AX
 	MOVQ         dz+8(FP), CX
 	MOVQ         ds+16(FP), DX
@@ -2408,7 +2752,7 @@ TEXT ·recurBack256(SB), NOSPLIT, $0-96
 	SHLQ         $0x02, R12
 
 row1:
-	VBROADCASTSS (R9), Y1
+	VBROADCASTSS (R9), Y2
 	MOVQ         n+88(FP), R13
 	XORQ         R14, R14
 	MOVQ         R13, R15
@@ -2417,214 +2761,246 @@ row1:
 	JMP          test3
 
 loop2:
-	VMOVUPS   (DX)(R14*1), Y2
-	VMOVUPS   (R8)(R14*1), Y3
-	VADDPS    Y3, Y2, Y2
-	VMOVUPS   (DI)(R14*1), Y3
-	VORPS     rowConstants<>+544(SB), Y3, Y4
-	VMULPS    rowConstants<>+0(SB), Y4, Y5
-	VADDPS    rowConstants<>+32(SB), Y5, Y5
-	VSUBPS    rowConstants<>+32(SB), Y5, Y6
-	VMULPS    rowConstants<>+64(SB), Y6, Y7
-	VSUBPS    Y7, Y4, Y7
-	VMULPS    rowConstants<>+96(SB), Y6, Y6
-	VSUBPS    Y6, Y7, Y6
-	VMULPS    rowConstants<>+128(SB), Y6, Y7
-	VADDPS    rowConstants<>+160(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+192(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+224(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+256(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+288(SB), Y7, Y7
-	VMULPS    Y6, Y6, Y8
-	VMULPS    Y8, Y7, Y7
-	VADDPS    Y6, Y7, Y6
-	VADDPS    Y0, Y6, Y6
-	VPSLLD    $0x17, Y5, Y5
-	VPADDD    Y0, Y5, Y5
-	VMULPS    Y5, Y6, Y5
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS    Y4, Y5, Y4
-	VADDPS    Y0, Y4, Y5
-	VDIVPS    Y5, Y0, Y5
-	VBLENDVPS Y3, Y4, Y0, Y3
-	VMULPS    Y5, Y3, Y3
-	VMOVUPS   2048(R8)(R14*1), Y4
-	VSUBPS    Y4, Y0, Y5
-	VMULPS    Y3, Y5, Y6
-	VADDPS    Y6, Y4, Y4
-	VMULPS    Y2, Y4, Y6
-	VMOVUPS   Y6, (R8)(R14*1)
-	VMULPS    Y1, Y2, Y6
-	VSUBPS    Y4, Y0, Y4
-	VMULPS    Y4, Y6, Y4
-	VMOVUPS   (SI)(R14*1), Y7
-	VORPS     rowConstants<>+544(SB), Y7, Y8
-	VMULPS    rowConstants<>+0(SB), Y8, Y9
-	VADDPS    rowConstants<>+32(SB), Y9, Y9
-	VSUBPS    rowConstants<>+32(SB), Y9, Y10
-	VMULPS    rowConstants<>+64(SB), Y10, Y11
-	VSUBPS    Y11, Y8, Y11
-	VMULPS    rowConstants<>+96(SB), Y10, Y10
-	VSUBPS    Y10, Y11, Y10
-	VMULPS    rowConstants<>+128(SB), Y10, Y11
-	VADDPS    rowConstants<>+160(SB), Y11, Y11
-	VMULPS    Y10, Y11, Y11
-	VADDPS    rowConstants<>+192(SB), Y11, Y11
-	VMULPS    Y10, Y11, Y11
-	VADDPS    rowConstants<>+224(SB), Y11, Y11
-	VMULPS    Y10, Y11, Y11
-	VADDPS    rowConstants<>+256(SB), Y11, Y11
-	VMULPS    Y10, Y11, Y11
-	VADDPS    rowConstants<>+288(SB), Y11, Y11
-	VMULPS    Y10, Y10, Y12
-	VMULPS    Y12, Y11, Y11
-	VADDPS    Y10, Y11, Y10
-	VADDPS    Y0, Y10, Y10
-	VPSLLD    $0x17, Y9, Y9
-	VPADDD    Y0, Y9, Y9
-	VMULPS    Y9, Y10, Y9
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y8, Y8
-	VANDPS    Y8, Y9, Y8
-	VADDPS    Y0, Y8, Y9
-	VDIVPS    Y9, Y0, Y9
-	VBLENDVPS Y7, Y8, Y0, Y8
-	VMULPS    Y9, Y8, Y8
-	VMOVUPS   (BX)(R14*1), Y9
-	VMULPS    Y9, Y2, Y2
-	VMULPS    Y8, Y7, Y9
-	VMULPS    Y9, Y6, Y6
-	VSUBPS    Y6, Y2, Y2
-	VSUBPS    Y8, Y0, Y6
-	VMULPS    Y6, Y7, Y6
-	VADDPS    Y0, Y6, Y6
-	VMULPS    Y6, Y8, Y6
+	VMOVUPS     (SI)(R14*1), Y3
+	VMOVUPS     (DI)(R14*1), Y4
+	VANDPS      rowConstants<>+640(SB), Y3, Y5
+	VADDPS      Y1, Y5, Y6
+	VSUBPS      Y1, Y6, Y7
+	VSUBPS      Y7, Y5, Y5
+	VPSLLD      $0x1c, Y6, Y7
+	VPERMPS     ·logistic+384(SB), Y6, Y8
+	VPERMPS     ·logistic+416(SB), Y6, Y9
+	VBLENDVPS   Y7, Y9, Y8, Y8
+	VPERMPS     ·logistic+320(SB), Y6, Y9
+	VPERMPS     ·logistic+352(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y9, Y9
+	VFMADD231PS Y5, Y8, Y9
+	VPERMPS     ·logistic+256(SB), Y6, Y8
+	VPERMPS     ·logistic+288(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y8, Y8
+	VFMADD231PS Y5, Y9, Y8
+	VPERMPS     ·logistic+192(SB), Y6, Y9
+	VPERMPS     ·logistic+224(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y9, Y9
+	VFMADD231PS Y5, Y8, Y9
+	VPERMPS     ·logistic+128(SB), Y6, Y8
+	VPERMPS     ·logistic+160(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y8, Y8
+	VFMADD231PS Y5, Y9, Y8
+	VPERMPS     ·logistic+64(SB), Y6, Y9
+	VPERMPS     ·logistic+96(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y9, Y9
+	VFMADD231PS Y5, Y8, Y9
+	VPERMPS     ·logistic+0(SB), Y6, Y8
+	VPERMPS     ·logistic+32(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y8, Y8
+	VFMADD231PS Y5, Y9, Y8
+	VPCMPGTD    rowConstants<>+544(SB), Y6, Y5
+	VTESTPS     Y5, Y5
+	JNZ         aside5
+
+back4:
+	VSUBPS      Y8, Y0, Y5
+	VBLENDVPS   Y3, Y8, Y5, Y8
+	VANDPS      rowConstants<>+640(SB), Y4, Y5
+	VADDPS      Y1, Y5, Y6
+	VSUBPS      Y1, Y6, Y7
+	VSUBPS      Y7, Y5, Y5
+	VPSLLD      $0x1c, Y6, Y7
+	VPERMPS     ·logistic+384(SB), Y6, Y9
+	VPERMPS     ·logistic+416(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y9, Y9
+	VPERMPS     ·logistic+320(SB), Y6, Y10
+	VPERMPS     ·logistic+352(SB), Y6, Y11
+	VBLENDVPS   Y7, Y11, Y10, Y10
+	VFMADD231PS Y5, Y9, Y10
+	VPERMPS     ·logistic+256(SB), Y6, Y9
+	VPERMPS     ·logistic+288(SB), Y6, Y11
+	VBLENDVPS   Y7, Y11, Y9, Y9
+	VFMADD231PS Y5, Y10, Y9
+	VPERMPS     ·logistic+192(SB), Y6, Y10
+	VPERMPS     ·logistic+224(SB), Y6, Y11
+	VBLENDVPS   Y7, Y11, Y10, Y10
+	VFMADD231PS Y5, Y9, Y10
+	VPERMPS     ·logistic+128(SB), Y6, Y9
+	VPERMPS     ·logistic+160(SB), Y6, Y11
+	VBLENDVPS   Y7, Y11, Y9, Y9
+	VFMADD231PS Y5, Y10, Y9
+	VPERMPS     ·logistic+64(SB), Y6, Y10
+	VPERMPS     ·logistic+96(SB), Y6, Y11
+	VBLENDVPS   Y7, Y11, Y10, Y10
+	VFMADD231PS Y5, Y9, Y10
+	VPERMPS     ·logistic+0(SB), Y6, Y9
+	VPERMPS     ·logistic+32(SB), Y6, Y11
+	VBLENDVPS   Y7, Y11, Y9, Y9
+	VFMADD231PS Y5, Y10, Y9
+	VPCMPGTD    rowConstants<>+544(SB), Y6, Y5
+	VTESTPS     Y5, Y5
+	JNZ         aside7
+
+back6:
+	VSUBPS    Y9, Y0, Y5
+	VBLENDVPS Y4, Y9, Y5, Y9
+	VMOVUPS   (DX)(R14*1), Y4
+	VMOVUPS   (R8)(R14*1), Y5
+	VADDPS    Y5, Y4, Y4
+	VMOVUPS   2048(R8)(R14*1), Y5
+	VSUBPS    Y5, Y0, Y6
+	VMULPS    Y9, Y6, Y7
+	VADDPS    Y7, Y5, Y5
+	VMULPS    Y4, Y5, Y7
+	VMOVUPS   Y7, (R8)(R14*1)
+	VMULPS    Y2, Y4, Y7
+	VSUBPS    Y5, Y0, Y5
+	VMULPS    Y5, Y7, Y5
+	VMOVUPS   (BX)(R14*1), Y10
+	VMULPS    Y10, Y4, Y4
+	VMULPS    Y8, Y3, Y10
+	VMULPS    Y10, Y7, Y7
+	VSUBPS    Y7, Y4, Y4
+	VSUBPS    Y8, Y0, Y7
+	VMULPS    Y7, Y3, Y3
+	VADDPS    Y0, Y3, Y3
+	VMULPS    Y3, Y8, Y3
+	VMULPS    Y3, Y5, Y3
+	VMOVUPS   Y3, (AX)(R14*1)
+	VSUBPS    Y9, Y0, Y3
+	VMOVUPS   1024(R8)(R14*1), Y5
+	VMULPS    Y3, Y4, Y7
+	VADDPS    Y7, Y5, Y5
+	VMOVUPS   Y5, 1024(R8)(R14*1)
 	VMULPS    Y6, Y4, Y4
-	VMOVUPS   Y4, (AX)(R14*1)
-	VSUBPS    Y3, Y0, Y4
-	VMOVUPS   1024(R8)(R14*1), Y6
-	VMULPS    Y4, Y2, Y7
-	VADDPS    Y7, Y6, Y6
-	VMOVUPS   Y6, 1024(R8)(R14*1)
-	VMULPS    Y5, Y2, Y2
-	VMULPS    Y4, Y3, Y3
-	VMULPS    Y3, Y2, Y2
-	VMOVUPS   Y2, (CX)(R14*1)
+	VMULPS    Y3, Y9, Y3
+	VMULPS    Y3, Y4, Y3
+	VMOVUPS   Y3, (CX)(R14*1)
 	ADDQ      $0x00000020, R14
 
 test3:
-	CMPQ       R14, R15
-	JB         loop2
-	ANDQ       $0x00000007, R13
-	JZ         done4
-	MOVQ       $0x00000008, R15
-	CMPQ       R13, R15
-	CMOVQLT    R13, R15
-	LEAQ       rowConstants<>+736(SB), R13
-	SHLQ       $0x02, R15
-	SUBQ       R15, R13
-	VMOVUPS    (R13), Y2
-	VMASKMOVPS (DX)(R14*1), Y2, Y3
-	VMASKMOVPS (R8)(R14*1), Y2, Y4
-	VADDPS     Y4, Y3, Y3
-	VMASKMOVPS (DI)(R14*1), Y2, Y4
-	VORPS      rowConstants<>+544(SB), Y4, Y5
-	VMULPS     rowConstants<>+0(SB), Y5, Y6
-	VADDPS     rowConstants<>+32(SB), Y6, Y6
-	VSUBPS     rowConstants<>+32(SB), Y6, Y7
-	VMULPS     rowConstants<>+64(SB), Y7, Y8
-	VSUBPS     Y8, Y5, Y8
-	VMULPS     rowConstants<>+96(SB), Y7, Y7
-	VSUBPS     Y7, Y8, Y7
-	VMULPS     rowConstants<>+128(SB), Y7, Y8
-	VADDPS     rowConstants<>+160(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+192(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+224(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+256(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+288(SB), Y8, Y8
-	VMULPS     Y7, Y7, Y9
-	VMULPS     Y9, Y8, Y8
-	VADDPS     Y7, Y8, Y7
-	VADDPS     Y0, Y7, Y7
-	VPSLLD     $0x17, Y6, Y6
-	VPADDD     Y0, Y6, Y6
-	VMULPS     Y6, Y7, Y6
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y5, Y5
-	VANDPS     Y5, Y6, Y5
-	VADDPS     Y0, Y5, Y6
-	VDIVPS     Y6, Y0, Y6
-	VBLENDVPS  Y4, Y5, Y0, Y4
-	VMULPS     Y6, Y4, Y4
-	VMASKMOVPS 2048(R8)(R14*1), Y2, Y5
-	VSUBPS     Y5, Y0, Y6
-	VMULPS     Y4, Y6, Y7
-	VADDPS     Y7, Y5, Y5
-	VMULPS     Y3, Y5, Y7
-	VMASKMOVPS Y7, Y2, (R8)(R14*1)
-	VMULPS     Y1, Y3, Y1
-	VSUBPS     Y5, Y0, Y5
-	VMULPS     Y5, Y1, Y5
-	VMASKMOVPS (SI)(R14*1), Y2, Y7
-	VORPS      rowConstants<>+544(SB), Y7, Y8
-	VMULPS     rowConstants<>+0(SB), Y8, Y9
-	VADDPS     rowConstants<>+32(SB), Y9, Y9
-	VSUBPS     rowConstants<>+32(SB), Y9, Y10
-	VMULPS     rowConstants<>+64(SB), Y10, Y11
-	VSUBPS     Y11, Y8, Y11
-	VMULPS     rowConstants<>+96(SB), Y10, Y10
-	VSUBPS     Y10, Y11, Y10
-	VMULPS     rowConstants<>+128(SB), Y10, Y11
-	VADDPS     rowConstants<>+160(SB), Y11, Y11
-	VMULPS     Y10, Y11, Y11
-	VADDPS     rowConstants<>+192(SB), Y11, Y11
-	VMULPS     Y10, Y11, Y11
-	VADDPS     rowConstants<>+224(SB), Y11, Y11
-	VMULPS     Y10, Y11, Y11
-	VADDPS     rowConstants<>+256(SB), Y11, Y11
-	VMULPS     Y10, Y11, Y11
-	VADDPS     rowConstants<>+288(SB), Y11, Y11
-	VMULPS     Y10, Y10, Y12
-	VMULPS     Y12, Y11, Y11
-	VADDPS     Y10, Y11, Y10
-	VADDPS     Y0, Y10, Y10
-	VPSLLD     $0x17, Y9, Y9
-	VPADDD     Y0, Y9, Y9
-	VMULPS     Y9, Y10, Y9
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y8, Y8
-	VANDPS     Y8, Y9, Y8
-	VADDPS     Y0, Y8, Y9
-	VDIVPS     Y9, Y0, Y9
-	VBLENDVPS  Y7, Y8, Y0, Y8
-	VMULPS     Y9, Y8, Y8
-	VMASKMOVPS (BX)(R14*1), Y2, Y9
-	VMULPS     Y9, Y3, Y3
-	VMULPS     Y8, Y7, Y9
-	VMULPS     Y9, Y1, Y1
-	VSUBPS     Y1, Y3, Y1
-	VSUBPS     Y8, Y0, Y3
-	VMULPS     Y3, Y7, Y3
-	VADDPS     Y0, Y3, Y3
-	VMULPS     Y3, Y8, Y3
-	VMULPS     Y3, Y5, Y3
-	VMASKMOVPS Y3, Y2, (AX)(R14*1)
-	VSUBPS     Y4, Y0, Y3
-	VMASKMOVPS 1024(R8)(R14*1), Y2, Y5
-	VMULPS     Y3, Y1, Y7
-	VADDPS     Y7, Y5, Y5
-	VMASKMOVPS Y5, Y2, 1024(R8)(R14*1)
-	VMULPS     Y6, Y1, Y1
-	VMULPS     Y3, Y4, Y3
-	VMULPS     Y3, Y1, Y1
-	VMASKMOVPS Y1, Y2, (CX)(R14*1)
+	CMPQ        R14, R15
+	JB          loop2
+	ANDQ        $0x00000007, R13
+	JZ          done8
+	MOVQ        $0x00000008, R15
+	CMPQ        R13, R15
+	CMOVQLT     R13, R15
+	LEAQ        rowConstants<>+800(SB), R13
+	SHLQ        $0x02, R15
+	SUBQ        R15, R13
+	VMOVUPS     (R13), Y3
+	VMASKMOVPS  (SI)(R14*1), Y3, Y4
+	VMASKMOVPS  (DI)(R14*1), Y3, Y5
+	VANDPS      rowConstants<>+640(SB), Y4, Y6
+	VADDPS      Y1, Y6, Y7
+	VSUBPS      Y1, Y7, Y8
+	VSUBPS      Y8, Y6, Y6
+	VPSLLD      $0x1c, Y7, Y8
+	VPERMPS     ·logistic+384(SB), Y7, Y9
+	VPERMPS     ·logistic+416(SB), Y7, Y10
+	VBLENDVPS   Y8, Y10, Y9, Y9
+	VPERMPS     ·logistic+320(SB), Y7, Y10
+	VPERMPS     ·logistic+352(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y10, Y10
+	VFMADD231PS Y6, Y9, Y10
+	VPERMPS     ·logistic+256(SB), Y7, Y9
+	VPERMPS     ·logistic+288(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y9, Y9
+	VFMADD231PS Y6, Y10, Y9
+	VPERMPS     ·logistic+192(SB), Y7, Y10
+	VPERMPS     ·logistic+224(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y10, Y10
+	VFMADD231PS Y6, Y9, Y10
+	VPERMPS     ·logistic+128(SB), Y7, Y9
+	VPERMPS     ·logistic+160(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y9, Y9
+	VFMADD231PS Y6, Y10, Y9
+	VPERMPS     ·logistic+64(SB), Y7, Y10
+	VPERMPS     ·logistic+96(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y10, Y10
+	VFMADD231PS Y6, Y9, Y10
+	VPERMPS     ·logistic+0(SB), Y7, Y9
+	VPERMPS     ·logistic+32(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y9, Y9
+	VFMADD231PS Y6, Y10, Y9
+	VPCMPGTD    rowConstants<>+544(SB), Y7, Y6
+	VTESTPS     Y6, Y6
+	JNZ         aside10
 
-done4:
+back9:
+	VSUBPS      Y9, Y0, Y6
+	VBLENDVPS   Y4, Y9, Y6, Y9
+	VANDPS      rowConstants<>+640(SB), Y5, Y6
+	VADDPS      Y1, Y6, Y7
+	VSUBPS      Y1, Y7, Y8
+	VSUBPS      Y8, Y6, Y6
+	VPSLLD      $0x1c, Y7, Y8
+	VPERMPS     ·logistic+384(SB), Y7, Y10
+	VPERMPS     ·logistic+416(SB), Y7, Y11
+	VBLENDVPS   Y8, Y11, Y10, Y10
+	VPERMPS     ·logistic+320(SB), Y7, Y11
+	VPERMPS     ·logistic+352(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y11, Y11
+	VFMADD231PS Y6, Y10, Y11
+	VPERMPS     ·logistic+256(SB), Y7, Y10
+	VPERMPS     ·logistic+288(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y10, Y10
+	VFMADD231PS Y6, Y11, Y10
+	VPERMPS     ·logistic+192(SB), Y7, Y11
+	VPERMPS     ·logistic+224(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y11, Y11
+	VFMADD231PS Y6, Y10, Y11
+	VPERMPS     ·logistic+128(SB), Y7, Y10
+	VPERMPS     ·logistic+160(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y10, Y10
+	VFMADD231PS Y6, Y11, Y10
+	VPERMPS     ·logistic+64(SB), Y7, Y11
+	VPERMPS     ·logistic+96(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y11, Y11
+	VFMADD231PS Y6, Y10, Y11
+	VPERMPS     ·logistic+0(SB), Y7, Y10
+	VPERMPS     ·logistic+32(SB), Y7, Y12
+	VBLENDVPS   Y8, Y12, Y10, Y10
+	VFMADD231PS Y6, Y11, Y10
+	VPCMPGTD    rowConstants<>+544(SB), Y7, Y6
+	VTESTPS     Y6, Y6
+	JNZ         aside12
+
+back11:
+	VSUBPS     Y10, Y0, Y6
+	VBLENDVPS  Y5, Y10, Y6, Y10
+	VMASKMOVPS (DX)(R14*1), Y3, Y5
+	VMASKMOVPS (R8)(R14*1), Y3, Y6
+	VADDPS     Y6, Y5, Y5
+	VMASKMOVPS 2048(R8)(R14*1), Y3, Y6
+	VSUBPS     Y6, Y0, Y7
+	VMULPS     Y10, Y7, Y8
+	VADDPS     Y8, Y6, Y6
+	VMULPS     Y5, Y6, Y8
+	VMASKMOVPS Y8, Y3, (R8)(R14*1)
+	VMULPS     Y2, Y5, Y2
+	VSUBPS     Y6, Y0, Y6
+	VMULPS     Y6, Y2, Y6
+	VMASKMOVPS (BX)(R14*1), Y3, Y8
+	VMULPS     Y8, Y5, Y5
+	VMULPS     Y9, Y4, Y8
+	VMULPS     Y8, Y2, Y2
+	VSUBPS     Y2, Y5, Y2
+	VSUBPS     Y9, Y0, Y5
+	VMULPS     Y5, Y4, Y4
+	VADDPS     Y0, Y4, Y4
+	VMULPS     Y4, Y9, Y4
+	VMULPS     Y4, Y6, Y4
+	VMASKMOVPS Y4, Y3, (AX)(R14*1)
+	VSUBPS     Y10, Y0, Y4
+	VMASKMOVPS 1024(R8)(R14*1), Y3, Y5
+	VMULPS     Y4, Y2, Y6
+	VADDPS     Y6, Y5, Y5
+	VMASKMOVPS Y5, Y3, 1024(R8)(R14*1)
+	VMULPS     Y7, Y2, Y2
+	VMULPS     Y4, Y10, Y4
+	VMULPS     Y4, Y2, Y2
+	VMASKMOVPS Y2, Y3, (CX)(R14*1)
+
+done8:
 	SUBQ R12, AX
 	SUBQ R12, CX
 	SUBQ R12, DX
@@ -2637,133 +3013,431 @@ done4:
 	VZEROUPPER
 	RET
 
+aside5:
+	VANDPS       rowConstants<>+640(SB), Y3, Y6
+	VORPS        rowConstants<>+608(SB), Y6, Y6
+	VMOVUPS      Y1, Y7
+	VFMADD231PS  rowConstants<>+0(SB), Y6, Y7
+	VSUBPS       Y1, Y7, Y9
+	VMOVAPS      Y6, Y10
+	VFNMADD231PS rowConstants<>+64(SB), Y9, Y10
+	VFNMADD231PS rowConstants<>+96(SB), Y9, Y10
+	VMOVUPS      rowConstants<>+160(SB), Y9
+	VFMADD231PS  rowConstants<>+128(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+192(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+224(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+256(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+288(SB), Y10, Y9
+	VFMADD213PS  Y0, Y10, Y9
+	VFMADD213PS  Y0, Y10, Y9
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y9, Y7
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y6, Y6
+	VANDPS       Y6, Y7, Y6
+	VADDPS       Y0, Y6, Y7
+	VDIVPS       Y7, Y6, Y6
+	VBLENDVPS    Y5, Y6, Y8, Y8
+	JMP          back4
+
+aside7:
+	VANDPS       rowConstants<>+640(SB), Y4, Y6
+	VORPS        rowConstants<>+608(SB), Y6, Y6
+	VMOVUPS      Y1, Y7
+	VFMADD231PS  rowConstants<>+0(SB), Y6, Y7
+	VSUBPS       Y1, Y7, Y10
+	VMOVAPS      Y6, Y11
+	VFNMADD231PS rowConstants<>+64(SB), Y10, Y11
+	VFNMADD231PS rowConstants<>+96(SB), Y10, Y11
+	VMOVUPS      rowConstants<>+160(SB), Y10
+	VFMADD231PS  rowConstants<>+128(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+192(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+224(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+256(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+288(SB), Y11, Y10
+	VFMADD213PS  Y0, Y11, Y10
+	VFMADD213PS  Y0, Y11, Y10
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y10, Y7
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y6, Y6
+	VANDPS       Y6, Y7, Y6
+	VADDPS       Y0, Y6, Y7
+	VDIVPS       Y7, Y6, Y6
+	VBLENDVPS    Y5, Y6, Y9, Y9
+	JMP          back6
+
+aside10:
+	VANDPS       rowConstants<>+640(SB), Y4, Y7
+	VORPS        rowConstants<>+608(SB), Y7, Y7
+	VMOVUPS      Y1, Y8
+	VFMADD231PS  rowConstants<>+0(SB), Y7, Y8
+	VSUBPS       Y1, Y8, Y10
+	VMOVAPS      Y7, Y11
+	VFNMADD231PS rowConstants<>+64(SB), Y10, Y11
+	VFNMADD231PS rowConstants<>+96(SB), Y10, Y11
+	VMOVUPS      rowConstants<>+160(SB), Y10
+	VFMADD231PS  rowConstants<>+128(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+192(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+224(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+256(SB), Y11, Y10
+	VFMADD213PS  rowConstants<>+288(SB), Y11, Y10
+	VFMADD213PS  Y0, Y11, Y10
+	VFMADD213PS  Y0, Y11, Y10
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y10, Y8
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y7, Y7
+	VANDPS       Y7, Y8, Y7
+	VADDPS       Y0, Y7, Y8
+	VDIVPS       Y8, Y7, Y7
+	VBLENDVPS    Y6, Y7, Y9, Y9
+	JMP          back9
+
+aside12:
+	VANDPS       rowConstants<>+640(SB), Y5, Y7
+	VORPS        rowConstants<>+608(SB), Y7, Y7
+	VMOVUPS      Y1, Y8
+	VFMADD231PS  rowConstants<>+0(SB), Y7, Y8
+	VSUBPS       Y1, Y8, Y11
+	VMOVAPS      Y7, Y12
+	VFNMADD231PS rowConstants<>+64(SB), Y11, Y12
+	VFNMADD231PS rowConstants<>+96(SB), Y11, Y12
+	VMOVUPS      rowConstants<>+160(SB), Y11
+	VFMADD231PS  rowConstants<>+128(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+192(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+224(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+256(SB), Y12, Y11
+	VFMADD213PS  rowConstants<>+288(SB), Y12, Y11
+	VFMADD213PS  Y0, Y12, Y11
+	VFMADD213PS  Y0, Y12, Y11
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y11, Y8
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y7, Y7
+	VANDPS       Y7, Y8, Y7
+	VADDPS       Y0, Y7, Y8
+	VDIVPS       Y8, Y7, Y7
+	VBLENDVPS    Y6, Y7, Y10, Y10
+	JMP          back11
+
 // func gate512(dst *float32, x *float32, s *float32, gain *float32, r float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·gate512(SB), NOSPLIT, $0-48
 	VBROADCASTSS rowConstants<>+320(SB), Z0
-	VBROADCASTSS rowConstants<>+0(SB), Z1
-	VBROADCASTSS rowConstants<>+32(SB), Z2
-	VBROADCASTSS rowConstants<>+64(SB), Z3
-	VBROADCASTSS rowConstants<>+96(SB), Z4
-	VBROADCASTSS rowConstants<>+128(SB), Z5
-	VBROADCASTSS rowConstants<>+160(SB), Z6
-	VBROADCASTSS rowConstants<>+192(SB), Z7
-	VBROADCASTSS rowConstants<>+224(SB), Z8
-	VBROADCASTSS rowConstants<>+256(SB), Z9
-	VBROADCASTSS rowConstants<>+288(SB), Z10
-	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+32(SB), Z1
+	VBROADCASTSS rowConstants<>+640(SB), Z2
+	VBROADCASTSS rowConstants<>+608(SB), Z3
+	VBROADCASTSS rowConstants<>+576(SB), Z4
+	VMOVUPS      ·logistic+0(SB), Z5
+	VMOVUPS      ·logistic+64(SB), Z6
+	VMOVUPS      ·logistic+128(SB), Z7
+	VMOVUPS      ·logistic+192(SB), Z8
+	VMOVUPS      ·logistic+256(SB), Z9
+	VMOVUPS      ·logistic+320(SB), Z10
+	VMOVUPS      ·logistic+384(SB), Z11
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         s+16(FP), DX
 	MOVQ         gain+24(FP), BX
-	VBROADCASTSS r+32(FP), Z13
+	VBROADCASTSS r+32(FP), Z12
 	MOVQ         n+40(FP), SI
 	XORQ         DI, DI
 	MOVQ         SI, R8
-	ANDQ         $-16, R8
+	ANDQ         $-32, R8
 	SHLQ         $0x02, R8
 	JMP          test2
 
 loop1:
-	VMOVUPS     (DX)(DI*1), Z14
-	VORPS       Z12, Z14, Z15
-	VMULPS      Z1, Z15, Z16
-	VADDPS      Z2, Z16, Z16
-	VSUBPS      Z2, Z16, Z16
-	VMULPS      Z3, Z16, Z19
-	VSUBPS      Z19, Z15, Z19
-	VMULPS      Z4, Z16, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z15, K1
-	VSCALEFPS.Z Z16, Z19, K1, Z15
-	VADDPS      Z0, Z15, Z16
-	VDIVPS      Z16, Z0, Z16
-	VPMOVD2M    Z14, K1
-	VBLENDMPS   Z15, Z0, K1, Z17
-	VMULPS      Z16, Z17, Z15
-	VMULPS      Z15, Z14, Z14
-	VMOVUPS     (CX)(DI*1), Z15
-	VMULPS      Z13, Z15, Z15
-	VMOVUPS     (BX)(DI*1), Z16
-	VMULPS      Z16, Z15, Z15
-	VMULPS      Z14, Z15, Z14
-	VMOVUPS     Z14, (AX)(DI*1)
-	ADDQ        $0x00000040, DI
+	VMOVUPS     (DX)(DI*1), Z13
+	VMOVUPS     64(DX)(DI*1), Z14
+	VANDPS      Z2, Z13, Z15
+	VADDPS      Z1, Z15, Z16
+	VSUBPS      Z1, Z16, Z17
+	VSUBPS      Z17, Z15, Z17
+	VANDPS      Z2, Z14, Z18
+	VADDPS      Z1, Z18, Z19
+	VSUBPS      Z1, Z19, Z20
+	VSUBPS      Z20, Z18, Z20
+	VPERMPS     Z11, Z16, Z21
+	VPERMPS     Z11, Z19, Z22
+	VPERMPS     Z10, Z16, Z23
+	VFMADD231PS Z17, Z21, Z23
+	VPERMPS     Z10, Z19, Z21
+	VFMADD231PS Z20, Z22, Z21
+	VPERMPS     Z9, Z16, Z22
+	VFMADD231PS Z17, Z23, Z22
+	VPERMPS     Z9, Z19, Z23
+	VFMADD231PS Z20, Z21, Z23
+	VPERMPS     Z8, Z16, Z21
+	VFMADD231PS Z17, Z22, Z21
+	VPERMPS     Z8, Z19, Z22
+	VFMADD231PS Z20, Z23, Z22
+	VPERMPS     Z7, Z16, Z23
+	VFMADD231PS Z17, Z21, Z23
+	VPERMPS     Z7, Z19, Z21
+	VFMADD231PS Z20, Z22, Z21
+	VPERMPS     Z6, Z16, Z22
+	VFMADD231PS Z17, Z23, Z22
+	VPERMPS     Z6, Z19, Z23
+	VFMADD231PS Z20, Z21, Z23
+	VPERMPS     Z5, Z16, Z21
+	VFMADD231PS Z17, Z22, Z21
+	VPERMPS     Z5, Z19, Z17
+	VFMADD231PS Z20, Z23, Z17
+	VPTESTMD    Z4, Z16, K1
+	VPTESTMD    Z4, Z19, K2
+	KORTESTW    K1, K2
+	JNZ         aside4
+
+back3:
+	VPTESTNMD Z3, Z13, K1
+	VSUBPS    Z21, Z0, K1, Z21
+	VPTESTNMD Z3, Z14, K1
+	VSUBPS    Z17, Z0, K1, Z17
+	VMULPS    Z21, Z13, Z13
+	VMOVUPS   (CX)(DI*1), Z15
+	VMULPS    Z12, Z15, Z15
+	VMOVUPS   (BX)(DI*1), Z16
+	VMULPS    Z16, Z15, Z15
+	VMULPS    Z13, Z15, Z13
+	VMOVUPS   Z13, (AX)(DI*1)
+	VMULPS    Z17, Z14, Z13
+	VMOVUPS   64(CX)(DI*1), Z14
+	VMULPS    Z12, Z14, Z14
+	VMOVUPS   64(BX)(DI*1), Z15
+	VMULPS    Z15, Z14, Z14
+	VMULPS    Z13, Z14, Z13
+	VMOVUPS   Z13, 64(AX)(DI*1)
+	ADDQ      $0x00000080, DI
 
 test2:
+	CMPQ DI, R8
+	JB   loop1
+	MOVQ SI, R8
+	ANDQ $-16, R8
+	SHLQ $0x02, R8
+	JMP  test6
+
+loop5:
+	VMOVUPS     (DX)(DI*1), Z13
+	VANDPS      Z2, Z13, Z14
+	VADDPS      Z1, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z16, Z14, Z16
+	VPERMPS     Z11, Z15, Z17
+	VPERMPS     Z10, Z15, Z18
+	VFMADD231PS Z16, Z17, Z18
+	VPERMPS     Z9, Z15, Z17
+	VFMADD231PS Z16, Z18, Z17
+	VPERMPS     Z8, Z15, Z18
+	VFMADD231PS Z16, Z17, Z18
+	VPERMPS     Z7, Z15, Z17
+	VFMADD231PS Z16, Z18, Z17
+	VPERMPS     Z6, Z15, Z18
+	VFMADD231PS Z16, Z17, Z18
+	VPERMPS     Z5, Z15, Z17
+	VFMADD231PS Z16, Z18, Z17
+	VPTESTMD    Z4, Z15, K1
+	KORTESTW    K1, K1
+	JNZ         aside8
+
+back7:
+	VPTESTNMD Z3, Z13, K1
+	VSUBPS    Z17, Z0, K1, Z17
+	VMULPS    Z17, Z13, Z13
+	VMOVUPS   (CX)(DI*1), Z14
+	VMULPS    Z12, Z14, Z14
+	VMOVUPS   (BX)(DI*1), Z15
+	VMULPS    Z15, Z14, Z14
+	VMULPS    Z13, Z14, Z13
+	VMOVUPS   Z13, (AX)(DI*1)
+	ADDQ      $0x00000040, DI
+
+test6:
 	CMPQ        DI, R8
-	JB          loop1
+	JB          loop5
 	ANDQ        $0x0000000f, SI
-	JZ          done3
+	JZ          done9
 	MOVL        $0x0000ffff, R8
 	BZHIL       SI, R8, R8
 	KMOVW       R8, K1
-	VMOVUPS.Z   (DX)(DI*1), K1, Z14
-	VORPS       Z12, Z14, Z12
-	VMULPS      Z1, Z12, Z1
-	VADDPS      Z2, Z1, Z1
-	VSUBPS      Z2, Z1, Z1
-	VMULPS      Z3, Z1, Z2
-	VSUBPS      Z2, Z12, Z2
-	VMULPS      Z4, Z1, Z3
-	VSUBPS      Z3, Z2, Z2
-	VMULPS      Z5, Z2, Z3
-	VADDPS      Z6, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z7, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z8, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z9, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z10, Z3, Z3
-	VMULPS      Z2, Z2, Z4
-	VMULPS      Z4, Z3, Z3
-	VADDPS      Z2, Z3, Z2
-	VADDPS      Z0, Z2, Z2
-	VCMPPS      $0x15, Z11, Z12, K2
-	VSCALEFPS.Z Z1, Z2, K2, Z1
-	VADDPS      Z0, Z1, Z2
-	VDIVPS      Z2, Z0, Z2
-	VPMOVD2M    Z14, K2
-	VBLENDMPS   Z1, Z0, K2, Z18
-	VMULPS      Z2, Z18, Z0
-	VMULPS      Z0, Z14, Z0
-	VMOVUPS.Z   (CX)(DI*1), K1, Z1
-	VMULPS      Z13, Z1, Z1
-	VMOVUPS.Z   (BX)(DI*1), K1, Z2
-	VMULPS      Z2, Z1, Z1
-	VMULPS      Z0, Z1, Z0
-	VMOVUPS     Z0, K1, (AX)(DI*1)
+	VMOVUPS.Z   (DX)(DI*1), K1, Z13
+	VANDPS      Z2, Z13, Z2
+	VADDPS      Z1, Z2, Z14
+	VSUBPS      Z1, Z14, Z15
+	VSUBPS      Z15, Z2, Z15
+	VPERMPS     Z11, Z14, Z11
+	VPERMPS     Z10, Z14, Z10
+	VFMADD231PS Z15, Z11, Z10
+	VPERMPS     Z9, Z14, Z9
+	VFMADD231PS Z15, Z10, Z9
+	VPERMPS     Z8, Z14, Z8
+	VFMADD231PS Z15, Z9, Z8
+	VPERMPS     Z7, Z14, Z7
+	VFMADD231PS Z15, Z8, Z7
+	VPERMPS     Z6, Z14, Z6
+	VFMADD231PS Z15, Z7, Z6
+	VPERMPS     Z5, Z14, Z5
+	VFMADD231PS Z15, Z6, Z5
+	VPTESTMD    Z4, Z14, K2
+	KORTESTW    K2, K2
+	JNZ         aside11
 
-done3:
+back10:
+	VPTESTNMD Z3, Z13, K2
+	VSUBPS    Z5, Z0, K2, Z5
+	VMULPS    Z5, Z13, Z0
+	VMOVUPS.Z (CX)(DI*1), K1, Z1
+	VMULPS    Z12, Z1, Z1
+	VMOVUPS.Z (BX)(DI*1), K1, Z2
+	VMULPS    Z2, Z1, Z1
+	VMULPS    Z0, Z1, Z0
+	VMOVUPS   Z0, K1, (AX)(DI*1)
+
+done9:
 	VZEROUPPER
 	RET
 
+aside4:
+	VBROADCASTSS rowConstants<>+0(SB), Z16
+	VBROADCASTSS rowConstants<>+64(SB), Z19
+	VBROADCASTSS rowConstants<>+96(SB), Z20
+	VBROADCASTSS rowConstants<>+128(SB), Z22
+	VBROADCASTSS rowConstants<>+160(SB), Z23
+	VBROADCASTSS rowConstants<>+192(SB), Z24
+	VBROADCASTSS rowConstants<>+224(SB), Z25
+	VBROADCASTSS rowConstants<>+256(SB), Z26
+	VBROADCASTSS rowConstants<>+288(SB), Z27
+	VBROADCASTSS rowConstants<>+416(SB), Z28
+	VORPS        Z3, Z15, Z15
+	VMOVUPS      Z1, Z29
+	VFMADD231PS  Z16, Z15, Z29
+	VSUBPS       Z1, Z29, Z16
+	VMOVAPS      Z15, Z29
+	VFNMADD231PS Z19, Z16, Z29
+	VFNMADD231PS Z20, Z16, Z29
+	VMOVUPS      Z23, Z19
+	VFMADD231PS  Z22, Z29, Z19
+	VFMADD213PS  Z24, Z29, Z19
+	VFMADD213PS  Z25, Z29, Z19
+	VFMADD213PS  Z26, Z29, Z19
+	VFMADD213PS  Z27, Z29, Z19
+	VFMADD213PS  Z0, Z29, Z19
+	VFMADD213PS  Z0, Z29, Z19
+	VCMPPS       $0x15, Z28, Z15, K3
+	VSCALEFPS.Z  Z16, Z19, K3, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z15, Z15
+	VMOVAPS      Z15, K1, Z21
+	VBROADCASTSS rowConstants<>+0(SB), Z15
+	VBROADCASTSS rowConstants<>+64(SB), Z16
+	VBROADCASTSS rowConstants<>+96(SB), Z19
+	VBROADCASTSS rowConstants<>+128(SB), Z20
+	VBROADCASTSS rowConstants<>+160(SB), Z22
+	VBROADCASTSS rowConstants<>+192(SB), Z23
+	VBROADCASTSS rowConstants<>+224(SB), Z24
+	VBROADCASTSS rowConstants<>+256(SB), Z25
+	VBROADCASTSS rowConstants<>+288(SB), Z26
+	VBROADCASTSS rowConstants<>+416(SB), Z27
+	VORPS        Z3, Z18, Z18
+	VMOVUPS      Z1, Z28
+	VFMADD231PS  Z15, Z18, Z28
+	VSUBPS       Z1, Z28, Z15
+	VMOVAPS      Z18, Z28
+	VFNMADD231PS Z16, Z15, Z28
+	VFNMADD231PS Z19, Z15, Z28
+	VMOVUPS      Z22, Z16
+	VFMADD231PS  Z20, Z28, Z16
+	VFMADD213PS  Z23, Z28, Z16
+	VFMADD213PS  Z24, Z28, Z16
+	VFMADD213PS  Z25, Z28, Z16
+	VFMADD213PS  Z26, Z28, Z16
+	VFMADD213PS  Z0, Z28, Z16
+	VFMADD213PS  Z0, Z28, Z16
+	VCMPPS       $0x15, Z27, Z18, K1
+	VSCALEFPS.Z  Z15, Z16, K1, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z15, Z15
+	VMOVAPS      Z15, K2, Z17
+	JMP          back3
+
+aside8:
+	VBROADCASTSS rowConstants<>+0(SB), Z15
+	VBROADCASTSS rowConstants<>+64(SB), Z16
+	VBROADCASTSS rowConstants<>+96(SB), Z18
+	VBROADCASTSS rowConstants<>+128(SB), Z19
+	VBROADCASTSS rowConstants<>+160(SB), Z20
+	VBROADCASTSS rowConstants<>+192(SB), Z21
+	VBROADCASTSS rowConstants<>+224(SB), Z22
+	VBROADCASTSS rowConstants<>+256(SB), Z23
+	VBROADCASTSS rowConstants<>+288(SB), Z24
+	VBROADCASTSS rowConstants<>+416(SB), Z25
+	VORPS        Z3, Z14, Z14
+	VMOVUPS      Z1, Z26
+	VFMADD231PS  Z15, Z14, Z26
+	VSUBPS       Z1, Z26, Z15
+	VMOVAPS      Z14, Z26
+	VFNMADD231PS Z16, Z15, Z26
+	VFNMADD231PS Z18, Z15, Z26
+	VMOVUPS      Z20, Z16
+	VFMADD231PS  Z19, Z26, Z16
+	VFMADD213PS  Z21, Z26, Z16
+	VFMADD213PS  Z22, Z26, Z16
+	VFMADD213PS  Z23, Z26, Z16
+	VFMADD213PS  Z24, Z26, Z16
+	VFMADD213PS  Z0, Z26, Z16
+	VFMADD213PS  Z0, Z26, Z16
+	VCMPPS       $0x15, Z25, Z14, K2
+	VSCALEFPS.Z  Z15, Z16, K2, Z14
+	VADDPS       Z0, Z14, Z15
+	VDIVPS       Z15, Z14, Z14
+	VMOVAPS      Z14, K1, Z17
+	JMP          back7
+
+aside11:
+	VBROADCASTSS rowConstants<>+0(SB), Z4
+	VBROADCASTSS rowConstants<>+64(SB), Z6
+	VBROADCASTSS rowConstants<>+96(SB), Z7
+	VBROADCASTSS rowConstants<>+128(SB), Z8
+	VBROADCASTSS rowConstants<>+160(SB), Z9
+	VBROADCASTSS rowConstants<>+192(SB), Z10
+	VBROADCASTSS rowConstants<>+224(SB), Z11
+	VBROADCASTSS rowConstants<>+256(SB), Z14
+	VBROADCASTSS rowConstants<>+288(SB), Z15
+	VBROADCASTSS rowConstants<>+416(SB), Z16
+	VORPS        Z3, Z2, Z2
+	VMOVUPS      Z1, Z17
+	VFMADD231PS  Z4, Z2, Z17
+	VSUBPS       Z1, Z17, Z1
+	VMOVAPS      Z2, Z4
+	VFNMADD231PS Z6, Z1, Z4
+	VFNMADD231PS Z7, Z1, Z4
+	VMOVUPS      Z9, Z6
+	VFMADD231PS  Z8, Z4, Z6
+	VFMADD213PS  Z10, Z4, Z6
+	VFMADD213PS  Z11, Z4, Z6
+	VFMADD213PS  Z14, Z4, Z6
+	VFMADD213PS  Z15, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VCMPPS       $0x15, Z16, Z2, K3
+	VSCALEFPS.Z  Z1, Z6, K3, Z1
+	VADDPS       Z0, Z1, Z2
+	VDIVPS       Z2, Z1, Z1
+	VMOVAPS      Z1, K2, Z5
+	JMP          back10
+
 // func gate256(dst *float32, x *float32, s *float32, gain *float32, r float32, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·gate256(SB), NOSPLIT, $0-48
 	VBROADCASTSS rowConstants<>+320(SB), Y0
+	VBROADCASTSS rowConstants<>+32(SB), Y1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         s+16(FP), DX
 	MOVQ         gain+24(FP), BX
-	VBROADCASTSS r+32(FP), Y1
+	VBROADCASTSS r+32(FP), Y2
 	MOVQ         n+40(FP), SI
 	XORQ         DI, DI
 	MOVQ         SI, R8
@@ -2772,250 +3446,526 @@ TEXT ·gate256(SB), NOSPLIT, $0-48
 	JMP          test2
 
 loop1:
-	VMOVUPS   (DX)(DI*1), Y2
-	VORPS     rowConstants<>+544(SB), Y2, Y3
-	VMULPS    rowConstants<>+0(SB), Y3, Y4
-	VADDPS    rowConstants<>+32(SB), Y4, Y4
-	VSUBPS    rowConstants<>+32(SB), Y4, Y5
-	VMULPS    rowConstants<>+64(SB), Y5, Y6
-	VSUBPS    Y6, Y3, Y6
-	VMULPS    rowConstants<>+96(SB), Y5, Y5
-	VSUBPS    Y5, Y6, Y5
-	VMULPS    rowConstants<>+128(SB), Y5, Y6
-	VADDPS    rowConstants<>+160(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+192(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+224(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+256(SB), Y6, Y6
-	VMULPS    Y5, Y6, Y6
-	VADDPS    rowConstants<>+288(SB), Y6, Y6
-	VMULPS    Y5, Y5, Y7
-	VMULPS    Y7, Y6, Y6
-	VADDPS    Y5, Y6, Y5
-	VADDPS    Y0, Y5, Y5
-	VPSLLD    $0x17, Y4, Y4
-	VPADDD    Y0, Y4, Y4
-	VMULPS    Y4, Y5, Y4
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y3, Y3
-	VANDPS    Y3, Y4, Y3
-	VADDPS    Y0, Y3, Y4
-	VDIVPS    Y4, Y0, Y4
-	VBLENDVPS Y2, Y3, Y0, Y3
-	VMULPS    Y4, Y3, Y3
-	VMULPS    Y3, Y2, Y2
-	VMOVUPS   (CX)(DI*1), Y3
-	VMULPS    Y1, Y3, Y3
-	VMOVUPS   (BX)(DI*1), Y4
-	VMULPS    Y4, Y3, Y3
-	VMULPS    Y2, Y3, Y2
-	VMOVUPS   Y2, (AX)(DI*1)
+	VMOVUPS     (DX)(DI*1), Y3
+	VANDPS      rowConstants<>+640(SB), Y3, Y4
+	VADDPS      Y1, Y4, Y5
+	VSUBPS      Y1, Y5, Y6
+	VSUBPS      Y6, Y4, Y4
+	VPSLLD      $0x1c, Y5, Y6
+	VPERMPS     ·logistic+384(SB), Y5, Y7
+	VPERMPS     ·logistic+416(SB), Y5, Y8
+	VBLENDVPS   Y6, Y8, Y7, Y7
+	VPERMPS     ·logistic+320(SB), Y5, Y8
+	VPERMPS     ·logistic+352(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+256(SB), Y5, Y7
+	VPERMPS     ·logistic+288(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+192(SB), Y5, Y8
+	VPERMPS     ·logistic+224(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+128(SB), Y5, Y7
+	VPERMPS     ·logistic+160(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+64(SB), Y5, Y8
+	VPERMPS     ·logistic+96(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+0(SB), Y5, Y7
+	VPERMPS     ·logistic+32(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPCMPGTD    rowConstants<>+544(SB), Y5, Y4
+	VTESTPS     Y4, Y4
+	JNZ         aside4
+
+back3:
+	VSUBPS    Y7, Y0, Y4
+	VBLENDVPS Y3, Y7, Y4, Y7
+	VMULPS    Y7, Y3, Y3
+	VMOVUPS   (CX)(DI*1), Y4
+	VMULPS    Y2, Y4, Y4
+	VMOVUPS   (BX)(DI*1), Y5
+	VMULPS    Y5, Y4, Y4
+	VMULPS    Y3, Y4, Y3
+	VMOVUPS   Y3, (AX)(DI*1)
 	ADDQ      $0x00000020, DI
 
 test2:
-	CMPQ       DI, R8
-	JB         loop1
-	ANDQ       $0x00000007, SI
-	JZ         done3
-	MOVQ       $0x00000008, R8
-	CMPQ       SI, R8
-	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), SI
-	SHLQ       $0x02, R8
-	SUBQ       R8, SI
-	VMOVUPS    (SI), Y2
-	VMASKMOVPS (DX)(DI*1), Y2, Y3
-	VORPS      rowConstants<>+544(SB), Y3, Y4
-	VMULPS     rowConstants<>+0(SB), Y4, Y5
-	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y6
-	VMULPS     rowConstants<>+64(SB), Y6, Y7
-	VSUBPS     Y7, Y4, Y7
-	VMULPS     rowConstants<>+96(SB), Y6, Y6
-	VSUBPS     Y6, Y7, Y6
-	VMULPS     rowConstants<>+128(SB), Y6, Y7
-	VADDPS     rowConstants<>+160(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+192(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+224(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+256(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+288(SB), Y7, Y7
-	VMULPS     Y6, Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VADDPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y6
-	VPSLLD     $0x17, Y5, Y5
-	VPADDD     Y0, Y5, Y5
-	VMULPS     Y5, Y6, Y5
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS     Y4, Y5, Y4
-	VADDPS     Y0, Y4, Y5
-	VDIVPS     Y5, Y0, Y5
-	VBLENDVPS  Y3, Y4, Y0, Y0
-	VMULPS     Y5, Y0, Y0
-	VMULPS     Y0, Y3, Y0
-	VMASKMOVPS (CX)(DI*1), Y2, Y3
-	VMULPS     Y1, Y3, Y1
-	VMASKMOVPS (BX)(DI*1), Y2, Y3
-	VMULPS     Y3, Y1, Y1
-	VMULPS     Y0, Y1, Y0
-	VMASKMOVPS Y0, Y2, (AX)(DI*1)
+	CMPQ        DI, R8
+	JB          loop1
+	ANDQ        $0x00000007, SI
+	JZ          done5
+	MOVQ        $0x00000008, R8
+	CMPQ        SI, R8
+	CMOVQLT     SI, R8
+	LEAQ        rowConstants<>+800(SB), SI
+	SHLQ        $0x02, R8
+	SUBQ        R8, SI
+	VMOVUPS     (SI), Y3
+	VMASKMOVPS  (DX)(DI*1), Y3, Y4
+	VANDPS      rowConstants<>+640(SB), Y4, Y5
+	VADDPS      Y1, Y5, Y6
+	VSUBPS      Y1, Y6, Y7
+	VSUBPS      Y7, Y5, Y5
+	VPSLLD      $0x1c, Y6, Y7
+	VPERMPS     ·logistic+384(SB), Y6, Y8
+	VPERMPS     ·logistic+416(SB), Y6, Y9
+	VBLENDVPS   Y7, Y9, Y8, Y8
+	VPERMPS     ·logistic+320(SB), Y6, Y9
+	VPERMPS     ·logistic+352(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y9, Y9
+	VFMADD231PS Y5, Y8, Y9
+	VPERMPS     ·logistic+256(SB), Y6, Y8
+	VPERMPS     ·logistic+288(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y8, Y8
+	VFMADD231PS Y5, Y9, Y8
+	VPERMPS     ·logistic+192(SB), Y6, Y9
+	VPERMPS     ·logistic+224(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y9, Y9
+	VFMADD231PS Y5, Y8, Y9
+	VPERMPS     ·logistic+128(SB), Y6, Y8
+	VPERMPS     ·logistic+160(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y8, Y8
+	VFMADD231PS Y5, Y9, Y8
+	VPERMPS     ·logistic+64(SB), Y6, Y9
+	VPERMPS     ·logistic+96(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y9, Y9
+	VFMADD231PS Y5, Y8, Y9
+	VPERMPS     ·logistic+0(SB), Y6, Y8
+	VPERMPS     ·logistic+32(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y8, Y8
+	VFMADD231PS Y5, Y9, Y8
+	VPCMPGTD    rowConstants<>+544(SB), Y6, Y5
+	VTESTPS     Y5, Y5
+	JNZ         aside7
 
-done3:
+back6:
+	VSUBPS     Y8, Y0, Y0
+	VBLENDVPS  Y4, Y8, Y0, Y8
+	VMULPS     Y8, Y4, Y0
+	VMASKMOVPS (CX)(DI*1), Y3, Y1
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS (BX)(DI*1), Y3, Y2
+	VMULPS     Y2, Y1, Y1
+	VMULPS     Y0, Y1, Y0
+	VMASKMOVPS Y0, Y3, (AX)(DI*1)
+
+done5:
 	VZEROUPPER
 	RET
+
+aside4:
+	VANDPS       rowConstants<>+640(SB), Y3, Y5
+	VORPS        rowConstants<>+608(SB), Y5, Y5
+	VMOVUPS      Y1, Y6
+	VFMADD231PS  rowConstants<>+0(SB), Y5, Y6
+	VSUBPS       Y1, Y6, Y8
+	VMOVAPS      Y5, Y9
+	VFNMADD231PS rowConstants<>+64(SB), Y8, Y9
+	VFNMADD231PS rowConstants<>+96(SB), Y8, Y9
+	VMOVUPS      rowConstants<>+160(SB), Y8
+	VFMADD231PS  rowConstants<>+128(SB), Y9, Y8
+	VFMADD213PS  rowConstants<>+192(SB), Y9, Y8
+	VFMADD213PS  rowConstants<>+224(SB), Y9, Y8
+	VFMADD213PS  rowConstants<>+256(SB), Y9, Y8
+	VFMADD213PS  rowConstants<>+288(SB), Y9, Y8
+	VFMADD213PS  Y0, Y9, Y8
+	VFMADD213PS  Y0, Y9, Y8
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y8, Y6
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y5, Y5
+	VANDPS       Y5, Y6, Y5
+	VADDPS       Y0, Y5, Y6
+	VDIVPS       Y6, Y5, Y5
+	VBLENDVPS    Y4, Y5, Y7, Y7
+	JMP          back3
+
+aside7:
+	VANDPS       rowConstants<>+640(SB), Y4, Y6
+	VORPS        rowConstants<>+608(SB), Y6, Y6
+	VMOVUPS      Y1, Y7
+	VFMADD231PS  rowConstants<>+0(SB), Y6, Y7
+	VSUBPS       Y1, Y7, Y1
+	VMOVAPS      Y6, Y9
+	VFNMADD231PS rowConstants<>+64(SB), Y1, Y9
+	VFNMADD231PS rowConstants<>+96(SB), Y1, Y9
+	VMOVUPS      rowConstants<>+160(SB), Y1
+	VFMADD231PS  rowConstants<>+128(SB), Y9, Y1
+	VFMADD213PS  rowConstants<>+192(SB), Y9, Y1
+	VFMADD213PS  rowConstants<>+224(SB), Y9, Y1
+	VFMADD213PS  rowConstants<>+256(SB), Y9, Y1
+	VFMADD213PS  rowConstants<>+288(SB), Y9, Y1
+	VFMADD213PS  Y0, Y9, Y1
+	VFMADD213PS  Y0, Y9, Y1
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y1, Y1
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y6, Y6
+	VANDPS       Y6, Y1, Y1
+	VADDPS       Y0, Y1, Y6
+	VDIVPS       Y6, Y1, Y1
+	VBLENDVPS    Y5, Y1, Y8, Y8
+	JMP          back6
 
 // func gateBack512(e *float32, ds *float32, da *float32, x *float32, s *float32, gain *float32, r float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·gateBack512(SB), NOSPLIT, $0-64
 	VBROADCASTSS rowConstants<>+320(SB), Z0
-	VBROADCASTSS rowConstants<>+0(SB), Z1
-	VBROADCASTSS rowConstants<>+32(SB), Z2
-	VBROADCASTSS rowConstants<>+64(SB), Z3
-	VBROADCASTSS rowConstants<>+96(SB), Z4
-	VBROADCASTSS rowConstants<>+128(SB), Z5
-	VBROADCASTSS rowConstants<>+160(SB), Z6
-	VBROADCASTSS rowConstants<>+192(SB), Z7
-	VBROADCASTSS rowConstants<>+224(SB), Z8
-	VBROADCASTSS rowConstants<>+256(SB), Z9
-	VBROADCASTSS rowConstants<>+288(SB), Z10
-	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+32(SB), Z1
+	VBROADCASTSS rowConstants<>+640(SB), Z2
+	VBROADCASTSS rowConstants<>+608(SB), Z3
+	VBROADCASTSS rowConstants<>+576(SB), Z4
+	VMOVUPS      ·logistic+0(SB), Z5
+	VMOVUPS      ·logistic+64(SB), Z6
+	VMOVUPS      ·logistic+128(SB), Z7
+	VMOVUPS      ·logistic+192(SB), Z8
+	VMOVUPS      ·logistic+256(SB), Z9
+	VMOVUPS      ·logistic+320(SB), Z10
+	VMOVUPS      ·logistic+384(SB), Z11
 	MOVQ         e+0(FP), AX
 	MOVQ         ds+8(FP), CX
 	MOVQ         da+16(FP), DX
 	MOVQ         x+24(FP), BX
 	MOVQ         s+32(FP), SI
 	MOVQ         gain+40(FP), DI
-	VBROADCASTSS r+48(FP), Z13
+	VBROADCASTSS r+48(FP), Z12
 	MOVQ         n+56(FP), R8
 	XORQ         R9, R9
 	MOVQ         R8, R10
-	ANDQ         $-16, R10
+	ANDQ         $-32, R10
 	SHLQ         $0x02, R10
 	JMP          test2
 
 loop1:
-	VMOVUPS     (SI)(R9*1), Z14
-	VMOVUPS     (DX)(R9*1), Z15
-	VORPS       Z12, Z14, Z16
-	VMULPS      Z1, Z16, Z17
-	VADDPS      Z2, Z17, Z17
-	VSUBPS      Z2, Z17, Z17
-	VMULPS      Z3, Z17, Z20
-	VSUBPS      Z20, Z16, Z20
-	VMULPS      Z4, Z17, Z21
-	VSUBPS      Z21, Z20, Z20
-	VMULPS      Z5, Z20, Z21
-	VADDPS      Z6, Z21, Z21
-	VMULPS      Z20, Z21, Z21
-	VADDPS      Z7, Z21, Z21
-	VMULPS      Z20, Z21, Z21
-	VADDPS      Z8, Z21, Z21
-	VMULPS      Z20, Z21, Z21
-	VADDPS      Z9, Z21, Z21
-	VMULPS      Z20, Z21, Z21
-	VADDPS      Z10, Z21, Z21
-	VMULPS      Z20, Z20, Z22
-	VMULPS      Z22, Z21, Z21
-	VADDPS      Z20, Z21, Z20
-	VADDPS      Z0, Z20, Z20
-	VCMPPS      $0x15, Z11, Z16, K1
-	VSCALEFPS.Z Z17, Z20, K1, Z16
-	VADDPS      Z0, Z16, Z17
-	VDIVPS      Z17, Z0, Z17
-	VPMOVD2M    Z14, K1
-	VBLENDMPS   Z16, Z0, K1, Z18
-	VMULPS      Z17, Z18, Z16
-	VMULPS      Z16, Z14, Z17
-	VMULPS      Z17, Z15, Z17
-	VMOVUPS     Z17, (AX)(R9*1)
-	VMOVUPS     (BX)(R9*1), Z17
-	VMULPS      Z13, Z17, Z17
-	VMOVUPS     (DI)(R9*1), Z20
-	VMULPS      Z20, Z17, Z17
-	VMULPS      Z17, Z15, Z15
-	VSUBPS      Z16, Z0, Z17
-	VMULPS      Z17, Z14, Z14
-	VADDPS      Z0, Z14, Z14
-	VMULPS      Z14, Z16, Z14
-	VMULPS      Z14, Z15, Z14
-	VMOVUPS     Z14, (CX)(R9*1)
-	ADDQ        $0x00000040, R9
+	VMOVUPS     (SI)(R9*1), Z13
+	VMOVUPS     64(SI)(R9*1), Z14
+	VANDPS      Z2, Z13, Z15
+	VADDPS      Z1, Z15, Z16
+	VSUBPS      Z1, Z16, Z17
+	VSUBPS      Z17, Z15, Z17
+	VANDPS      Z2, Z14, Z18
+	VADDPS      Z1, Z18, Z19
+	VSUBPS      Z1, Z19, Z20
+	VSUBPS      Z20, Z18, Z20
+	VPERMPS     Z11, Z16, Z21
+	VPERMPS     Z11, Z19, Z22
+	VPERMPS     Z10, Z16, Z23
+	VFMADD231PS Z17, Z21, Z23
+	VPERMPS     Z10, Z19, Z21
+	VFMADD231PS Z20, Z22, Z21
+	VPERMPS     Z9, Z16, Z22
+	VFMADD231PS Z17, Z23, Z22
+	VPERMPS     Z9, Z19, Z23
+	VFMADD231PS Z20, Z21, Z23
+	VPERMPS     Z8, Z16, Z21
+	VFMADD231PS Z17, Z22, Z21
+	VPERMPS     Z8, Z19, Z22
+	VFMADD231PS Z20, Z23, Z22
+	VPERMPS     Z7, Z16, Z23
+	VFMADD231PS Z17, Z21, Z23
+	VPERMPS     Z7, Z19, Z21
+	VFMADD231PS Z20, Z22, Z21
+	VPERMPS     Z6, Z16, Z22
+	VFMADD231PS Z17, Z23, Z22
+	VPERMPS     Z6, Z19, Z23
+	VFMADD231PS Z20, Z21, Z23
+	VPERMPS     Z5, Z16, Z21
+	VFMADD231PS Z17, Z22, Z21
+	VPERMPS     Z5, Z19, Z17
+	VFMADD231PS Z20, Z23, Z17
+	VPTESTMD    Z4, Z16, K1
+	VPTESTMD    Z4, Z19, K2
+	KORTESTW    K1, K2
+	JNZ         aside4
+
+back3:
+	VPTESTNMD Z3, Z13, K1
+	VSUBPS    Z21, Z0, K1, Z21
+	VPTESTNMD Z3, Z14, K1
+	VSUBPS    Z17, Z0, K1, Z17
+	VMOVUPS   (DX)(R9*1), Z15
+	VMULPS    Z21, Z13, Z16
+	VMULPS    Z16, Z15, Z16
+	VMOVUPS   Z16, (AX)(R9*1)
+	VMOVUPS   (BX)(R9*1), Z16
+	VMULPS    Z12, Z16, Z16
+	VMOVUPS   (DI)(R9*1), Z18
+	VMULPS    Z18, Z16, Z16
+	VMULPS    Z16, Z15, Z15
+	VSUBPS    Z21, Z0, Z16
+	VMULPS    Z16, Z13, Z13
+	VADDPS    Z0, Z13, Z13
+	VMULPS    Z13, Z21, Z13
+	VMULPS    Z13, Z15, Z13
+	VMOVUPS   Z13, (CX)(R9*1)
+	VMOVUPS   64(DX)(R9*1), Z13
+	VMULPS    Z17, Z14, Z15
+	VMULPS    Z15, Z13, Z15
+	VMOVUPS   Z15, 64(AX)(R9*1)
+	VMOVUPS   64(BX)(R9*1), Z15
+	VMULPS    Z12, Z15, Z15
+	VMOVUPS   64(DI)(R9*1), Z16
+	VMULPS    Z16, Z15, Z15
+	VMULPS    Z15, Z13, Z13
+	VSUBPS    Z17, Z0, Z15
+	VMULPS    Z15, Z14, Z14
+	VADDPS    Z0, Z14, Z14
+	VMULPS    Z14, Z17, Z14
+	VMULPS    Z14, Z13, Z13
+	VMOVUPS   Z13, 64(CX)(R9*1)
+	ADDQ      $0x00000080, R9
 
 test2:
+	CMPQ R9, R10
+	JB   loop1
+	MOVQ R8, R10
+	ANDQ $-16, R10
+	SHLQ $0x02, R10
+	JMP  test6
+
+loop5:
+	VMOVUPS     (SI)(R9*1), Z13
+	VANDPS      Z2, Z13, Z14
+	VADDPS      Z1, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z16, Z14, Z16
+	VPERMPS     Z11, Z15, Z17
+	VPERMPS     Z10, Z15, Z18
+	VFMADD231PS Z16, Z17, Z18
+	VPERMPS     Z9, Z15, Z17
+	VFMADD231PS Z16, Z18, Z17
+	VPERMPS     Z8, Z15, Z18
+	VFMADD231PS Z16, Z17, Z18
+	VPERMPS     Z7, Z15, Z17
+	VFMADD231PS Z16, Z18, Z17
+	VPERMPS     Z6, Z15, Z18
+	VFMADD231PS Z16, Z17, Z18
+	VPERMPS     Z5, Z15, Z17
+	VFMADD231PS Z16, Z18, Z17
+	VPTESTMD    Z4, Z15, K1
+	KORTESTW    K1, K1
+	JNZ         aside8
+
+back7:
+	VPTESTNMD Z3, Z13, K1
+	VSUBPS    Z17, Z0, K1, Z17
+	VMOVUPS   (DX)(R9*1), Z14
+	VMULPS    Z17, Z13, Z15
+	VMULPS    Z15, Z14, Z15
+	VMOVUPS   Z15, (AX)(R9*1)
+	VMOVUPS   (BX)(R9*1), Z15
+	VMULPS    Z12, Z15, Z15
+	VMOVUPS   (DI)(R9*1), Z16
+	VMULPS    Z16, Z15, Z15
+	VMULPS    Z15, Z14, Z14
+	VSUBPS    Z17, Z0, Z15
+	VMULPS    Z15, Z13, Z13
+	VADDPS    Z0, Z13, Z13
+	VMULPS    Z13, Z17, Z13
+	VMULPS    Z13, Z14, Z13
+	VMOVUPS   Z13, (CX)(R9*1)
+	ADDQ      $0x00000040, R9
+
+test6:
 	CMPQ        R9, R10
-	JB          loop1
+	JB          loop5
 	ANDQ        $0x0000000f, R8
-	JZ          done3
+	JZ          done9
 	MOVL        $0x0000ffff, R10
 	BZHIL       R8, R10, R10
 	KMOVW       R10, K1
-	VMOVUPS.Z   (SI)(R9*1), K1, Z14
-	VMOVUPS.Z   (DX)(R9*1), K1, Z15
-	VORPS       Z12, Z14, Z12
-	VMULPS      Z1, Z12, Z1
-	VADDPS      Z2, Z1, Z1
-	VSUBPS      Z2, Z1, Z1
-	VMULPS      Z3, Z1, Z2
-	VSUBPS      Z2, Z12, Z2
-	VMULPS      Z4, Z1, Z3
-	VSUBPS      Z3, Z2, Z2
-	VMULPS      Z5, Z2, Z3
-	VADDPS      Z6, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z7, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z8, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z9, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z10, Z3, Z3
-	VMULPS      Z2, Z2, Z4
-	VMULPS      Z4, Z3, Z3
-	VADDPS      Z2, Z3, Z2
-	VADDPS      Z0, Z2, Z2
-	VCMPPS      $0x15, Z11, Z12, K2
-	VSCALEFPS.Z Z1, Z2, K2, Z1
-	VADDPS      Z0, Z1, Z2
-	VDIVPS      Z2, Z0, Z2
-	VPMOVD2M    Z14, K2
-	VBLENDMPS   Z1, Z0, K2, Z19
-	VMULPS      Z2, Z19, Z1
-	VMULPS      Z1, Z14, Z2
-	VMULPS      Z2, Z15, Z2
-	VMOVUPS     Z2, K1, (AX)(R9*1)
-	VMOVUPS.Z   (BX)(R9*1), K1, Z2
-	VMULPS      Z13, Z2, Z2
-	VMOVUPS.Z   (DI)(R9*1), K1, Z3
-	VMULPS      Z3, Z2, Z2
-	VMULPS      Z2, Z15, Z2
-	VSUBPS      Z1, Z0, Z3
-	VMULPS      Z3, Z14, Z3
-	VADDPS      Z0, Z3, Z0
-	VMULPS      Z0, Z1, Z0
-	VMULPS      Z0, Z2, Z0
-	VMOVUPS     Z0, K1, (CX)(R9*1)
+	VMOVUPS.Z   (SI)(R9*1), K1, Z13
+	VANDPS      Z2, Z13, Z2
+	VADDPS      Z1, Z2, Z14
+	VSUBPS      Z1, Z14, Z15
+	VSUBPS      Z15, Z2, Z15
+	VPERMPS     Z11, Z14, Z11
+	VPERMPS     Z10, Z14, Z10
+	VFMADD231PS Z15, Z11, Z10
+	VPERMPS     Z9, Z14, Z9
+	VFMADD231PS Z15, Z10, Z9
+	VPERMPS     Z8, Z14, Z8
+	VFMADD231PS Z15, Z9, Z8
+	VPERMPS     Z7, Z14, Z7
+	VFMADD231PS Z15, Z8, Z7
+	VPERMPS     Z6, Z14, Z6
+	VFMADD231PS Z15, Z7, Z6
+	VPERMPS     Z5, Z14, Z5
+	VFMADD231PS Z15, Z6, Z5
+	VPTESTMD    Z4, Z14, K2
+	KORTESTW    K2, K2
+	JNZ         aside11
 
-done3:
+back10:
+	VPTESTNMD Z3, Z13, K2
+	VSUBPS    Z5, Z0, K2, Z5
+	VMOVUPS.Z (DX)(R9*1), K1, Z1
+	VMULPS    Z5, Z13, Z2
+	VMULPS    Z2, Z1, Z2
+	VMOVUPS   Z2, K1, (AX)(R9*1)
+	VMOVUPS.Z (BX)(R9*1), K1, Z2
+	VMULPS    Z12, Z2, Z2
+	VMOVUPS.Z (DI)(R9*1), K1, Z3
+	VMULPS    Z3, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VSUBPS    Z5, Z0, Z2
+	VMULPS    Z2, Z13, Z2
+	VADDPS    Z0, Z2, Z0
+	VMULPS    Z0, Z5, Z0
+	VMULPS    Z0, Z1, Z0
+	VMOVUPS   Z0, K1, (CX)(R9*1)
+
+done9:
 	VZEROUPPER
 	RET
 
+aside4:
+	VBROADCASTSS rowConstants<>+0(SB), Z16
+	VBROADCASTSS rowConstants<>+64(SB), Z19
+	VBROADCASTSS rowConstants<>+96(SB), Z20
+	VBROADCASTSS rowConstants<>+128(SB), Z22
+	VBROADCASTSS rowConstants<>+160(SB), Z23
+	VBROADCASTSS rowConstants<>+192(SB), Z24
+	VBROADCASTSS rowConstants<>+224(SB), Z25
+	VBROADCASTSS rowConstants<>+256(SB), Z26
+	VBROADCASTSS rowConstants<>+288(SB), Z27
+	VBROADCASTSS rowConstants<>+416(SB), Z28
+	VORPS        Z3, Z15, Z15
+	VMOVUPS      Z1, Z29
+	VFMADD231PS  Z16, Z15, Z29
+	VSUBPS       Z1, Z29, Z16
+	VMOVAPS      Z15, Z29
+	VFNMADD231PS Z19, Z16, Z29
+	VFNMADD231PS Z20, Z16, Z29
+	VMOVUPS      Z23, Z19
+	VFMADD231PS  Z22, Z29, Z19
+	VFMADD213PS  Z24, Z29, Z19
+	VFMADD213PS  Z25, Z29, Z19
+	VFMADD213PS  Z26, Z29, Z19
+	VFMADD213PS  Z27, Z29, Z19
+	VFMADD213PS  Z0, Z29, Z19
+	VFMADD213PS  Z0, Z29, Z19
+	VCMPPS       $0x15, Z28, Z15, K3
+	VSCALEFPS.Z  Z16, Z19, K3, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z15, Z15
+	VMOVAPS      Z15, K1, Z21
+	VBROADCASTSS rowConstants<>+0(SB), Z15
+	VBROADCASTSS rowConstants<>+64(SB), Z16
+	VBROADCASTSS rowConstants<>+96(SB), Z19
+	VBROADCASTSS rowConstants<>+128(SB), Z20
+	VBROADCASTSS rowConstants<>+160(SB), Z22
+	VBROADCASTSS rowConstants<>+192(SB), Z23
+	VBROADCASTSS rowConstants<>+224(SB), Z24
+	VBROADCASTSS rowConstants<>+256(SB), Z25
+	VBROADCASTSS rowConstants<>+288(SB), Z26
+	VBROADCASTSS rowConstants<>+416(SB), Z27
+	VORPS        Z3, Z18, Z18
+	VMOVUPS      Z1, Z28
+	VFMADD231PS  Z15, Z18, Z28
+	VSUBPS       Z1, Z28, Z15
+	VMOVAPS      Z18, Z28
+	VFNMADD231PS Z16, Z15, Z28
+	VFNMADD231PS Z19, Z15, Z28
+	VMOVUPS      Z22, Z16
+	VFMADD231PS  Z20, Z28, Z16
+	VFMADD213PS  Z23, Z28, Z16
+	VFMADD213PS  Z24, Z28, Z16
+	VFMADD213PS  Z25, Z28, Z16
+	VFMADD213PS  Z26, Z28, Z16
+	VFMADD213PS  Z0, Z28, Z16
+	VFMADD213PS  Z0, Z28, Z16
+	VCMPPS       $0x15, Z27, Z18, K1
+	VSCALEFPS.Z  Z15, Z16, K1, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z15, Z15
+	VMOVAPS      Z15, K2, Z17
+	JMP          back3
+
+aside8:
+	VBROADCASTSS rowConstants<>+0(SB), Z15
+	VBROADCASTSS rowConstants<>+64(SB), Z16
+	VBROADCASTSS rowConstants<>+96(SB), Z18
+	VBROADCASTSS rowConstants<>+128(SB), Z19
+	VBROADCASTSS rowConstants<>+160(SB), Z20
+	VBROADCASTSS rowConstants<>+192(SB), Z21
+	VBROADCASTSS rowConstants<>+224(SB), Z22
+	VBROADCASTSS rowConstants<>+256(SB), Z23
+	VBROADCASTSS rowConstants<>+288(SB), Z24
+	VBROADCASTSS rowConstants<>+416(SB), Z25
+	VORPS        Z3, Z14, Z14
+	VMOVUPS      Z1, Z26
+	VFMADD231PS  Z15, Z14, Z26
+	VSUBPS       Z1, Z26, Z15
+	VMOVAPS      Z14, Z26
+	VFNMADD231PS Z16, Z15, Z26
+	VFNMADD231PS Z18, Z15, Z26
+	VMOVUPS      Z20, Z16
+	VFMADD231PS  Z19, Z26, Z16
+	VFMADD213PS  Z21, Z26, Z16
+	VFMADD213PS  Z22, Z26, Z16
+	VFMADD213PS  Z23, Z26, Z16
+	VFMADD213PS  Z24, Z26, Z16
+	VFMADD213PS  Z0, Z26, Z16
+	VFMADD213PS  Z0, Z26, Z16
+	VCMPPS       $0x15, Z25, Z14, K2
+	VSCALEFPS.Z  Z15, Z16, K2, Z14
+	VADDPS       Z0, Z14, Z15
+	VDIVPS       Z15, Z14, Z14
+	VMOVAPS      Z14, K1, Z17
+	JMP          back7
+
+aside11:
+	VBROADCASTSS rowConstants<>+0(SB), Z4
+	VBROADCASTSS rowConstants<>+64(SB), Z6
+	VBROADCASTSS rowConstants<>+96(SB), Z7
+	VBROADCASTSS rowConstants<>+128(SB), Z8
+	VBROADCASTSS rowConstants<>+160(SB), Z9
+	VBROADCASTSS rowConstants<>+192(SB), Z10
+	VBROADCASTSS rowConstants<>+224(SB), Z11
+	VBROADCASTSS rowConstants<>+256(SB), Z14
+	VBROADCASTSS rowConstants<>+288(SB), Z15
+	VBROADCASTSS rowConstants<>+416(SB), Z16
+	VORPS        Z3, Z2, Z2
+	VMOVUPS      Z1, Z17
+	VFMADD231PS  Z4, Z2, Z17
+	VSUBPS       Z1, Z17, Z1
+	VMOVAPS      Z2, Z4
+	VFNMADD231PS Z6, Z1, Z4
+	VFNMADD231PS Z7, Z1, Z4
+	VMOVUPS      Z9, Z6
+	VFMADD231PS  Z8, Z4, Z6
+	VFMADD213PS  Z10, Z4, Z6
+	VFMADD213PS  Z11, Z4, Z6
+	VFMADD213PS  Z14, Z4, Z6
+	VFMADD213PS  Z15, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VCMPPS       $0x15, Z16, Z2, K3
+	VSCALEFPS.Z  Z1, Z6, K3, Z1
+	VADDPS       Z0, Z1, Z2
+	VDIVPS       Z2, Z1, Z1
+	VMOVAPS      Z1, K2, Z5
+	JMP          back10
+
 // func gateBack256(e *float32, ds *float32, da *float32, x *float32, s *float32, gain *float32, r float32, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·gateBack256(SB), NOSPLIT, $0-64
 	VBROADCASTSS rowConstants<>+320(SB), Y0
+	VBROADCASTSS rowConstants<>+32(SB), Y1
 	MOVQ         e+0(FP), AX
 	MOVQ         ds+8(FP), CX
 	MOVQ         da+16(FP), DX
 	MOVQ         x+24(FP), BX
 	MOVQ         s+32(FP), SI
 	MOVQ         gain+40(FP), DI
-	VBROADCASTSS r+48(FP), Y1
+	VBROADCASTSS r+48(FP), Y2
 	MOVQ         n+56(FP), R8
 	XORQ         R9, R9
 	MOVQ         R8, R10
@@ -3024,233 +3974,487 @@ TEXT ·gateBack256(SB), NOSPLIT, $0-64
 	JMP          test2
 
 loop1:
-	VMOVUPS   (SI)(R9*1), Y2
-	VMOVUPS   (DX)(R9*1), Y3
-	VORPS     rowConstants<>+544(SB), Y2, Y4
-	VMULPS    rowConstants<>+0(SB), Y4, Y5
-	VADDPS    rowConstants<>+32(SB), Y5, Y5
-	VSUBPS    rowConstants<>+32(SB), Y5, Y6
-	VMULPS    rowConstants<>+64(SB), Y6, Y7
-	VSUBPS    Y7, Y4, Y7
-	VMULPS    rowConstants<>+96(SB), Y6, Y6
-	VSUBPS    Y6, Y7, Y6
-	VMULPS    rowConstants<>+128(SB), Y6, Y7
-	VADDPS    rowConstants<>+160(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+192(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+224(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+256(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+288(SB), Y7, Y7
-	VMULPS    Y6, Y6, Y8
-	VMULPS    Y8, Y7, Y7
-	VADDPS    Y6, Y7, Y6
-	VADDPS    Y0, Y6, Y6
-	VPSLLD    $0x17, Y5, Y5
-	VPADDD    Y0, Y5, Y5
-	VMULPS    Y5, Y6, Y5
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS    Y4, Y5, Y4
-	VADDPS    Y0, Y4, Y5
-	VDIVPS    Y5, Y0, Y5
-	VBLENDVPS Y2, Y4, Y0, Y4
-	VMULPS    Y5, Y4, Y4
-	VMULPS    Y4, Y2, Y5
-	VMULPS    Y5, Y3, Y5
+	VMOVUPS     (SI)(R9*1), Y3
+	VANDPS      rowConstants<>+640(SB), Y3, Y4
+	VADDPS      Y1, Y4, Y5
+	VSUBPS      Y1, Y5, Y6
+	VSUBPS      Y6, Y4, Y4
+	VPSLLD      $0x1c, Y5, Y6
+	VPERMPS     ·logistic+384(SB), Y5, Y7
+	VPERMPS     ·logistic+416(SB), Y5, Y8
+	VBLENDVPS   Y6, Y8, Y7, Y7
+	VPERMPS     ·logistic+320(SB), Y5, Y8
+	VPERMPS     ·logistic+352(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+256(SB), Y5, Y7
+	VPERMPS     ·logistic+288(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+192(SB), Y5, Y8
+	VPERMPS     ·logistic+224(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+128(SB), Y5, Y7
+	VPERMPS     ·logistic+160(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+64(SB), Y5, Y8
+	VPERMPS     ·logistic+96(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+0(SB), Y5, Y7
+	VPERMPS     ·logistic+32(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPCMPGTD    rowConstants<>+544(SB), Y5, Y4
+	VTESTPS     Y4, Y4
+	JNZ         aside4
+
+back3:
+	VSUBPS    Y7, Y0, Y4
+	VBLENDVPS Y3, Y7, Y4, Y7
+	VMOVUPS   (DX)(R9*1), Y4
+	VMULPS    Y7, Y3, Y5
+	VMULPS    Y5, Y4, Y5
 	VMOVUPS   Y5, (AX)(R9*1)
 	VMOVUPS   (BX)(R9*1), Y5
-	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
 	VMOVUPS   (DI)(R9*1), Y6
 	VMULPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y4
+	VSUBPS    Y7, Y0, Y5
 	VMULPS    Y5, Y3, Y3
-	VSUBPS    Y4, Y0, Y5
-	VMULPS    Y5, Y2, Y2
-	VADDPS    Y0, Y2, Y2
-	VMULPS    Y2, Y4, Y2
-	VMULPS    Y2, Y3, Y2
-	VMOVUPS   Y2, (CX)(R9*1)
+	VADDPS    Y0, Y3, Y3
+	VMULPS    Y3, Y7, Y3
+	VMULPS    Y3, Y4, Y3
+	VMOVUPS   Y3, (CX)(R9*1)
 	ADDQ      $0x00000020, R9
 
 test2:
-	CMPQ       R9, R10
-	JB         loop1
-	ANDQ       $0x00000007, R8
-	JZ         done3
-	MOVQ       $0x00000008, R10
-	CMPQ       R8, R10
-	CMOVQLT    R8, R10
-	LEAQ       rowConstants<>+736(SB), R8
-	SHLQ       $0x02, R10
-	SUBQ       R10, R8
-	VMOVUPS    (R8), Y2
-	VMASKMOVPS (SI)(R9*1), Y2, Y3
-	VMASKMOVPS (DX)(R9*1), Y2, Y4
-	VORPS      rowConstants<>+544(SB), Y3, Y5
-	VMULPS     rowConstants<>+0(SB), Y5, Y6
-	VADDPS     rowConstants<>+32(SB), Y6, Y6
-	VSUBPS     rowConstants<>+32(SB), Y6, Y7
-	VMULPS     rowConstants<>+64(SB), Y7, Y8
-	VSUBPS     Y8, Y5, Y8
-	VMULPS     rowConstants<>+96(SB), Y7, Y7
-	VSUBPS     Y7, Y8, Y7
-	VMULPS     rowConstants<>+128(SB), Y7, Y8
-	VADDPS     rowConstants<>+160(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+192(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+224(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+256(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+288(SB), Y8, Y8
-	VMULPS     Y7, Y7, Y9
-	VMULPS     Y9, Y8, Y8
-	VADDPS     Y7, Y8, Y7
-	VADDPS     Y0, Y7, Y7
-	VPSLLD     $0x17, Y6, Y6
-	VPADDD     Y0, Y6, Y6
-	VMULPS     Y6, Y7, Y6
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y5, Y5
-	VANDPS     Y5, Y6, Y5
-	VADDPS     Y0, Y5, Y6
-	VDIVPS     Y6, Y0, Y6
-	VBLENDVPS  Y3, Y5, Y0, Y5
-	VMULPS     Y6, Y5, Y5
-	VMULPS     Y5, Y3, Y6
-	VMULPS     Y6, Y4, Y6
-	VMASKMOVPS Y6, Y2, (AX)(R9*1)
-	VMASKMOVPS (BX)(R9*1), Y2, Y6
-	VMULPS     Y1, Y6, Y1
-	VMASKMOVPS (DI)(R9*1), Y2, Y6
-	VMULPS     Y6, Y1, Y1
-	VMULPS     Y1, Y4, Y1
-	VSUBPS     Y5, Y0, Y4
-	VMULPS     Y4, Y3, Y3
-	VADDPS     Y0, Y3, Y0
-	VMULPS     Y0, Y5, Y0
-	VMULPS     Y0, Y1, Y0
-	VMASKMOVPS Y0, Y2, (CX)(R9*1)
+	CMPQ        R9, R10
+	JB          loop1
+	ANDQ        $0x00000007, R8
+	JZ          done5
+	MOVQ        $0x00000008, R10
+	CMPQ        R8, R10
+	CMOVQLT     R8, R10
+	LEAQ        rowConstants<>+800(SB), R8
+	SHLQ        $0x02, R10
+	SUBQ        R10, R8
+	VMOVUPS     (R8), Y3
+	VMASKMOVPS  (SI)(R9*1), Y3, Y4
+	VANDPS      rowConstants<>+640(SB), Y4, Y5
+	VADDPS      Y1, Y5, Y6
+	VSUBPS      Y1, Y6, Y7
+	VSUBPS      Y7, Y5, Y5
+	VPSLLD      $0x1c, Y6, Y7
+	VPERMPS     ·logistic+384(SB), Y6, Y8
+	VPERMPS     ·logistic+416(SB), Y6, Y9
+	VBLENDVPS   Y7, Y9, Y8, Y8
+	VPERMPS     ·logistic+320(SB), Y6, Y9
+	VPERMPS     ·logistic+352(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y9, Y9
+	VFMADD231PS Y5, Y8, Y9
+	VPERMPS     ·logistic+256(SB), Y6, Y8
+	VPERMPS     ·logistic+288(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y8, Y8
+	VFMADD231PS Y5, Y9, Y8
+	VPERMPS     ·logistic+192(SB), Y6, Y9
+	VPERMPS     ·logistic+224(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y9, Y9
+	VFMADD231PS Y5, Y8, Y9
+	VPERMPS     ·logistic+128(SB), Y6, Y8
+	VPERMPS     ·logistic+160(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y8, Y8
+	VFMADD231PS Y5, Y9, Y8
+	VPERMPS     ·logistic+64(SB), Y6, Y9
+	VPERMPS     ·logistic+96(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y9, Y9
+	VFMADD231PS Y5, Y8, Y9
+	VPERMPS     ·logistic+0(SB), Y6, Y8
+	VPERMPS     ·logistic+32(SB), Y6, Y10
+	VBLENDVPS   Y7, Y10, Y8, Y8
+	VFMADD231PS Y5, Y9, Y8
+	VPCMPGTD    rowConstants<>+544(SB), Y6, Y5
+	VTESTPS     Y5, Y5
+	JNZ         aside7
 
-done3:
+back6:
+	VSUBPS     Y8, Y0, Y1
+	VBLENDVPS  Y4, Y8, Y1, Y8
+	VMASKMOVPS (DX)(R9*1), Y3, Y1
+	VMULPS     Y8, Y4, Y5
+	VMULPS     Y5, Y1, Y5
+	VMASKMOVPS Y5, Y3, (AX)(R9*1)
+	VMASKMOVPS (BX)(R9*1), Y3, Y5
+	VMULPS     Y2, Y5, Y2
+	VMASKMOVPS (DI)(R9*1), Y3, Y5
+	VMULPS     Y5, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VSUBPS     Y8, Y0, Y2
+	VMULPS     Y2, Y4, Y2
+	VADDPS     Y0, Y2, Y0
+	VMULPS     Y0, Y8, Y0
+	VMULPS     Y0, Y1, Y0
+	VMASKMOVPS Y0, Y3, (CX)(R9*1)
+
+done5:
 	VZEROUPPER
 	RET
+
+aside4:
+	VANDPS       rowConstants<>+640(SB), Y3, Y5
+	VORPS        rowConstants<>+608(SB), Y5, Y5
+	VMOVUPS      Y1, Y6
+	VFMADD231PS  rowConstants<>+0(SB), Y5, Y6
+	VSUBPS       Y1, Y6, Y8
+	VMOVAPS      Y5, Y9
+	VFNMADD231PS rowConstants<>+64(SB), Y8, Y9
+	VFNMADD231PS rowConstants<>+96(SB), Y8, Y9
+	VMOVUPS      rowConstants<>+160(SB), Y8
+	VFMADD231PS  rowConstants<>+128(SB), Y9, Y8
+	VFMADD213PS  rowConstants<>+192(SB), Y9, Y8
+	VFMADD213PS  rowConstants<>+224(SB), Y9, Y8
+	VFMADD213PS  rowConstants<>+256(SB), Y9, Y8
+	VFMADD213PS  rowConstants<>+288(SB), Y9, Y8
+	VFMADD213PS  Y0, Y9, Y8
+	VFMADD213PS  Y0, Y9, Y8
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y8, Y6
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y5, Y5
+	VANDPS       Y5, Y6, Y5
+	VADDPS       Y0, Y5, Y6
+	VDIVPS       Y6, Y5, Y5
+	VBLENDVPS    Y4, Y5, Y7, Y7
+	JMP          back3
+
+aside7:
+	VANDPS       rowConstants<>+640(SB), Y4, Y6
+	VORPS        rowConstants<>+608(SB), Y6, Y6
+	VMOVUPS      Y1, Y7
+	VFMADD231PS  rowConstants<>+0(SB), Y6, Y7
+	VSUBPS       Y1, Y7, Y1
+	VMOVAPS      Y6, Y9
+	VFNMADD231PS rowConstants<>+64(SB), Y1, Y9
+	VFNMADD231PS rowConstants<>+96(SB), Y1, Y9
+	VMOVUPS      rowConstants<>+160(SB), Y1
+	VFMADD231PS  rowConstants<>+128(SB), Y9, Y1
+	VFMADD213PS  rowConstants<>+192(SB), Y9, Y1
+	VFMADD213PS  rowConstants<>+224(SB), Y9, Y1
+	VFMADD213PS  rowConstants<>+256(SB), Y9, Y1
+	VFMADD213PS  rowConstants<>+288(SB), Y9, Y1
+	VFMADD213PS  Y0, Y9, Y1
+	VFMADD213PS  Y0, Y9, Y1
+	VPSLLD       $0x17, Y7, Y7
+	VPADDD       Y0, Y7, Y7
+	VMULPS       Y7, Y1, Y1
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y6, Y6
+	VANDPS       Y6, Y1, Y1
+	VADDPS       Y0, Y1, Y6
+	VDIVPS       Y6, Y1, Y1
+	VBLENDVPS    Y5, Y1, Y8, Y8
+	JMP          back6
 
 // func swiGLU512(dst *float32, p *float32, q *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·swiGLU512(SB), NOSPLIT, $0-32
 	VBROADCASTSS rowConstants<>+320(SB), Z0
-	VBROADCASTSS rowConstants<>+0(SB), Z1
-	VBROADCASTSS rowConstants<>+32(SB), Z2
-	VBROADCASTSS rowConstants<>+64(SB), Z3
-	VBROADCASTSS rowConstants<>+96(SB), Z4
-	VBROADCASTSS rowConstants<>+128(SB), Z5
-	VBROADCASTSS rowConstants<>+160(SB), Z6
-	VBROADCASTSS rowConstants<>+192(SB), Z7
-	VBROADCASTSS rowConstants<>+224(SB), Z8
-	VBROADCASTSS rowConstants<>+256(SB), Z9
-	VBROADCASTSS rowConstants<>+288(SB), Z10
-	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+32(SB), Z1
+	VBROADCASTSS rowConstants<>+640(SB), Z2
+	VBROADCASTSS rowConstants<>+608(SB), Z3
+	VBROADCASTSS rowConstants<>+576(SB), Z4
+	VMOVUPS      ·logistic+0(SB), Z5
+	VMOVUPS      ·logistic+64(SB), Z6
+	VMOVUPS      ·logistic+128(SB), Z7
+	VMOVUPS      ·logistic+192(SB), Z8
+	VMOVUPS      ·logistic+256(SB), Z9
+	VMOVUPS      ·logistic+320(SB), Z10
+	VMOVUPS      ·logistic+384(SB), Z11
 	MOVQ         dst+0(FP), AX
 	MOVQ         p+8(FP), CX
 	MOVQ         q+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 	MOVQ         BX, DI
-	ANDQ         $-16, DI
+	ANDQ         $-32, DI
 	SHLQ         $0x02, DI
 	JMP          test2
 
 loop1:
-	VMOVUPS     (CX)(SI*1), Z13
-	VORPS       Z12, Z13, Z14
-	VMULPS      Z1, Z14, Z15
-	VADDPS      Z2, Z15, Z15
-	VSUBPS      Z2, Z15, Z15
-	VMULPS      Z3, Z15, Z18
-	VSUBPS      Z18, Z14, Z18
-	VMULPS      Z4, Z15, Z19
-	VSUBPS      Z19, Z18, Z18
-	VMULPS      Z5, Z18, Z19
-	VADDPS      Z6, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z7, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z8, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z9, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z10, Z19, Z19
-	VMULPS      Z18, Z18, Z20
-	VMULPS      Z20, Z19, Z19
-	VADDPS      Z18, Z19, Z18
-	VADDPS      Z0, Z18, Z18
-	VCMPPS      $0x15, Z11, Z14, K1
-	VSCALEFPS.Z Z15, Z18, K1, Z14
-	VADDPS      Z0, Z14, Z15
-	VDIVPS      Z15, Z0, Z15
-	VPMOVD2M    Z13, K1
-	VBLENDMPS   Z14, Z0, K1, Z16
-	VMULPS      Z15, Z16, Z14
-	VMULPS      Z14, Z13, Z13
-	VMOVUPS     (DX)(SI*1), Z14
-	VMULPS      Z14, Z13, Z13
-	VMOVUPS     Z13, (AX)(SI*1)
-	ADDQ        $0x00000040, SI
+	VMOVUPS     (CX)(SI*1), Z12
+	VMOVUPS     64(CX)(SI*1), Z13
+	VANDPS      Z2, Z12, Z14
+	VADDPS      Z1, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z16, Z14, Z16
+	VANDPS      Z2, Z13, Z17
+	VADDPS      Z1, Z17, Z18
+	VSUBPS      Z1, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VPERMPS     Z11, Z15, Z20
+	VPERMPS     Z11, Z18, Z21
+	VPERMPS     Z10, Z15, Z22
+	VFMADD231PS Z16, Z20, Z22
+	VPERMPS     Z10, Z18, Z20
+	VFMADD231PS Z19, Z21, Z20
+	VPERMPS     Z9, Z15, Z21
+	VFMADD231PS Z16, Z22, Z21
+	VPERMPS     Z9, Z18, Z22
+	VFMADD231PS Z19, Z20, Z22
+	VPERMPS     Z8, Z15, Z20
+	VFMADD231PS Z16, Z21, Z20
+	VPERMPS     Z8, Z18, Z21
+	VFMADD231PS Z19, Z22, Z21
+	VPERMPS     Z7, Z15, Z22
+	VFMADD231PS Z16, Z20, Z22
+	VPERMPS     Z7, Z18, Z20
+	VFMADD231PS Z19, Z21, Z20
+	VPERMPS     Z6, Z15, Z21
+	VFMADD231PS Z16, Z22, Z21
+	VPERMPS     Z6, Z18, Z22
+	VFMADD231PS Z19, Z20, Z22
+	VPERMPS     Z5, Z15, Z20
+	VFMADD231PS Z16, Z21, Z20
+	VPERMPS     Z5, Z18, Z16
+	VFMADD231PS Z19, Z22, Z16
+	VPTESTMD    Z4, Z15, K1
+	VPTESTMD    Z4, Z18, K2
+	KORTESTW    K1, K2
+	JNZ         aside4
+
+back3:
+	VPTESTNMD Z3, Z12, K1
+	VSUBPS    Z20, Z0, K1, Z20
+	VPTESTNMD Z3, Z13, K1
+	VSUBPS    Z16, Z0, K1, Z16
+	VMULPS    Z20, Z12, Z12
+	VMOVUPS   (DX)(SI*1), Z14
+	VMULPS    Z14, Z12, Z12
+	VMOVUPS   Z12, (AX)(SI*1)
+	VMULPS    Z16, Z13, Z12
+	VMOVUPS   64(DX)(SI*1), Z13
+	VMULPS    Z13, Z12, Z12
+	VMOVUPS   Z12, 64(AX)(SI*1)
+	ADDQ      $0x00000080, SI
 
 test2:
+	CMPQ SI, DI
+	JB   loop1
+	MOVQ BX, DI
+	ANDQ $-16, DI
+	SHLQ $0x02, DI
+	JMP  test6
+
+loop5:
+	VMOVUPS     (CX)(SI*1), Z12
+	VANDPS      Z2, Z12, Z13
+	VADDPS      Z1, Z13, Z14
+	VSUBPS      Z1, Z14, Z15
+	VSUBPS      Z15, Z13, Z15
+	VPERMPS     Z11, Z14, Z16
+	VPERMPS     Z10, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z9, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPERMPS     Z8, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z7, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPERMPS     Z6, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z5, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPTESTMD    Z4, Z14, K1
+	KORTESTW    K1, K1
+	JNZ         aside8
+
+back7:
+	VPTESTNMD Z3, Z12, K1
+	VSUBPS    Z16, Z0, K1, Z16
+	VMULPS    Z16, Z12, Z12
+	VMOVUPS   (DX)(SI*1), Z13
+	VMULPS    Z13, Z12, Z12
+	VMOVUPS   Z12, (AX)(SI*1)
+	ADDQ      $0x00000040, SI
+
+test6:
 	CMPQ        SI, DI
-	JB          loop1
+	JB          loop5
 	ANDQ        $0x0000000f, BX
-	JZ          done3
+	JZ          done9
 	MOVL        $0x0000ffff, DI
 	BZHIL       BX, DI, DI
 	KMOVW       DI, K1
-	VMOVUPS.Z   (CX)(SI*1), K1, Z13
-	VORPS       Z12, Z13, Z12
-	VMULPS      Z1, Z12, Z1
-	VADDPS      Z2, Z1, Z1
-	VSUBPS      Z2, Z1, Z1
-	VMULPS      Z3, Z1, Z2
-	VSUBPS      Z2, Z12, Z2
-	VMULPS      Z4, Z1, Z3
-	VSUBPS      Z3, Z2, Z2
-	VMULPS      Z5, Z2, Z3
-	VADDPS      Z6, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z7, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z8, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z9, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z10, Z3, Z3
-	VMULPS      Z2, Z2, Z4
-	VMULPS      Z4, Z3, Z3
-	VADDPS      Z2, Z3, Z2
-	VADDPS      Z0, Z2, Z2
-	VCMPPS      $0x15, Z11, Z12, K2
-	VSCALEFPS.Z Z1, Z2, K2, Z1
-	VADDPS      Z0, Z1, Z2
-	VDIVPS      Z2, Z0, Z2
-	VPMOVD2M    Z13, K2
-	VBLENDMPS   Z1, Z0, K2, Z17
-	VMULPS      Z2, Z17, Z0
-	VMULPS      Z0, Z13, Z0
-	VMOVUPS.Z   (DX)(SI*1), K1, Z1
-	VMULPS      Z1, Z0, Z0
-	VMOVUPS     Z0, K1, (AX)(SI*1)
+	VMOVUPS.Z   (CX)(SI*1), K1, Z12
+	VANDPS      Z2, Z12, Z2
+	VADDPS      Z1, Z2, Z13
+	VSUBPS      Z1, Z13, Z14
+	VSUBPS      Z14, Z2, Z14
+	VPERMPS     Z11, Z13, Z11
+	VPERMPS     Z10, Z13, Z10
+	VFMADD231PS Z14, Z11, Z10
+	VPERMPS     Z9, Z13, Z9
+	VFMADD231PS Z14, Z10, Z9
+	VPERMPS     Z8, Z13, Z8
+	VFMADD231PS Z14, Z9, Z8
+	VPERMPS     Z7, Z13, Z7
+	VFMADD231PS Z14, Z8, Z7
+	VPERMPS     Z6, Z13, Z6
+	VFMADD231PS Z14, Z7, Z6
+	VPERMPS     Z5, Z13, Z5
+	VFMADD231PS Z14, Z6, Z5
+	VPTESTMD    Z4, Z13, K2
+	KORTESTW    K2, K2
+	JNZ         aside11
 
-done3:
+back10:
+	VPTESTNMD Z3, Z12, K2
+	VSUBPS    Z5, Z0, K2, Z5
+	VMULPS    Z5, Z12, Z0
+	VMOVUPS.Z (DX)(SI*1), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(SI*1)
+
+done9:
 	VZEROUPPER
 	RET
 
+aside4:
+	VBROADCASTSS rowConstants<>+0(SB), Z15
+	VBROADCASTSS rowConstants<>+64(SB), Z18
+	VBROADCASTSS rowConstants<>+96(SB), Z19
+	VBROADCASTSS rowConstants<>+128(SB), Z21
+	VBROADCASTSS rowConstants<>+160(SB), Z22
+	VBROADCASTSS rowConstants<>+192(SB), Z23
+	VBROADCASTSS rowConstants<>+224(SB), Z24
+	VBROADCASTSS rowConstants<>+256(SB), Z25
+	VBROADCASTSS rowConstants<>+288(SB), Z26
+	VBROADCASTSS rowConstants<>+416(SB), Z27
+	VORPS        Z3, Z14, Z14
+	VMOVUPS      Z1, Z28
+	VFMADD231PS  Z15, Z14, Z28
+	VSUBPS       Z1, Z28, Z15
+	VMOVAPS      Z14, Z28
+	VFNMADD231PS Z18, Z15, Z28
+	VFNMADD231PS Z19, Z15, Z28
+	VMOVUPS      Z22, Z18
+	VFMADD231PS  Z21, Z28, Z18
+	VFMADD213PS  Z23, Z28, Z18
+	VFMADD213PS  Z24, Z28, Z18
+	VFMADD213PS  Z25, Z28, Z18
+	VFMADD213PS  Z26, Z28, Z18
+	VFMADD213PS  Z0, Z28, Z18
+	VFMADD213PS  Z0, Z28, Z18
+	VCMPPS       $0x15, Z27, Z14, K3
+	VSCALEFPS.Z  Z15, Z18, K3, Z14
+	VADDPS       Z0, Z14, Z15
+	VDIVPS       Z15, Z14, Z14
+	VMOVAPS      Z14, K1, Z20
+	VBROADCASTSS rowConstants<>+0(SB), Z14
+	VBROADCASTSS rowConstants<>+64(SB), Z15
+	VBROADCASTSS rowConstants<>+96(SB), Z18
+	VBROADCASTSS rowConstants<>+128(SB), Z19
+	VBROADCASTSS rowConstants<>+160(SB), Z21
+	VBROADCASTSS rowConstants<>+192(SB), Z22
+	VBROADCASTSS rowConstants<>+224(SB), Z23
+	VBROADCASTSS rowConstants<>+256(SB), Z24
+	VBROADCASTSS rowConstants<>+288(SB), Z25
+	VBROADCASTSS rowConstants<>+416(SB), Z26
+	VORPS        Z3, Z17, Z17
+	VMOVUPS      Z1, Z27
+	VFMADD231PS  Z14, Z17, Z27
+	VSUBPS       Z1, Z27, Z14
+	VMOVAPS      Z17, Z27
+	VFNMADD231PS Z15, Z14, Z27
+	VFNMADD231PS Z18, Z14, Z27
+	VMOVUPS      Z21, Z15
+	VFMADD231PS  Z19, Z27, Z15
+	VFMADD213PS  Z22, Z27, Z15
+	VFMADD213PS  Z23, Z27, Z15
+	VFMADD213PS  Z24, Z27, Z15
+	VFMADD213PS  Z25, Z27, Z15
+	VFMADD213PS  Z0, Z27, Z15
+	VFMADD213PS  Z0, Z27, Z15
+	VCMPPS       $0x15, Z26, Z17, K1
+	VSCALEFPS.Z  Z14, Z15, K1, Z14
+	VADDPS       Z0, Z14, Z15
+	VDIVPS       Z15, Z14, Z14
+	VMOVAPS      Z14, K2, Z16
+	JMP          back3
+
+aside8:
+	VBROADCASTSS rowConstants<>+0(SB), Z14
+	VBROADCASTSS rowConstants<>+64(SB), Z15
+	VBROADCASTSS rowConstants<>+96(SB), Z17
+	VBROADCASTSS rowConstants<>+128(SB), Z18
+	VBROADCASTSS rowConstants<>+160(SB), Z19
+	VBROADCASTSS rowConstants<>+192(SB), Z20
+	VBROADCASTSS rowConstants<>+224(SB), Z21
+	VBROADCASTSS rowConstants<>+256(SB), Z22
+	VBROADCASTSS rowConstants<>+288(SB), Z23
+	VBROADCASTSS rowConstants<>+416(SB), Z24
+	VORPS        Z3, Z13, Z13
+	VMOVUPS      Z1, Z25
+	VFMADD231PS  Z14, Z13, Z25
+	VSUBPS       Z1, Z25, Z14
+	VMOVAPS      Z13, Z25
+	VFNMADD231PS Z15, Z14, Z25
+	VFNMADD231PS Z17, Z14, Z25
+	VMOVUPS      Z19, Z15
+	VFMADD231PS  Z18, Z25, Z15
+	VFMADD213PS  Z20, Z25, Z15
+	VFMADD213PS  Z21, Z25, Z15
+	VFMADD213PS  Z22, Z25, Z15
+	VFMADD213PS  Z23, Z25, Z15
+	VFMADD213PS  Z0, Z25, Z15
+	VFMADD213PS  Z0, Z25, Z15
+	VCMPPS       $0x15, Z24, Z13, K2
+	VSCALEFPS.Z  Z14, Z15, K2, Z13
+	VADDPS       Z0, Z13, Z14
+	VDIVPS       Z14, Z13, Z13
+	VMOVAPS      Z13, K1, Z16
+	JMP          back7
+
+aside11:
+	VBROADCASTSS rowConstants<>+0(SB), Z4
+	VBROADCASTSS rowConstants<>+64(SB), Z6
+	VBROADCASTSS rowConstants<>+96(SB), Z7
+	VBROADCASTSS rowConstants<>+128(SB), Z8
+	VBROADCASTSS rowConstants<>+160(SB), Z9
+	VBROADCASTSS rowConstants<>+192(SB), Z10
+	VBROADCASTSS rowConstants<>+224(SB), Z11
+	VBROADCASTSS rowConstants<>+256(SB), Z13
+	VBROADCASTSS rowConstants<>+288(SB), Z14
+	VBROADCASTSS rowConstants<>+416(SB), Z15
+	VORPS        Z3, Z2, Z2
+	VMOVUPS      Z1, Z16
+	VFMADD231PS  Z4, Z2, Z16
+	VSUBPS       Z1, Z16, Z1
+	VMOVAPS      Z2, Z4
+	VFNMADD231PS Z6, Z1, Z4
+	VFNMADD231PS Z7, Z1, Z4
+	VMOVUPS      Z9, Z6
+	VFMADD231PS  Z8, Z4, Z6
+	VFMADD213PS  Z10, Z4, Z6
+	VFMADD213PS  Z11, Z4, Z6
+	VFMADD213PS  Z13, Z4, Z6
+	VFMADD213PS  Z14, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VCMPPS       $0x15, Z15, Z2, K3
+	VSCALEFPS.Z  Z1, Z6, K3, Z1
+	VADDPS       Z0, Z1, Z2
+	VDIVPS       Z2, Z1, Z1
+	VMOVAPS      Z1, K2, Z5
+	JMP          back10
+
 // func swiGLU256(dst *float32, p *float32, q *float32, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·swiGLU256(SB), NOSPLIT, $0-32
 	VBROADCASTSS rowConstants<>+320(SB), Y0
+	VBROADCASTSS rowConstants<>+32(SB), Y1
 	MOVQ         dst+0(FP), AX
 	MOVQ         p+8(FP), CX
 	MOVQ         q+16(FP), DX
@@ -3262,113 +4466,182 @@ TEXT ·swiGLU256(SB), NOSPLIT, $0-32
 	JMP          test2
 
 loop1:
-	VMOVUPS   (CX)(SI*1), Y1
-	VORPS     rowConstants<>+544(SB), Y1, Y2
-	VMULPS    rowConstants<>+0(SB), Y2, Y3
-	VADDPS    rowConstants<>+32(SB), Y3, Y3
-	VSUBPS    rowConstants<>+32(SB), Y3, Y4
-	VMULPS    rowConstants<>+64(SB), Y4, Y5
-	VSUBPS    Y5, Y2, Y5
-	VMULPS    rowConstants<>+96(SB), Y4, Y4
-	VSUBPS    Y4, Y5, Y4
-	VMULPS    rowConstants<>+128(SB), Y4, Y5
-	VADDPS    rowConstants<>+160(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+192(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+224(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+256(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+288(SB), Y5, Y5
-	VMULPS    Y4, Y4, Y6
-	VMULPS    Y6, Y5, Y5
-	VADDPS    Y4, Y5, Y4
-	VADDPS    Y0, Y4, Y4
-	VPSLLD    $0x17, Y3, Y3
-	VPADDD    Y0, Y3, Y3
-	VMULPS    Y3, Y4, Y3
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y2, Y2
-	VANDPS    Y2, Y3, Y2
-	VADDPS    Y0, Y2, Y3
-	VDIVPS    Y3, Y0, Y3
-	VBLENDVPS Y1, Y2, Y0, Y2
+	VMOVUPS     (CX)(SI*1), Y2
+	VANDPS      rowConstants<>+640(SB), Y2, Y3
+	VADDPS      Y1, Y3, Y4
+	VSUBPS      Y1, Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPSLLD      $0x1c, Y4, Y5
+	VPERMPS     ·logistic+384(SB), Y4, Y6
+	VPERMPS     ·logistic+416(SB), Y4, Y7
+	VBLENDVPS   Y5, Y7, Y6, Y6
+	VPERMPS     ·logistic+320(SB), Y4, Y7
+	VPERMPS     ·logistic+352(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+256(SB), Y4, Y6
+	VPERMPS     ·logistic+288(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPERMPS     ·logistic+192(SB), Y4, Y7
+	VPERMPS     ·logistic+224(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+128(SB), Y4, Y6
+	VPERMPS     ·logistic+160(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPERMPS     ·logistic+64(SB), Y4, Y7
+	VPERMPS     ·logistic+96(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+0(SB), Y4, Y6
+	VPERMPS     ·logistic+32(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPCMPGTD    rowConstants<>+544(SB), Y4, Y3
+	VTESTPS     Y3, Y3
+	JNZ         aside4
+
+back3:
+	VSUBPS    Y6, Y0, Y3
+	VBLENDVPS Y2, Y6, Y3, Y6
+	VMULPS    Y6, Y2, Y2
+	VMOVUPS   (DX)(SI*1), Y3
 	VMULPS    Y3, Y2, Y2
-	VMULPS    Y2, Y1, Y1
-	VMOVUPS   (DX)(SI*1), Y2
-	VMULPS    Y2, Y1, Y1
-	VMOVUPS   Y1, (AX)(SI*1)
+	VMOVUPS   Y2, (AX)(SI*1)
 	ADDQ      $0x00000020, SI
 
 test2:
-	CMPQ       SI, DI
-	JB         loop1
-	ANDQ       $0x00000007, BX
-	JZ         done3
-	MOVQ       $0x00000008, DI
-	CMPQ       BX, DI
-	CMOVQLT    BX, DI
-	LEAQ       rowConstants<>+736(SB), BX
-	SHLQ       $0x02, DI
-	SUBQ       DI, BX
-	VMOVUPS    (BX), Y1
-	VMASKMOVPS (CX)(SI*1), Y1, Y2
-	VORPS      rowConstants<>+544(SB), Y2, Y3
-	VMULPS     rowConstants<>+0(SB), Y3, Y4
-	VADDPS     rowConstants<>+32(SB), Y4, Y4
-	VSUBPS     rowConstants<>+32(SB), Y4, Y5
-	VMULPS     rowConstants<>+64(SB), Y5, Y6
-	VSUBPS     Y6, Y3, Y6
-	VMULPS     rowConstants<>+96(SB), Y5, Y5
-	VSUBPS     Y5, Y6, Y5
-	VMULPS     rowConstants<>+128(SB), Y5, Y6
-	VADDPS     rowConstants<>+160(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+192(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+224(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+256(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+288(SB), Y6, Y6
-	VMULPS     Y5, Y5, Y7
-	VMULPS     Y7, Y6, Y6
-	VADDPS     Y5, Y6, Y5
-	VADDPS     Y0, Y5, Y5
-	VPSLLD     $0x17, Y4, Y4
-	VPADDD     Y0, Y4, Y4
-	VMULPS     Y4, Y5, Y4
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y3, Y3
-	VANDPS     Y3, Y4, Y3
-	VADDPS     Y0, Y3, Y4
-	VDIVPS     Y4, Y0, Y4
-	VBLENDVPS  Y2, Y3, Y0, Y0
-	VMULPS     Y4, Y0, Y0
-	VMULPS     Y0, Y2, Y0
-	VMASKMOVPS (DX)(SI*1), Y1, Y2
-	VMULPS     Y2, Y0, Y0
-	VMASKMOVPS Y0, Y1, (AX)(SI*1)
+	CMPQ        SI, DI
+	JB          loop1
+	ANDQ        $0x00000007, BX
+	JZ          done5
+	MOVQ        $0x00000008, DI
+	CMPQ        BX, DI
+	CMOVQLT     BX, DI
+	LEAQ        rowConstants<>+800(SB), BX
+	SHLQ        $0x02, DI
+	SUBQ        DI, BX
+	VMOVUPS     (BX), Y2
+	VMASKMOVPS  (CX)(SI*1), Y2, Y3
+	VANDPS      rowConstants<>+640(SB), Y3, Y4
+	VADDPS      Y1, Y4, Y5
+	VSUBPS      Y1, Y5, Y6
+	VSUBPS      Y6, Y4, Y4
+	VPSLLD      $0x1c, Y5, Y6
+	VPERMPS     ·logistic+384(SB), Y5, Y7
+	VPERMPS     ·logistic+416(SB), Y5, Y8
+	VBLENDVPS   Y6, Y8, Y7, Y7
+	VPERMPS     ·logistic+320(SB), Y5, Y8
+	VPERMPS     ·logistic+352(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+256(SB), Y5, Y7
+	VPERMPS     ·logistic+288(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+192(SB), Y5, Y8
+	VPERMPS     ·logistic+224(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+128(SB), Y5, Y7
+	VPERMPS     ·logistic+160(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+64(SB), Y5, Y8
+	VPERMPS     ·logistic+96(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+0(SB), Y5, Y7
+	VPERMPS     ·logistic+32(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPCMPGTD    rowConstants<>+544(SB), Y5, Y4
+	VTESTPS     Y4, Y4
+	JNZ         aside7
 
-done3:
+back6:
+	VSUBPS     Y7, Y0, Y0
+	VBLENDVPS  Y3, Y7, Y0, Y7
+	VMULPS     Y7, Y3, Y0
+	VMASKMOVPS (DX)(SI*1), Y2, Y1
+	VMULPS     Y1, Y0, Y0
+	VMASKMOVPS Y0, Y2, (AX)(SI*1)
+
+done5:
 	VZEROUPPER
 	RET
+
+aside4:
+	VANDPS       rowConstants<>+640(SB), Y2, Y4
+	VORPS        rowConstants<>+608(SB), Y4, Y4
+	VMOVUPS      Y1, Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y4, Y5
+	VSUBPS       Y1, Y5, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS rowConstants<>+64(SB), Y7, Y8
+	VFNMADD231PS rowConstants<>+96(SB), Y7, Y8
+	VMOVUPS      rowConstants<>+160(SB), Y7
+	VFMADD231PS  rowConstants<>+128(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+192(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+224(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+256(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+288(SB), Y8, Y7
+	VFMADD213PS  Y0, Y8, Y7
+	VFMADD213PS  Y0, Y8, Y7
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y7, Y5
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y4
+	VADDPS       Y0, Y4, Y5
+	VDIVPS       Y5, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y6, Y6
+	JMP          back3
+
+aside7:
+	VANDPS       rowConstants<>+640(SB), Y3, Y5
+	VORPS        rowConstants<>+608(SB), Y5, Y5
+	VMOVUPS      Y1, Y6
+	VFMADD231PS  rowConstants<>+0(SB), Y5, Y6
+	VSUBPS       Y1, Y6, Y1
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS rowConstants<>+64(SB), Y1, Y8
+	VFNMADD231PS rowConstants<>+96(SB), Y1, Y8
+	VMOVUPS      rowConstants<>+160(SB), Y1
+	VFMADD231PS  rowConstants<>+128(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+192(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+224(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+256(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+288(SB), Y8, Y1
+	VFMADD213PS  Y0, Y8, Y1
+	VFMADD213PS  Y0, Y8, Y1
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y1, Y1
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y5, Y5
+	VANDPS       Y5, Y1, Y1
+	VADDPS       Y0, Y1, Y5
+	VDIVPS       Y5, Y1, Y1
+	VBLENDVPS    Y4, Y1, Y7, Y7
+	JMP          back6
 
 // func swiGLUBack512(dp *float32, dq *float32, dz *float32, p *float32, q *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·swiGLUBack512(SB), NOSPLIT, $0-48
 	VBROADCASTSS rowConstants<>+320(SB), Z0
-	VBROADCASTSS rowConstants<>+0(SB), Z1
-	VBROADCASTSS rowConstants<>+32(SB), Z2
-	VBROADCASTSS rowConstants<>+64(SB), Z3
-	VBROADCASTSS rowConstants<>+96(SB), Z4
-	VBROADCASTSS rowConstants<>+128(SB), Z5
-	VBROADCASTSS rowConstants<>+160(SB), Z6
-	VBROADCASTSS rowConstants<>+192(SB), Z7
-	VBROADCASTSS rowConstants<>+224(SB), Z8
-	VBROADCASTSS rowConstants<>+256(SB), Z9
-	VBROADCASTSS rowConstants<>+288(SB), Z10
-	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+32(SB), Z1
+	VBROADCASTSS rowConstants<>+640(SB), Z2
+	VBROADCASTSS rowConstants<>+608(SB), Z3
+	VBROADCASTSS rowConstants<>+576(SB), Z4
+	VMOVUPS      ·logistic+0(SB), Z5
+	VMOVUPS      ·logistic+64(SB), Z6
+	VMOVUPS      ·logistic+128(SB), Z7
+	VMOVUPS      ·logistic+192(SB), Z8
+	VMOVUPS      ·logistic+256(SB), Z9
+	VMOVUPS      ·logistic+320(SB), Z10
+	VMOVUPS      ·logistic+384(SB), Z11
 	MOVQ         dp+0(FP), AX
 	MOVQ         dq+8(FP), CX
 	MOVQ         dz+16(FP), DX
@@ -3377,114 +4650,315 @@ TEXT ·swiGLUBack512(SB), NOSPLIT, $0-48
 	MOVQ         n+40(FP), DI
 	XORQ         R8, R8
 	MOVQ         DI, R9
-	ANDQ         $-16, R9
+	ANDQ         $-32, R9
 	SHLQ         $0x02, R9
 	JMP          test2
 
 loop1:
-	VMOVUPS     (BX)(R8*1), Z13
-	VMOVUPS     (DX)(R8*1), Z14
-	VMOVUPS     (SI)(R8*1), Z15
-	VORPS       Z12, Z13, Z16
-	VMULPS      Z1, Z16, Z17
-	VADDPS      Z2, Z17, Z17
-	VSUBPS      Z2, Z17, Z17
-	VMULPS      Z3, Z17, Z20
-	VSUBPS      Z20, Z16, Z20
-	VMULPS      Z4, Z17, Z21
-	VSUBPS      Z21, Z20, Z20
-	VMULPS      Z5, Z20, Z21
-	VADDPS      Z6, Z21, Z21
-	VMULPS      Z20, Z21, Z21
-	VADDPS      Z7, Z21, Z21
-	VMULPS      Z20, Z21, Z21
-	VADDPS      Z8, Z21, Z21
-	VMULPS      Z20, Z21, Z21
-	VADDPS      Z9, Z21, Z21
-	VMULPS      Z20, Z21, Z21
-	VADDPS      Z10, Z21, Z21
-	VMULPS      Z20, Z20, Z22
-	VMULPS      Z22, Z21, Z21
-	VADDPS      Z20, Z21, Z20
-	VADDPS      Z0, Z20, Z20
-	VCMPPS      $0x15, Z11, Z16, K1
-	VSCALEFPS.Z Z17, Z20, K1, Z16
-	VADDPS      Z0, Z16, Z17
-	VDIVPS      Z17, Z0, Z17
-	VPMOVD2M    Z13, K1
-	VBLENDMPS   Z16, Z0, K1, Z18
-	VMULPS      Z17, Z18, Z16
-	VMULPS      Z16, Z13, Z17
-	VMULPS      Z17, Z14, Z17
-	VMOVUPS     Z17, (CX)(R8*1)
-	VMULPS      Z15, Z14, Z14
-	VSUBPS      Z16, Z0, Z15
-	VMULPS      Z15, Z13, Z13
-	VADDPS      Z0, Z13, Z13
-	VMULPS      Z13, Z16, Z13
-	VMULPS      Z13, Z14, Z13
-	VMOVUPS     Z13, (AX)(R8*1)
-	ADDQ        $0x00000040, R8
+	VMOVUPS     (BX)(R8*1), Z12
+	VMOVUPS     64(BX)(R8*1), Z13
+	VANDPS      Z2, Z12, Z14
+	VADDPS      Z1, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z16, Z14, Z16
+	VANDPS      Z2, Z13, Z17
+	VADDPS      Z1, Z17, Z18
+	VSUBPS      Z1, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VPERMPS     Z11, Z15, Z20
+	VPERMPS     Z11, Z18, Z21
+	VPERMPS     Z10, Z15, Z22
+	VFMADD231PS Z16, Z20, Z22
+	VPERMPS     Z10, Z18, Z20
+	VFMADD231PS Z19, Z21, Z20
+	VPERMPS     Z9, Z15, Z21
+	VFMADD231PS Z16, Z22, Z21
+	VPERMPS     Z9, Z18, Z22
+	VFMADD231PS Z19, Z20, Z22
+	VPERMPS     Z8, Z15, Z20
+	VFMADD231PS Z16, Z21, Z20
+	VPERMPS     Z8, Z18, Z21
+	VFMADD231PS Z19, Z22, Z21
+	VPERMPS     Z7, Z15, Z22
+	VFMADD231PS Z16, Z20, Z22
+	VPERMPS     Z7, Z18, Z20
+	VFMADD231PS Z19, Z21, Z20
+	VPERMPS     Z6, Z15, Z21
+	VFMADD231PS Z16, Z22, Z21
+	VPERMPS     Z6, Z18, Z22
+	VFMADD231PS Z19, Z20, Z22
+	VPERMPS     Z5, Z15, Z20
+	VFMADD231PS Z16, Z21, Z20
+	VPERMPS     Z5, Z18, Z16
+	VFMADD231PS Z19, Z22, Z16
+	VPTESTMD    Z4, Z15, K1
+	VPTESTMD    Z4, Z18, K2
+	KORTESTW    K1, K2
+	JNZ         aside4
+
+back3:
+	VPTESTNMD Z3, Z12, K1
+	VSUBPS    Z20, Z0, K1, Z20
+	VPTESTNMD Z3, Z13, K1
+	VSUBPS    Z16, Z0, K1, Z16
+	VMOVUPS   (DX)(R8*1), Z14
+	VMOVUPS   (SI)(R8*1), Z15
+	VMULPS    Z20, Z12, Z17
+	VMULPS    Z17, Z14, Z17
+	VMOVUPS   Z17, (CX)(R8*1)
+	VMULPS    Z15, Z14, Z14
+	VSUBPS    Z20, Z0, Z15
+	VMULPS    Z15, Z12, Z12
+	VADDPS    Z0, Z12, Z12
+	VMULPS    Z12, Z20, Z12
+	VMULPS    Z12, Z14, Z12
+	VMOVUPS   Z12, (AX)(R8*1)
+	VMOVUPS   64(DX)(R8*1), Z12
+	VMOVUPS   64(SI)(R8*1), Z14
+	VMULPS    Z16, Z13, Z15
+	VMULPS    Z15, Z12, Z15
+	VMOVUPS   Z15, 64(CX)(R8*1)
+	VMULPS    Z14, Z12, Z12
+	VSUBPS    Z16, Z0, Z14
+	VMULPS    Z14, Z13, Z13
+	VADDPS    Z0, Z13, Z13
+	VMULPS    Z13, Z16, Z13
+	VMULPS    Z13, Z12, Z12
+	VMOVUPS   Z12, 64(AX)(R8*1)
+	ADDQ      $0x00000080, R8
 
 test2:
+	CMPQ R8, R9
+	JB   loop1
+	MOVQ DI, R9
+	ANDQ $-16, R9
+	SHLQ $0x02, R9
+	JMP  test6
+
+loop5:
+	VMOVUPS     (BX)(R8*1), Z12
+	VANDPS      Z2, Z12, Z13
+	VADDPS      Z1, Z13, Z14
+	VSUBPS      Z1, Z14, Z15
+	VSUBPS      Z15, Z13, Z15
+	VPERMPS     Z11, Z14, Z16
+	VPERMPS     Z10, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z9, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPERMPS     Z8, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z7, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPERMPS     Z6, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z5, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPTESTMD    Z4, Z14, K1
+	KORTESTW    K1, K1
+	JNZ         aside8
+
+back7:
+	VPTESTNMD Z3, Z12, K1
+	VSUBPS    Z16, Z0, K1, Z16
+	VMOVUPS   (DX)(R8*1), Z13
+	VMOVUPS   (SI)(R8*1), Z14
+	VMULPS    Z16, Z12, Z15
+	VMULPS    Z15, Z13, Z15
+	VMOVUPS   Z15, (CX)(R8*1)
+	VMULPS    Z14, Z13, Z13
+	VSUBPS    Z16, Z0, Z14
+	VMULPS    Z14, Z12, Z12
+	VADDPS    Z0, Z12, Z12
+	VMULPS    Z12, Z16, Z12
+	VMULPS    Z12, Z13, Z12
+	VMOVUPS   Z12, (AX)(R8*1)
+	ADDQ      $0x00000040, R8
+
+test6:
 	CMPQ        R8, R9
-	JB          loop1
+	JB          loop5
 	ANDQ        $0x0000000f, DI
-	JZ          done3
+	JZ          done9
 	MOVL        $0x0000ffff, R9
 	BZHIL       DI, R9, R9
 	KMOVW       R9, K1
-	VMOVUPS.Z   (BX)(R8*1), K1, Z13
-	VMOVUPS.Z   (DX)(R8*1), K1, Z14
-	VMOVUPS.Z   (SI)(R8*1), K1, Z15
-	VORPS       Z12, Z13, Z12
-	VMULPS      Z1, Z12, Z1
-	VADDPS      Z2, Z1, Z1
-	VSUBPS      Z2, Z1, Z1
-	VMULPS      Z3, Z1, Z2
-	VSUBPS      Z2, Z12, Z2
-	VMULPS      Z4, Z1, Z3
-	VSUBPS      Z3, Z2, Z2
-	VMULPS      Z5, Z2, Z3
-	VADDPS      Z6, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z7, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z8, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z9, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z10, Z3, Z3
-	VMULPS      Z2, Z2, Z4
-	VMULPS      Z4, Z3, Z3
-	VADDPS      Z2, Z3, Z2
-	VADDPS      Z0, Z2, Z2
-	VCMPPS      $0x15, Z11, Z12, K2
-	VSCALEFPS.Z Z1, Z2, K2, Z1
-	VADDPS      Z0, Z1, Z2
-	VDIVPS      Z2, Z0, Z2
-	VPMOVD2M    Z13, K2
-	VBLENDMPS   Z1, Z0, K2, Z19
-	VMULPS      Z2, Z19, Z1
-	VMULPS      Z1, Z13, Z2
-	VMULPS      Z2, Z14, Z2
-	VMOVUPS     Z2, K1, (CX)(R8*1)
-	VMULPS      Z15, Z14, Z2
-	VSUBPS      Z1, Z0, Z3
-	VMULPS      Z3, Z13, Z3
-	VADDPS      Z0, Z3, Z0
-	VMULPS      Z0, Z1, Z0
-	VMULPS      Z0, Z2, Z0
-	VMOVUPS     Z0, K1, (AX)(R8*1)
+	VMOVUPS.Z   (BX)(R8*1), K1, Z12
+	VANDPS      Z2, Z12, Z2
+	VADDPS      Z1, Z2, Z13
+	VSUBPS      Z1, Z13, Z14
+	VSUBPS      Z14, Z2, Z14
+	VPERMPS     Z11, Z13, Z11
+	VPERMPS     Z10, Z13, Z10
+	VFMADD231PS Z14, Z11, Z10
+	VPERMPS     Z9, Z13, Z9
+	VFMADD231PS Z14, Z10, Z9
+	VPERMPS     Z8, Z13, Z8
+	VFMADD231PS Z14, Z9, Z8
+	VPERMPS     Z7, Z13, Z7
+	VFMADD231PS Z14, Z8, Z7
+	VPERMPS     Z6, Z13, Z6
+	VFMADD231PS Z14, Z7, Z6
+	VPERMPS     Z5, Z13, Z5
+	VFMADD231PS Z14, Z6, Z5
+	VPTESTMD    Z4, Z13, K2
+	KORTESTW    K2, K2
+	JNZ         aside11
 
-done3:
+back10:
+	VPTESTNMD Z3, Z12, K2
+	VSUBPS    Z5, Z0, K2, Z5
+	VMOVUPS.Z (DX)(R8*1), K1, Z1
+	VMOVUPS.Z (SI)(R8*1), K1, Z2
+	VMULPS    Z5, Z12, Z3
+	VMULPS    Z3, Z1, Z3
+	VMOVUPS   Z3, K1, (CX)(R8*1)
+	VMULPS    Z2, Z1, Z1
+	VSUBPS    Z5, Z0, Z2
+	VMULPS    Z2, Z12, Z2
+	VADDPS    Z0, Z2, Z0
+	VMULPS    Z0, Z5, Z0
+	VMULPS    Z0, Z1, Z0
+	VMOVUPS   Z0, K1, (AX)(R8*1)
+
+done9:
 	VZEROUPPER
 	RET
 
+aside4:
+	VBROADCASTSS rowConstants<>+0(SB), Z15
+	VBROADCASTSS rowConstants<>+64(SB), Z18
+	VBROADCASTSS rowConstants<>+96(SB), Z19
+	VBROADCASTSS rowConstants<>+128(SB), Z21
+	VBROADCASTSS rowConstants<>+160(SB), Z22
+	VBROADCASTSS rowConstants<>+192(SB), Z23
+	VBROADCASTSS rowConstants<>+224(SB), Z24
+	VBROADCASTSS rowConstants<>+256(SB), Z25
+	VBROADCASTSS rowConstants<>+288(SB), Z26
+	VBROADCASTSS rowConstants<>+416(SB), Z27
+	VORPS        Z3, Z14, Z14
+	VMOVUPS      Z1, Z28
+	VFMADD231PS  Z15, Z14, Z28
+	VSUBPS       Z1, Z28, Z15
+	VMOVAPS      Z14, Z28
+	VFNMADD231PS Z18, Z15, Z28
+	VFNMADD231PS Z19, Z15, Z28
+	VMOVUPS      Z22, Z18
+	VFMADD231PS  Z21, Z28, Z18
+	VFMADD213PS  Z23, Z28, Z18
+	VFMADD213PS  Z24, Z28, Z18
+	VFMADD213PS  Z25, Z28, Z18
+	VFMADD213PS  Z26, Z28, Z18
+	VFMADD213PS  Z0, Z28, Z18
+	VFMADD213PS  Z0, Z28, Z18
+	VCMPPS       $0x15, Z27, Z14, K3
+	VSCALEFPS.Z  Z15, Z18, K3, Z14
+	VADDPS       Z0, Z14, Z15
+	VDIVPS       Z15, Z14, Z14
+	VMOVAPS      Z14, K1, Z20
+	VBROADCASTSS rowConstants<>+0(SB), Z14
+	VBROADCASTSS rowConstants<>+64(SB), Z15
+	VBROADCASTSS rowConstants<>+96(SB), Z18
+	VBROADCASTSS rowConstants<>+128(SB), Z19
+	VBROADCASTSS rowConstants<>+160(SB), Z21
+	VBROADCASTSS rowConstants<>+192(SB), Z22
+	VBROADCASTSS rowConstants<>+224(SB), Z23
+	VBROADCASTSS rowConstants<>+256(SB), Z24
+	VBROADCASTSS rowConstants<>+288(SB), Z25
+	VBROADCASTSS rowConstants<>+416(SB), Z26
+	VORPS        Z3, Z17, Z17
+	VMOVUPS      Z1, Z27
+	VFMADD231PS  Z14, Z17, Z27
+	VSUBPS       Z1, Z27, Z14
+	VMOVAPS      Z17, Z27
+	VFNMADD231PS Z15, Z14, Z27
+	VFNMADD231PS Z18, Z14, Z27
+	VMOVUPS      Z21, Z15
+	VFMADD231PS  Z19, Z27, Z15
+	VFMADD213PS  Z22, Z27, Z15
+	VFMADD213PS  Z23, Z27, Z15
+	VFMADD213PS  Z24, Z27, Z15
+	VFMADD213PS  Z25, Z27, Z15
+	VFMADD213PS  Z0, Z27, Z15
+	VFMADD213PS  Z0, Z27, Z15
+	VCMPPS       $0x15, Z26, Z17, K1
+	VSCALEFPS.Z  Z14, Z15, K1, Z14
+	VADDPS       Z0, Z14, Z15
+	VDIVPS       Z15, Z14, Z14
+	VMOVAPS      Z14, K2, Z16
+	JMP          back3
+
+aside8:
+	VBROADCASTSS rowConstants<>+0(SB), Z14
+	VBROADCASTSS rowConstants<>+64(SB), Z15
+	VBROADCASTSS rowConstants<>+96(SB), Z17
+	VBROADCASTSS rowConstants<>+128(SB), Z18
+	VBROADCASTSS rowConstants<>+160(SB), Z19
+	VBROADCASTSS rowConstants<>+192(SB), Z20
+	VBROADCASTSS rowConstants<>+224(SB), Z21
+	VBROADCASTSS rowConstants<>+256(SB), Z22
+	VBROADCASTSS rowConstants<>+288(SB), Z23
+	VBROADCASTSS rowConstants<>+416(SB), Z24
+	VORPS        Z3, Z13, Z13
+	VMOVUPS      Z1, Z25
+	VFMADD231PS  Z14, Z13, Z25
+	VSUBPS       Z1, Z25, Z14
+	VMOVAPS      Z13, Z25
+	VFNMADD231PS Z15, Z14, Z25
+	VFNMADD231PS Z17, Z14, Z25
+	VMOVUPS      Z19, Z15
+	VFMADD231PS  Z18, Z25, Z15
+	VFMADD213PS  Z20, Z25, Z15
+	VFMADD213PS  Z21, Z25, Z15
+	VFMADD213PS  Z22, Z25, Z15
+	VFMADD213PS  Z23, Z25, Z15
+	VFMADD213PS  Z0, Z25, Z15
+	VFMADD213PS  Z0, Z25, Z15
+	VCMPPS       $0x15, Z24, Z13, K2
+	VSCALEFPS.Z  Z14, Z15, K2, Z13
+	VADDPS       Z0, Z13, Z14
+	VDIVPS       Z14, Z13, Z13
+	VMOVAPS      Z13, K1, Z16
+	JMP          back7
+
+aside11:
+	VBROADCASTSS rowConstants<>+0(SB), Z4
+	VBROADCASTSS rowConstants<>+64(SB), Z6
+	VBROADCASTSS rowConstants<>+96(SB), Z7
+	VBROADCASTSS rowConstants<>+128(SB), Z8
+	VBROADCASTSS rowConstants<>+160(SB), Z9
+	VBROADCASTSS rowConstants<>+192(SB), Z10
+	VBROADCASTSS rowConstants<>+224(SB), Z11
+	VBROADCASTSS rowConstants<>+256(SB), Z13
+	VBROADCASTSS rowConstants<>+288(SB), Z14
+	VBROADCASTSS rowConstants<>+416(SB), Z15
+	VORPS        Z3, Z2, Z2
+	VMOVUPS      Z1, Z16
+	VFMADD231PS  Z4, Z2, Z16
+	VSUBPS       Z1, Z16, Z1
+	VMOVAPS      Z2, Z4
+	VFNMADD231PS Z6, Z1, Z4
+	VFNMADD231PS Z7, Z1, Z4
+	VMOVUPS      Z9, Z6
+	VFMADD231PS  Z8, Z4, Z6
+	VFMADD213PS  Z10, Z4, Z6
+	VFMADD213PS  Z11, Z4, Z6
+	VFMADD213PS  Z13, Z4, Z6
+	VFMADD213PS  Z14, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VCMPPS       $0x15, Z15, Z2, K3
+	VSCALEFPS.Z  Z1, Z6, K3, Z1
+	VADDPS       Z0, Z1, Z2
+	VDIVPS       Z2, Z1, Z1
+	VMOVAPS      Z1, K2, Z5
+	JMP          back10
+
 // func swiGLUBack256(dp *float32, dq *float32, dz *float32, p *float32, q *float32, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·swiGLUBack256(SB), NOSPLIT, $0-48
 	VBROADCASTSS rowConstants<>+320(SB), Y0
+	VBROADCASTSS rowConstants<>+32(SB), Y1
 	MOVQ         dp+0(FP), AX
 	MOVQ         dq+8(FP), CX
 	MOVQ         dz+16(FP), DX
@@ -3498,112 +4972,182 @@ TEXT ·swiGLUBack256(SB), NOSPLIT, $0-48
 	JMP          test2
 
 loop1:
-	VMOVUPS   (BX)(R8*1), Y1
-	VMOVUPS   (DX)(R8*1), Y2
-	VMOVUPS   (SI)(R8*1), Y3
-	VORPS     rowConstants<>+544(SB), Y1, Y4
-	VMULPS    rowConstants<>+0(SB), Y4, Y5
-	VADDPS    rowConstants<>+32(SB), Y5, Y5
-	VSUBPS    rowConstants<>+32(SB), Y5, Y6
-	VMULPS    rowConstants<>+64(SB), Y6, Y7
-	VSUBPS    Y7, Y4, Y7
-	VMULPS    rowConstants<>+96(SB), Y6, Y6
-	VSUBPS    Y6, Y7, Y6
-	VMULPS    rowConstants<>+128(SB), Y6, Y7
-	VADDPS    rowConstants<>+160(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+192(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+224(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+256(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+288(SB), Y7, Y7
-	VMULPS    Y6, Y6, Y8
-	VMULPS    Y8, Y7, Y7
-	VADDPS    Y6, Y7, Y6
-	VADDPS    Y0, Y6, Y6
-	VPSLLD    $0x17, Y5, Y5
-	VPADDD    Y0, Y5, Y5
-	VMULPS    Y5, Y6, Y5
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS    Y4, Y5, Y4
-	VADDPS    Y0, Y4, Y5
-	VDIVPS    Y5, Y0, Y5
-	VBLENDVPS Y1, Y4, Y0, Y4
-	VMULPS    Y5, Y4, Y4
-	VMULPS    Y4, Y1, Y5
-	VMULPS    Y5, Y2, Y5
+	VMOVUPS     (BX)(R8*1), Y2
+	VANDPS      rowConstants<>+640(SB), Y2, Y3
+	VADDPS      Y1, Y3, Y4
+	VSUBPS      Y1, Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPSLLD      $0x1c, Y4, Y5
+	VPERMPS     ·logistic+384(SB), Y4, Y6
+	VPERMPS     ·logistic+416(SB), Y4, Y7
+	VBLENDVPS   Y5, Y7, Y6, Y6
+	VPERMPS     ·logistic+320(SB), Y4, Y7
+	VPERMPS     ·logistic+352(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+256(SB), Y4, Y6
+	VPERMPS     ·logistic+288(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPERMPS     ·logistic+192(SB), Y4, Y7
+	VPERMPS     ·logistic+224(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+128(SB), Y4, Y6
+	VPERMPS     ·logistic+160(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPERMPS     ·logistic+64(SB), Y4, Y7
+	VPERMPS     ·logistic+96(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+0(SB), Y4, Y6
+	VPERMPS     ·logistic+32(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPCMPGTD    rowConstants<>+544(SB), Y4, Y3
+	VTESTPS     Y3, Y3
+	JNZ         aside4
+
+back3:
+	VSUBPS    Y6, Y0, Y3
+	VBLENDVPS Y2, Y6, Y3, Y6
+	VMOVUPS   (DX)(R8*1), Y3
+	VMOVUPS   (SI)(R8*1), Y4
+	VMULPS    Y6, Y2, Y5
+	VMULPS    Y5, Y3, Y5
 	VMOVUPS   Y5, (CX)(R8*1)
-	VMULPS    Y3, Y2, Y2
-	VSUBPS    Y4, Y0, Y3
-	VMULPS    Y3, Y1, Y1
-	VADDPS    Y0, Y1, Y1
-	VMULPS    Y1, Y4, Y1
-	VMULPS    Y1, Y2, Y1
-	VMOVUPS   Y1, (AX)(R8*1)
+	VMULPS    Y4, Y3, Y3
+	VSUBPS    Y6, Y0, Y4
+	VMULPS    Y4, Y2, Y2
+	VADDPS    Y0, Y2, Y2
+	VMULPS    Y2, Y6, Y2
+	VMULPS    Y2, Y3, Y2
+	VMOVUPS   Y2, (AX)(R8*1)
 	ADDQ      $0x00000020, R8
 
 test2:
-	CMPQ       R8, R9
-	JB         loop1
-	ANDQ       $0x00000007, DI
-	JZ         done3
-	MOVQ       $0x00000008, R9
-	CMPQ       DI, R9
-	CMOVQLT    DI, R9
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, R9
-	SUBQ       R9, DI
-	VMOVUPS    (DI), Y1
-	VMASKMOVPS (BX)(R8*1), Y1, Y2
-	VMASKMOVPS (DX)(R8*1), Y1, Y3
-	VMASKMOVPS (SI)(R8*1), Y1, Y4
-	VORPS      rowConstants<>+544(SB), Y2, Y5
-	VMULPS     rowConstants<>+0(SB), Y5, Y6
-	VADDPS     rowConstants<>+32(SB), Y6, Y6
-	VSUBPS     rowConstants<>+32(SB), Y6, Y7
-	VMULPS     rowConstants<>+64(SB), Y7, Y8
-	VSUBPS     Y8, Y5, Y8
-	VMULPS     rowConstants<>+96(SB), Y7, Y7
-	VSUBPS     Y7, Y8, Y7
-	VMULPS     rowConstants<>+128(SB), Y7, Y8
-	VADDPS     rowConstants<>+160(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+192(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+224(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+256(SB), Y8, Y8
-	VMULPS     Y7, Y8, Y8
-	VADDPS     rowConstants<>+288(SB), Y8, Y8
-	VMULPS     Y7, Y7, Y9
-	VMULPS     Y9, Y8, Y8
-	VADDPS     Y7, Y8, Y7
-	VADDPS     Y0, Y7, Y7
-	VPSLLD     $0x17, Y6, Y6
-	VPADDD     Y0, Y6, Y6
-	VMULPS     Y6, Y7, Y6
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y5, Y5
-	VANDPS     Y5, Y6, Y5
-	VADDPS     Y0, Y5, Y6
-	VDIVPS     Y6, Y0, Y6
-	VBLENDVPS  Y2, Y5, Y0, Y5
-	VMULPS     Y6, Y5, Y5
-	VMULPS     Y5, Y2, Y6
-	VMULPS     Y6, Y3, Y6
-	VMASKMOVPS Y6, Y1, (CX)(R8*1)
-	VMULPS     Y4, Y3, Y3
-	VSUBPS     Y5, Y0, Y4
-	VMULPS     Y4, Y2, Y2
-	VADDPS     Y0, Y2, Y0
-	VMULPS     Y0, Y5, Y0
-	VMULPS     Y0, Y3, Y0
-	VMASKMOVPS Y0, Y1, (AX)(R8*1)
+	CMPQ        R8, R9
+	JB          loop1
+	ANDQ        $0x00000007, DI
+	JZ          done5
+	MOVQ        $0x00000008, R9
+	CMPQ        DI, R9
+	CMOVQLT     DI, R9
+	LEAQ        rowConstants<>+800(SB), DI
+	SHLQ        $0x02, R9
+	SUBQ        R9, DI
+	VMOVUPS     (DI), Y2
+	VMASKMOVPS  (BX)(R8*1), Y2, Y3
+	VANDPS      rowConstants<>+640(SB), Y3, Y4
+	VADDPS      Y1, Y4, Y5
+	VSUBPS      Y1, Y5, Y6
+	VSUBPS      Y6, Y4, Y4
+	VPSLLD      $0x1c, Y5, Y6
+	VPERMPS     ·logistic+384(SB), Y5, Y7
+	VPERMPS     ·logistic+416(SB), Y5, Y8
+	VBLENDVPS   Y6, Y8, Y7, Y7
+	VPERMPS     ·logistic+320(SB), Y5, Y8
+	VPERMPS     ·logistic+352(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+256(SB), Y5, Y7
+	VPERMPS     ·logistic+288(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+192(SB), Y5, Y8
+	VPERMPS     ·logistic+224(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+128(SB), Y5, Y7
+	VPERMPS     ·logistic+160(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+64(SB), Y5, Y8
+	VPERMPS     ·logistic+96(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+0(SB), Y5, Y7
+	VPERMPS     ·logistic+32(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPCMPGTD    rowConstants<>+544(SB), Y5, Y4
+	VTESTPS     Y4, Y4
+	JNZ         aside7
 
-done3:
+back6:
+	VSUBPS     Y7, Y0, Y1
+	VBLENDVPS  Y3, Y7, Y1, Y7
+	VMASKMOVPS (DX)(R8*1), Y2, Y1
+	VMASKMOVPS (SI)(R8*1), Y2, Y4
+	VMULPS     Y7, Y3, Y5
+	VMULPS     Y5, Y1, Y5
+	VMASKMOVPS Y5, Y2, (CX)(R8*1)
+	VMULPS     Y4, Y1, Y1
+	VSUBPS     Y7, Y0, Y4
+	VMULPS     Y4, Y3, Y3
+	VADDPS     Y0, Y3, Y0
+	VMULPS     Y0, Y7, Y0
+	VMULPS     Y0, Y1, Y0
+	VMASKMOVPS Y0, Y2, (AX)(R8*1)
+
+done5:
 	VZEROUPPER
 	RET
+
+aside4:
+	VANDPS       rowConstants<>+640(SB), Y2, Y4
+	VORPS        rowConstants<>+608(SB), Y4, Y4
+	VMOVUPS      Y1, Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y4, Y5
+	VSUBPS       Y1, Y5, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS rowConstants<>+64(SB), Y7, Y8
+	VFNMADD231PS rowConstants<>+96(SB), Y7, Y8
+	VMOVUPS      rowConstants<>+160(SB), Y7
+	VFMADD231PS  rowConstants<>+128(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+192(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+224(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+256(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+288(SB), Y8, Y7
+	VFMADD213PS  Y0, Y8, Y7
+	VFMADD213PS  Y0, Y8, Y7
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y7, Y5
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y4
+	VADDPS       Y0, Y4, Y5
+	VDIVPS       Y5, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y6, Y6
+	JMP          back3
+
+aside7:
+	VANDPS       rowConstants<>+640(SB), Y3, Y5
+	VORPS        rowConstants<>+608(SB), Y5, Y5
+	VMOVUPS      Y1, Y6
+	VFMADD231PS  rowConstants<>+0(SB), Y5, Y6
+	VSUBPS       Y1, Y6, Y1
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS rowConstants<>+64(SB), Y1, Y8
+	VFNMADD231PS rowConstants<>+96(SB), Y1, Y8
+	VMOVUPS      rowConstants<>+160(SB), Y1
+	VFMADD231PS  rowConstants<>+128(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+192(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+224(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+256(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+288(SB), Y8, Y1
+	VFMADD213PS  Y0, Y8, Y1
+	VFMADD213PS  Y0, Y8, Y1
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y1, Y1
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y5, Y5
+	VANDPS       Y5, Y1, Y1
+	VADDPS       Y0, Y1, Y5
+	VDIVPS       Y5, Y1, Y1
+	VBLENDVPS    Y4, Y1, Y7, Y7
+	JMP          back6
 
 // func sum512(dst *float32, a *float32, b *float32, n int)
 // Requires: AVX, AVX512F, BMI2
@@ -3670,7 +5214,7 @@ test2:
 	MOVQ       $0x00000008, DI
 	CMPQ       BX, DI
 	CMOVQLT    BX, DI
-	LEAQ       rowConstants<>+736(SB), BX
+	LEAQ       rowConstants<>+800(SB), BX
 	SHLQ       $0x02, DI
 	SUBQ       DI, BX
 	VMOVUPS    (BX), Y0
@@ -3764,7 +5308,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, R8
 	SUBQ       R8, SI
 	VMOVUPS    (SI), Y1
@@ -3785,114 +5329,296 @@ done3:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·receptance512(SB), NOSPLIT, $0-32
 	VBROADCASTSS rowConstants<>+320(SB), Z0
-	VBROADCASTSS rowConstants<>+0(SB), Z1
-	VBROADCASTSS rowConstants<>+32(SB), Z2
-	VBROADCASTSS rowConstants<>+64(SB), Z3
-	VBROADCASTSS rowConstants<>+96(SB), Z4
-	VBROADCASTSS rowConstants<>+128(SB), Z5
-	VBROADCASTSS rowConstants<>+160(SB), Z6
-	VBROADCASTSS rowConstants<>+192(SB), Z7
-	VBROADCASTSS rowConstants<>+224(SB), Z8
-	VBROADCASTSS rowConstants<>+256(SB), Z9
-	VBROADCASTSS rowConstants<>+288(SB), Z10
-	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+32(SB), Z1
+	VBROADCASTSS rowConstants<>+640(SB), Z2
+	VBROADCASTSS rowConstants<>+608(SB), Z3
+	VBROADCASTSS rowConstants<>+576(SB), Z4
+	VMOVUPS      ·logistic+0(SB), Z5
+	VMOVUPS      ·logistic+64(SB), Z6
+	VMOVUPS      ·logistic+128(SB), Z7
+	VMOVUPS      ·logistic+192(SB), Z8
+	VMOVUPS      ·logistic+256(SB), Z9
+	VMOVUPS      ·logistic+320(SB), Z10
+	VMOVUPS      ·logistic+384(SB), Z11
 	MOVQ         dst+0(FP), AX
 	MOVQ         r+8(FP), CX
 	MOVQ         y+16(FP), DX
 	MOVQ         n+24(FP), BX
 	XORQ         SI, SI
 	MOVQ         BX, DI
-	ANDQ         $-16, DI
+	ANDQ         $-32, DI
 	SHLQ         $0x02, DI
 	JMP          test2
 
 loop1:
-	VMOVUPS     (CX)(SI*1), Z13
-	VORPS       Z12, Z13, Z14
-	VMULPS      Z1, Z14, Z15
-	VADDPS      Z2, Z15, Z15
-	VSUBPS      Z2, Z15, Z15
-	VMULPS      Z3, Z15, Z18
-	VSUBPS      Z18, Z14, Z18
-	VMULPS      Z4, Z15, Z19
-	VSUBPS      Z19, Z18, Z18
-	VMULPS      Z5, Z18, Z19
-	VADDPS      Z6, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z7, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z8, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z9, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z10, Z19, Z19
-	VMULPS      Z18, Z18, Z20
-	VMULPS      Z20, Z19, Z19
-	VADDPS      Z18, Z19, Z18
-	VADDPS      Z0, Z18, Z18
-	VCMPPS      $0x15, Z11, Z14, K1
-	VSCALEFPS.Z Z15, Z18, K1, Z14
-	VADDPS      Z0, Z14, Z15
-	VDIVPS      Z15, Z0, Z15
-	VPMOVD2M    Z13, K1
-	VBLENDMPS   Z14, Z0, K1, Z16
-	VMULPS      Z15, Z16, Z13
-	VMOVUPS     (DX)(SI*1), Z14
-	VMULPS      Z14, Z13, Z13
-	VMOVUPS     Z13, (AX)(SI*1)
-	ADDQ        $0x00000040, SI
+	VMOVUPS     (CX)(SI*1), Z12
+	VMOVUPS     64(CX)(SI*1), Z13
+	VANDPS      Z2, Z12, Z14
+	VADDPS      Z1, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z16, Z14, Z16
+	VANDPS      Z2, Z13, Z17
+	VADDPS      Z1, Z17, Z18
+	VSUBPS      Z1, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VPERMPS     Z11, Z15, Z20
+	VPERMPS     Z11, Z18, Z21
+	VPERMPS     Z10, Z15, Z22
+	VFMADD231PS Z16, Z20, Z22
+	VPERMPS     Z10, Z18, Z20
+	VFMADD231PS Z19, Z21, Z20
+	VPERMPS     Z9, Z15, Z21
+	VFMADD231PS Z16, Z22, Z21
+	VPERMPS     Z9, Z18, Z22
+	VFMADD231PS Z19, Z20, Z22
+	VPERMPS     Z8, Z15, Z20
+	VFMADD231PS Z16, Z21, Z20
+	VPERMPS     Z8, Z18, Z21
+	VFMADD231PS Z19, Z22, Z21
+	VPERMPS     Z7, Z15, Z22
+	VFMADD231PS Z16, Z20, Z22
+	VPERMPS     Z7, Z18, Z20
+	VFMADD231PS Z19, Z21, Z20
+	VPERMPS     Z6, Z15, Z21
+	VFMADD231PS Z16, Z22, Z21
+	VPERMPS     Z6, Z18, Z22
+	VFMADD231PS Z19, Z20, Z22
+	VPERMPS     Z5, Z15, Z20
+	VFMADD231PS Z16, Z21, Z20
+	VPERMPS     Z5, Z18, Z16
+	VFMADD231PS Z19, Z22, Z16
+	VPTESTMD    Z4, Z15, K1
+	VPTESTMD    Z4, Z18, K2
+	KORTESTW    K1, K2
+	JNZ         aside4
+
+back3:
+	VPTESTNMD Z3, Z12, K1
+	VSUBPS    Z20, Z0, K1, Z20
+	VPTESTNMD Z3, Z13, K1
+	VSUBPS    Z16, Z0, K1, Z16
+	VMOVUPS   (DX)(SI*1), Z12
+	VMULPS    Z12, Z20, Z12
+	VMOVUPS   Z12, (AX)(SI*1)
+	VMOVUPS   64(DX)(SI*1), Z12
+	VMULPS    Z12, Z16, Z12
+	VMOVUPS   Z12, 64(AX)(SI*1)
+	ADDQ      $0x00000080, SI
 
 test2:
+	CMPQ SI, DI
+	JB   loop1
+	MOVQ BX, DI
+	ANDQ $-16, DI
+	SHLQ $0x02, DI
+	JMP  test6
+
+loop5:
+	VMOVUPS     (CX)(SI*1), Z12
+	VANDPS      Z2, Z12, Z13
+	VADDPS      Z1, Z13, Z14
+	VSUBPS      Z1, Z14, Z15
+	VSUBPS      Z15, Z13, Z15
+	VPERMPS     Z11, Z14, Z16
+	VPERMPS     Z10, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z9, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPERMPS     Z8, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z7, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPERMPS     Z6, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z5, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPTESTMD    Z4, Z14, K1
+	KORTESTW    K1, K1
+	JNZ         aside8
+
+back7:
+	VPTESTNMD Z3, Z12, K1
+	VSUBPS    Z16, Z0, K1, Z16
+	VMOVUPS   (DX)(SI*1), Z12
+	VMULPS    Z12, Z16, Z12
+	VMOVUPS   Z12, (AX)(SI*1)
+	ADDQ      $0x00000040, SI
+
+test6:
 	CMPQ        SI, DI
-	JB          loop1
+	JB          loop5
 	ANDQ        $0x0000000f, BX
-	JZ          done3
+	JZ          done9
 	MOVL        $0x0000ffff, DI
 	BZHIL       BX, DI, DI
 	KMOVW       DI, K1
-	VMOVUPS.Z   (CX)(SI*1), K1, Z13
-	VORPS       Z12, Z13, Z12
-	VMULPS      Z1, Z12, Z1
-	VADDPS      Z2, Z1, Z1
-	VSUBPS      Z2, Z1, Z1
-	VMULPS      Z3, Z1, Z2
-	VSUBPS      Z2, Z12, Z2
-	VMULPS      Z4, Z1, Z3
-	VSUBPS      Z3, Z2, Z2
-	VMULPS      Z5, Z2, Z3
-	VADDPS      Z6, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z7, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z8, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z9, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z10, Z3, Z3
-	VMULPS      Z2, Z2, Z4
-	VMULPS      Z4, Z3, Z3
-	VADDPS      Z2, Z3, Z2
-	VADDPS      Z0, Z2, Z2
-	VCMPPS      $0x15, Z11, Z12, K2
-	VSCALEFPS.Z Z1, Z2, K2, Z1
-	VADDPS      Z0, Z1, Z2
-	VDIVPS      Z2, Z0, Z2
-	VPMOVD2M    Z13, K2
-	VBLENDMPS   Z1, Z0, K2, Z17
-	VMULPS      Z2, Z17, Z0
-	VMOVUPS.Z   (DX)(SI*1), K1, Z1
-	VMULPS      Z1, Z0, Z0
-	VMOVUPS     Z0, K1, (AX)(SI*1)
+	VMOVUPS.Z   (CX)(SI*1), K1, Z12
+	VANDPS      Z2, Z12, Z2
+	VADDPS      Z1, Z2, Z13
+	VSUBPS      Z1, Z13, Z14
+	VSUBPS      Z14, Z2, Z14
+	VPERMPS     Z11, Z13, Z11
+	VPERMPS     Z10, Z13, Z10
+	VFMADD231PS Z14, Z11, Z10
+	VPERMPS     Z9, Z13, Z9
+	VFMADD231PS Z14, Z10, Z9
+	VPERMPS     Z8, Z13, Z8
+	VFMADD231PS Z14, Z9, Z8
+	VPERMPS     Z7, Z13, Z7
+	VFMADD231PS Z14, Z8, Z7
+	VPERMPS     Z6, Z13, Z6
+	VFMADD231PS Z14, Z7, Z6
+	VPERMPS     Z5, Z13, Z5
+	VFMADD231PS Z14, Z6, Z5
+	VPTESTMD    Z4, Z13, K2
+	KORTESTW    K2, K2
+	JNZ         aside11
 
-done3:
+back10:
+	VPTESTNMD Z3, Z12, K2
+	VSUBPS    Z5, Z0, K2, Z5
+	VMOVUPS.Z (DX)(SI*1), K1, Z0
+	VMULPS    Z0, Z5, Z0
+	VMOVUPS   Z0, K1, (AX)(SI*1)
+
+done9:
 	VZEROUPPER
 	RET
 
+aside4:
+	VBROADCASTSS rowConstants<>+0(SB), Z15
+	VBROADCASTSS rowConstants<>+64(SB), Z18
+	VBROADCASTSS rowConstants<>+96(SB), Z19
+	VBROADCASTSS rowConstants<>+128(SB), Z21
+	VBROADCASTSS rowConstants<>+160(SB), Z22
+	VBROADCASTSS rowConstants<>+192(SB), Z23
+	VBROADCASTSS rowConstants<>+224(SB), Z24
+	VBROADCASTSS rowConstants<>+256(SB), Z25
+	VBROADCASTSS rowConstants<>+288(SB), Z26
+	VBROADCASTSS rowConstants<>+416(SB), Z27
+	VORPS        Z3, Z14, Z14
+	VMOVUPS      Z1, Z28
+	VFMADD231PS  Z15, Z14, Z28
+	VSUBPS       Z1, Z28, Z15
+	VMOVAPS      Z14, Z28
+	VFNMADD231PS Z18, Z15, Z28
+	VFNMADD231PS Z19, Z15, Z28
+	VMOVUPS      Z22, Z18
+	VFMADD231PS  Z21, Z28, Z18
+	VFMADD213PS  Z23, Z28, Z18
+	VFMADD213PS  Z24, Z28, Z18
+	VFMADD213PS  Z25, Z28, Z18
+	VFMADD213PS  Z26, Z28, Z18
+	VFMADD213PS  Z0, Z28, Z18
+	VFMADD213PS  Z0, Z28, Z18
+	VCMPPS       $0x15, Z27, Z14, K3
+	VSCALEFPS.Z  Z15, Z18, K3, Z14
+	VADDPS       Z0, Z14, Z15
+	VDIVPS       Z15, Z14, Z14
+	VMOVAPS      Z14, K1, Z20
+	VBROADCASTSS rowConstants<>+0(SB), Z14
+	VBROADCASTSS rowConstants<>+64(SB), Z15
+	VBROADCASTSS rowConstants<>+96(SB), Z18
+	VBROADCASTSS rowConstants<>+128(SB), Z19
+	VBROADCASTSS rowConstants<>+160(SB), Z21
+	VBROADCASTSS rowConstants<>+192(SB), Z22
+	VBROADCASTSS rowConstants<>+224(SB), Z23
+	VBROADCASTSS rowConstants<>+256(SB), Z24
+	VBROADCASTSS rowConstants<>+288(SB), Z25
+	VBROADCASTSS rowConstants<>+416(SB), Z26
+	VORPS        Z3, Z17, Z17
+	VMOVUPS      Z1, Z27
+	VFMADD231PS  Z14, Z17, Z27
+	VSUBPS       Z1, Z27, Z14
+	VMOVAPS      Z17, Z27
+	VFNMADD231PS Z15, Z14, Z27
+	VFNMADD231PS Z18, Z14, Z27
+	VMOVUPS      Z21, Z15
+	VFMADD231PS  Z19, Z27, Z15
+	VFMADD213PS  Z22, Z27, Z15
+	VFMADD213PS  Z23, Z27, Z15
+	VFMADD213PS  Z24, Z27, Z15
+	VFMADD213PS  Z25, Z27, Z15
+	VFMADD213PS  Z0, Z27, Z15
+	VFMADD213PS  Z0, Z27, Z15
+	VCMPPS       $0x15, Z26, Z17, K1
+	VSCALEFPS.Z  Z14, Z15, K1, Z14
+	VADDPS       Z0, Z14, Z15
+	VDIVPS       Z15, Z14, Z14
+	VMOVAPS      Z14, K2, Z16
+	JMP          back3
+
+aside8:
+	VBROADCASTSS rowConstants<>+0(SB), Z14
+	VBROADCASTSS rowConstants<>+64(SB), Z15
+	VBROADCASTSS rowConstants<>+96(SB), Z17
+	VBROADCASTSS rowConstants<>+128(SB), Z18
+	VBROADCASTSS rowConstants<>+160(SB), Z19
+	VBROADCASTSS rowConstants<>+192(SB), Z20
+	VBROADCASTSS rowConstants<>+224(SB), Z21
+	VBROADCASTSS rowConstants<>+256(SB), Z22
+	VBROADCASTSS rowConstants<>+288(SB), Z23
+	VBROADCASTSS rowConstants<>+416(SB), Z24
+	VORPS        Z3, Z13, Z13
+	VMOVUPS      Z1, Z25
+	VFMADD231PS  Z14, Z13, Z25
+	VSUBPS       Z1, Z25, Z14
+	VMOVAPS      Z13, Z25
+	VFNMADD231PS Z15, Z14, Z25
+	VFNMADD231PS Z17, Z14, Z25
+	VMOVUPS      Z19, Z15
+	VFMADD231PS  Z18, Z25, Z15
+	VFMADD213PS  Z20, Z25, Z15
+	VFMADD213PS  Z21, Z25, Z15
+	VFMADD213PS  Z22, Z25, Z15
+	VFMADD213PS  Z23, Z25, Z15
+	VFMADD213PS  Z0, Z25, Z15
+	VFMADD213PS  Z0, Z25, Z15
+	VCMPPS       $0x15, Z24, Z13, K2
+	VSCALEFPS.Z  Z14, Z15, K2, Z13
+	VADDPS       Z0, Z13, Z14
+	VDIVPS       Z14, Z13, Z13
+	VMOVAPS      Z13, K1, Z16
+	JMP          back7
+
+aside11:
+	VBROADCASTSS rowConstants<>+0(SB), Z4
+	VBROADCASTSS rowConstants<>+64(SB), Z6
+	VBROADCASTSS rowConstants<>+96(SB), Z7
+	VBROADCASTSS rowConstants<>+128(SB), Z8
+	VBROADCASTSS rowConstants<>+160(SB), Z9
+	VBROADCASTSS rowConstants<>+192(SB), Z10
+	VBROADCASTSS rowConstants<>+224(SB), Z11
+	VBROADCASTSS rowConstants<>+256(SB), Z13
+	VBROADCASTSS rowConstants<>+288(SB), Z14
+	VBROADCASTSS rowConstants<>+416(SB), Z15
+	VORPS        Z3, Z2, Z2
+	VMOVUPS      Z1, Z16
+	VFMADD231PS  Z4, Z2, Z16
+	VSUBPS       Z1, Z16, Z1
+	VMOVAPS      Z2, Z4
+	VFNMADD231PS Z6, Z1, Z4
+	VFNMADD231PS Z7, Z1, Z4
+	VMOVUPS      Z9, Z6
+	VFMADD231PS  Z8, Z4, Z6
+	VFMADD213PS  Z10, Z4, Z6
+	VFMADD213PS  Z11, Z4, Z6
+	VFMADD213PS  Z13, Z4, Z6
+	VFMADD213PS  Z14, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VCMPPS       $0x15, Z15, Z2, K3
+	VSCALEFPS.Z  Z1, Z6, K3, Z1
+	VADDPS       Z0, Z1, Z2
+	VDIVPS       Z2, Z1, Z1
+	VMOVAPS      Z1, K2, Z5
+	JMP          back10
+
 // func receptance256(dst *float32, r *float32, y *float32, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·receptance256(SB), NOSPLIT, $0-32
 	VBROADCASTSS rowConstants<>+320(SB), Y0
+	VBROADCASTSS rowConstants<>+32(SB), Y1
 	MOVQ         dst+0(FP), AX
 	MOVQ         r+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -3904,111 +5630,180 @@ TEXT ·receptance256(SB), NOSPLIT, $0-32
 	JMP          test2
 
 loop1:
-	VMOVUPS   (CX)(SI*1), Y1
-	VORPS     rowConstants<>+544(SB), Y1, Y2
-	VMULPS    rowConstants<>+0(SB), Y2, Y3
-	VADDPS    rowConstants<>+32(SB), Y3, Y3
-	VSUBPS    rowConstants<>+32(SB), Y3, Y4
-	VMULPS    rowConstants<>+64(SB), Y4, Y5
-	VSUBPS    Y5, Y2, Y5
-	VMULPS    rowConstants<>+96(SB), Y4, Y4
-	VSUBPS    Y4, Y5, Y4
-	VMULPS    rowConstants<>+128(SB), Y4, Y5
-	VADDPS    rowConstants<>+160(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+192(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+224(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+256(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+288(SB), Y5, Y5
-	VMULPS    Y4, Y4, Y6
-	VMULPS    Y6, Y5, Y5
-	VADDPS    Y4, Y5, Y4
-	VADDPS    Y0, Y4, Y4
-	VPSLLD    $0x17, Y3, Y3
-	VPADDD    Y0, Y3, Y3
-	VMULPS    Y3, Y4, Y3
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y2, Y2
-	VANDPS    Y2, Y3, Y2
-	VADDPS    Y0, Y2, Y3
-	VDIVPS    Y3, Y0, Y3
-	VBLENDVPS Y1, Y2, Y0, Y1
-	VMULPS    Y3, Y1, Y1
+	VMOVUPS     (CX)(SI*1), Y2
+	VANDPS      rowConstants<>+640(SB), Y2, Y3
+	VADDPS      Y1, Y3, Y4
+	VSUBPS      Y1, Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPSLLD      $0x1c, Y4, Y5
+	VPERMPS     ·logistic+384(SB), Y4, Y6
+	VPERMPS     ·logistic+416(SB), Y4, Y7
+	VBLENDVPS   Y5, Y7, Y6, Y6
+	VPERMPS     ·logistic+320(SB), Y4, Y7
+	VPERMPS     ·logistic+352(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+256(SB), Y4, Y6
+	VPERMPS     ·logistic+288(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPERMPS     ·logistic+192(SB), Y4, Y7
+	VPERMPS     ·logistic+224(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+128(SB), Y4, Y6
+	VPERMPS     ·logistic+160(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPERMPS     ·logistic+64(SB), Y4, Y7
+	VPERMPS     ·logistic+96(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+0(SB), Y4, Y6
+	VPERMPS     ·logistic+32(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPCMPGTD    rowConstants<>+544(SB), Y4, Y3
+	VTESTPS     Y3, Y3
+	JNZ         aside4
+
+back3:
+	VSUBPS    Y6, Y0, Y3
+	VBLENDVPS Y2, Y6, Y3, Y6
 	VMOVUPS   (DX)(SI*1), Y2
-	VMULPS    Y2, Y1, Y1
-	VMOVUPS   Y1, (AX)(SI*1)
+	VMULPS    Y2, Y6, Y2
+	VMOVUPS   Y2, (AX)(SI*1)
 	ADDQ      $0x00000020, SI
 
 test2:
-	CMPQ       SI, DI
-	JB         loop1
-	ANDQ       $0x00000007, BX
-	JZ         done3
-	MOVQ       $0x00000008, DI
-	CMPQ       BX, DI
-	CMOVQLT    BX, DI
-	LEAQ       rowConstants<>+736(SB), BX
-	SHLQ       $0x02, DI
-	SUBQ       DI, BX
-	VMOVUPS    (BX), Y1
-	VMASKMOVPS (CX)(SI*1), Y1, Y2
-	VORPS      rowConstants<>+544(SB), Y2, Y3
-	VMULPS     rowConstants<>+0(SB), Y3, Y4
-	VADDPS     rowConstants<>+32(SB), Y4, Y4
-	VSUBPS     rowConstants<>+32(SB), Y4, Y5
-	VMULPS     rowConstants<>+64(SB), Y5, Y6
-	VSUBPS     Y6, Y3, Y6
-	VMULPS     rowConstants<>+96(SB), Y5, Y5
-	VSUBPS     Y5, Y6, Y5
-	VMULPS     rowConstants<>+128(SB), Y5, Y6
-	VADDPS     rowConstants<>+160(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+192(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+224(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+256(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+288(SB), Y6, Y6
-	VMULPS     Y5, Y5, Y7
-	VMULPS     Y7, Y6, Y6
-	VADDPS     Y5, Y6, Y5
-	VADDPS     Y0, Y5, Y5
-	VPSLLD     $0x17, Y4, Y4
-	VPADDD     Y0, Y4, Y4
-	VMULPS     Y4, Y5, Y4
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y3, Y3
-	VANDPS     Y3, Y4, Y3
-	VADDPS     Y0, Y3, Y4
-	VDIVPS     Y4, Y0, Y4
-	VBLENDVPS  Y2, Y3, Y0, Y0
-	VMULPS     Y4, Y0, Y0
-	VMASKMOVPS (DX)(SI*1), Y1, Y2
-	VMULPS     Y2, Y0, Y0
-	VMASKMOVPS Y0, Y1, (AX)(SI*1)
+	CMPQ        SI, DI
+	JB          loop1
+	ANDQ        $0x00000007, BX
+	JZ          done5
+	MOVQ        $0x00000008, DI
+	CMPQ        BX, DI
+	CMOVQLT     BX, DI
+	LEAQ        rowConstants<>+800(SB), BX
+	SHLQ        $0x02, DI
+	SUBQ        DI, BX
+	VMOVUPS     (BX), Y2
+	VMASKMOVPS  (CX)(SI*1), Y2, Y3
+	VANDPS      rowConstants<>+640(SB), Y3, Y4
+	VADDPS      Y1, Y4, Y5
+	VSUBPS      Y1, Y5, Y6
+	VSUBPS      Y6, Y4, Y4
+	VPSLLD      $0x1c, Y5, Y6
+	VPERMPS     ·logistic+384(SB), Y5, Y7
+	VPERMPS     ·logistic+416(SB), Y5, Y8
+	VBLENDVPS   Y6, Y8, Y7, Y7
+	VPERMPS     ·logistic+320(SB), Y5, Y8
+	VPERMPS     ·logistic+352(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+256(SB), Y5, Y7
+	VPERMPS     ·logistic+288(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+192(SB), Y5, Y8
+	VPERMPS     ·logistic+224(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+128(SB), Y5, Y7
+	VPERMPS     ·logistic+160(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+64(SB), Y5, Y8
+	VPERMPS     ·logistic+96(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+0(SB), Y5, Y7
+	VPERMPS     ·logistic+32(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPCMPGTD    rowConstants<>+544(SB), Y5, Y4
+	VTESTPS     Y4, Y4
+	JNZ         aside7
 
-done3:
+back6:
+	VSUBPS     Y7, Y0, Y0
+	VBLENDVPS  Y3, Y7, Y0, Y7
+	VMASKMOVPS (DX)(SI*1), Y2, Y0
+	VMULPS     Y0, Y7, Y0
+	VMASKMOVPS Y0, Y2, (AX)(SI*1)
+
+done5:
 	VZEROUPPER
 	RET
+
+aside4:
+	VANDPS       rowConstants<>+640(SB), Y2, Y4
+	VORPS        rowConstants<>+608(SB), Y4, Y4
+	VMOVUPS      Y1, Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y4, Y5
+	VSUBPS       Y1, Y5, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS rowConstants<>+64(SB), Y7, Y8
+	VFNMADD231PS rowConstants<>+96(SB), Y7, Y8
+	VMOVUPS      rowConstants<>+160(SB), Y7
+	VFMADD231PS  rowConstants<>+128(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+192(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+224(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+256(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+288(SB), Y8, Y7
+	VFMADD213PS  Y0, Y8, Y7
+	VFMADD213PS  Y0, Y8, Y7
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y7, Y5
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y4
+	VADDPS       Y0, Y4, Y5
+	VDIVPS       Y5, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y6, Y6
+	JMP          back3
+
+aside7:
+	VANDPS       rowConstants<>+640(SB), Y3, Y5
+	VORPS        rowConstants<>+608(SB), Y5, Y5
+	VMOVUPS      Y1, Y6
+	VFMADD231PS  rowConstants<>+0(SB), Y5, Y6
+	VSUBPS       Y1, Y6, Y1
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS rowConstants<>+64(SB), Y1, Y8
+	VFNMADD231PS rowConstants<>+96(SB), Y1, Y8
+	VMOVUPS      rowConstants<>+160(SB), Y1
+	VFMADD231PS  rowConstants<>+128(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+192(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+224(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+256(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+288(SB), Y8, Y1
+	VFMADD213PS  Y0, Y8, Y1
+	VFMADD213PS  Y0, Y8, Y1
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y1, Y1
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y5, Y5
+	VANDPS       Y5, Y1, Y1
+	VADDPS       Y0, Y1, Y5
+	VDIVPS       Y5, Y1, Y1
+	VBLENDVPS    Y4, Y1, Y7, Y7
+	JMP          back6
 
 // func receptanceBack512(dr *float32, dy *float32, da *float32, r *float32, y *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·receptanceBack512(SB), NOSPLIT, $0-48
 	VBROADCASTSS rowConstants<>+320(SB), Z0
-	VBROADCASTSS rowConstants<>+0(SB), Z1
-	VBROADCASTSS rowConstants<>+32(SB), Z2
-	VBROADCASTSS rowConstants<>+64(SB), Z3
-	VBROADCASTSS rowConstants<>+96(SB), Z4
-	VBROADCASTSS rowConstants<>+128(SB), Z5
-	VBROADCASTSS rowConstants<>+160(SB), Z6
-	VBROADCASTSS rowConstants<>+192(SB), Z7
-	VBROADCASTSS rowConstants<>+224(SB), Z8
-	VBROADCASTSS rowConstants<>+256(SB), Z9
-	VBROADCASTSS rowConstants<>+288(SB), Z10
-	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+32(SB), Z1
+	VBROADCASTSS rowConstants<>+640(SB), Z2
+	VBROADCASTSS rowConstants<>+608(SB), Z3
+	VBROADCASTSS rowConstants<>+576(SB), Z4
+	VMOVUPS      ·logistic+0(SB), Z5
+	VMOVUPS      ·logistic+64(SB), Z6
+	VMOVUPS      ·logistic+128(SB), Z7
+	VMOVUPS      ·logistic+192(SB), Z8
+	VMOVUPS      ·logistic+256(SB), Z9
+	VMOVUPS      ·logistic+320(SB), Z10
+	VMOVUPS      ·logistic+384(SB), Z11
 	MOVQ         dr+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         da+16(FP), DX
@@ -4017,108 +5812,303 @@ TEXT ·receptanceBack512(SB), NOSPLIT, $0-48
 	MOVQ         n+40(FP), DI
 	XORQ         R8, R8
 	MOVQ         DI, R9
-	ANDQ         $-16, R9
+	ANDQ         $-32, R9
 	SHLQ         $0x02, R9
 	JMP          test2
 
 loop1:
-	VMOVUPS     (BX)(R8*1), Z13
-	VORPS       Z12, Z13, Z14
-	VMULPS      Z1, Z14, Z15
-	VADDPS      Z2, Z15, Z15
-	VSUBPS      Z2, Z15, Z15
-	VMULPS      Z3, Z15, Z18
-	VSUBPS      Z18, Z14, Z18
-	VMULPS      Z4, Z15, Z19
-	VSUBPS      Z19, Z18, Z18
-	VMULPS      Z5, Z18, Z19
-	VADDPS      Z6, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z7, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z8, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z9, Z19, Z19
-	VMULPS      Z18, Z19, Z19
-	VADDPS      Z10, Z19, Z19
-	VMULPS      Z18, Z18, Z20
-	VMULPS      Z20, Z19, Z19
-	VADDPS      Z18, Z19, Z18
-	VADDPS      Z0, Z18, Z18
-	VCMPPS      $0x15, Z11, Z14, K1
-	VSCALEFPS.Z Z15, Z18, K1, Z14
-	VADDPS      Z0, Z14, Z15
-	VDIVPS      Z15, Z0, Z15
-	VPMOVD2M    Z13, K1
-	VBLENDMPS   Z14, Z0, K1, Z16
-	VMULPS      Z15, Z16, Z13
-	VMOVUPS     (DX)(R8*1), Z14
-	VSUBPS      Z13, Z0, Z15
-	VMULPS      Z15, Z13, Z15
-	VMOVUPS     (SI)(R8*1), Z18
-	VMULPS      Z18, Z14, Z18
-	VMULPS      Z15, Z18, Z15
-	VMOVUPS     Z15, (AX)(R8*1)
-	VMULPS      Z13, Z14, Z13
-	VMOVUPS     Z13, (CX)(R8*1)
-	ADDQ        $0x00000040, R8
+	VMOVUPS     (BX)(R8*1), Z12
+	VMOVUPS     64(BX)(R8*1), Z13
+	VANDPS      Z2, Z12, Z14
+	VADDPS      Z1, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z16, Z14, Z16
+	VANDPS      Z2, Z13, Z17
+	VADDPS      Z1, Z17, Z18
+	VSUBPS      Z1, Z18, Z19
+	VSUBPS      Z19, Z17, Z19
+	VPERMPS     Z11, Z15, Z20
+	VPERMPS     Z11, Z18, Z21
+	VPERMPS     Z10, Z15, Z22
+	VFMADD231PS Z16, Z20, Z22
+	VPERMPS     Z10, Z18, Z20
+	VFMADD231PS Z19, Z21, Z20
+	VPERMPS     Z9, Z15, Z21
+	VFMADD231PS Z16, Z22, Z21
+	VPERMPS     Z9, Z18, Z22
+	VFMADD231PS Z19, Z20, Z22
+	VPERMPS     Z8, Z15, Z20
+	VFMADD231PS Z16, Z21, Z20
+	VPERMPS     Z8, Z18, Z21
+	VFMADD231PS Z19, Z22, Z21
+	VPERMPS     Z7, Z15, Z22
+	VFMADD231PS Z16, Z20, Z22
+	VPERMPS     Z7, Z18, Z20
+	VFMADD231PS Z19, Z21, Z20
+	VPERMPS     Z6, Z15, Z21
+	VFMADD231PS Z16, Z22, Z21
+	VPERMPS     Z6, Z18, Z22
+	VFMADD231PS Z19, Z20, Z22
+	VPERMPS     Z5, Z15, Z20
+	VFMADD231PS Z16, Z21, Z20
+	VPERMPS     Z5, Z18, Z16
+	VFMADD231PS Z19, Z22, Z16
+	VPTESTMD    Z4, Z15, K1
+	VPTESTMD    Z4, Z18, K2
+	KORTESTW    K1, K2
+	JNZ         aside4
+
+back3:
+	VPTESTNMD Z3, Z12, K1
+	VSUBPS    Z20, Z0, K1, Z20
+	VPTESTNMD Z3, Z13, K1
+	VSUBPS    Z16, Z0, K1, Z16
+	VMOVUPS   (DX)(R8*1), Z12
+	VSUBPS    Z20, Z0, Z13
+	VMULPS    Z13, Z20, Z13
+	VMOVUPS   (SI)(R8*1), Z14
+	VMULPS    Z14, Z12, Z14
+	VMULPS    Z13, Z14, Z13
+	VMOVUPS   Z13, (AX)(R8*1)
+	VMULPS    Z20, Z12, Z12
+	VMOVUPS   Z12, (CX)(R8*1)
+	VMOVUPS   64(DX)(R8*1), Z12
+	VSUBPS    Z16, Z0, Z13
+	VMULPS    Z13, Z16, Z13
+	VMOVUPS   64(SI)(R8*1), Z14
+	VMULPS    Z14, Z12, Z14
+	VMULPS    Z13, Z14, Z13
+	VMOVUPS   Z13, 64(AX)(R8*1)
+	VMULPS    Z16, Z12, Z12
+	VMOVUPS   Z12, 64(CX)(R8*1)
+	ADDQ      $0x00000080, R8
 
 test2:
+	CMPQ R8, R9
+	JB   loop1
+	MOVQ DI, R9
+	ANDQ $-16, R9
+	SHLQ $0x02, R9
+	JMP  test6
+
+loop5:
+	VMOVUPS     (BX)(R8*1), Z12
+	VANDPS      Z2, Z12, Z13
+	VADDPS      Z1, Z13, Z14
+	VSUBPS      Z1, Z14, Z15
+	VSUBPS      Z15, Z13, Z15
+	VPERMPS     Z11, Z14, Z16
+	VPERMPS     Z10, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z9, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPERMPS     Z8, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z7, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPERMPS     Z6, Z14, Z17
+	VFMADD231PS Z15, Z16, Z17
+	VPERMPS     Z5, Z14, Z16
+	VFMADD231PS Z15, Z17, Z16
+	VPTESTMD    Z4, Z14, K1
+	KORTESTW    K1, K1
+	JNZ         aside8
+
+back7:
+	VPTESTNMD Z3, Z12, K1
+	VSUBPS    Z16, Z0, K1, Z16
+	VMOVUPS   (DX)(R8*1), Z12
+	VSUBPS    Z16, Z0, Z13
+	VMULPS    Z13, Z16, Z13
+	VMOVUPS   (SI)(R8*1), Z14
+	VMULPS    Z14, Z12, Z14
+	VMULPS    Z13, Z14, Z13
+	VMOVUPS   Z13, (AX)(R8*1)
+	VMULPS    Z16, Z12, Z12
+	VMOVUPS   Z12, (CX)(R8*1)
+	ADDQ      $0x00000040, R8
+
+test6:
 	CMPQ        R8, R9
-	JB          loop1
+	JB          loop5
 	ANDQ        $0x0000000f, DI
-	JZ          done3
+	JZ          done9
 	MOVL        $0x0000ffff, R9
 	BZHIL       DI, R9, R9
 	KMOVW       R9, K1
-	VMOVUPS.Z   (BX)(R8*1), K1, Z13
-	VORPS       Z12, Z13, Z12
-	VMULPS      Z1, Z12, Z1
-	VADDPS      Z2, Z1, Z1
-	VSUBPS      Z2, Z1, Z1
-	VMULPS      Z3, Z1, Z2
-	VSUBPS      Z2, Z12, Z2
-	VMULPS      Z4, Z1, Z3
-	VSUBPS      Z3, Z2, Z2
-	VMULPS      Z5, Z2, Z3
-	VADDPS      Z6, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z7, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z8, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z9, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z10, Z3, Z3
-	VMULPS      Z2, Z2, Z4
-	VMULPS      Z4, Z3, Z3
-	VADDPS      Z2, Z3, Z2
-	VADDPS      Z0, Z2, Z2
-	VCMPPS      $0x15, Z11, Z12, K2
-	VSCALEFPS.Z Z1, Z2, K2, Z1
-	VADDPS      Z0, Z1, Z2
-	VDIVPS      Z2, Z0, Z2
-	VPMOVD2M    Z13, K2
-	VBLENDMPS   Z1, Z0, K2, Z17
-	VMULPS      Z2, Z17, Z1
-	VMOVUPS.Z   (DX)(R8*1), K1, Z2
-	VSUBPS      Z1, Z0, Z0
-	VMULPS      Z0, Z1, Z0
-	VMOVUPS.Z   (SI)(R8*1), K1, Z3
-	VMULPS      Z3, Z2, Z3
-	VMULPS      Z0, Z3, Z0
-	VMOVUPS     Z0, K1, (AX)(R8*1)
-	VMULPS      Z1, Z2, Z0
-	VMOVUPS     Z0, K1, (CX)(R8*1)
+	VMOVUPS.Z   (BX)(R8*1), K1, Z12
+	VANDPS      Z2, Z12, Z2
+	VADDPS      Z1, Z2, Z13
+	VSUBPS      Z1, Z13, Z14
+	VSUBPS      Z14, Z2, Z14
+	VPERMPS     Z11, Z13, Z11
+	VPERMPS     Z10, Z13, Z10
+	VFMADD231PS Z14, Z11, Z10
+	VPERMPS     Z9, Z13, Z9
+	VFMADD231PS Z14, Z10, Z9
+	VPERMPS     Z8, Z13, Z8
+	VFMADD231PS Z14, Z9, Z8
+	VPERMPS     Z7, Z13, Z7
+	VFMADD231PS Z14, Z8, Z7
+	VPERMPS     Z6, Z13, Z6
+	VFMADD231PS Z14, Z7, Z6
+	VPERMPS     Z5, Z13, Z5
+	VFMADD231PS Z14, Z6, Z5
+	VPTESTMD    Z4, Z13, K2
+	KORTESTW    K2, K2
+	JNZ         aside11
 
-done3:
+back10:
+	VPTESTNMD Z3, Z12, K2
+	VSUBPS    Z5, Z0, K2, Z5
+	VMOVUPS.Z (DX)(R8*1), K1, Z1
+	VSUBPS    Z5, Z0, Z0
+	VMULPS    Z0, Z5, Z0
+	VMOVUPS.Z (SI)(R8*1), K1, Z2
+	VMULPS    Z2, Z1, Z2
+	VMULPS    Z0, Z2, Z0
+	VMOVUPS   Z0, K1, (AX)(R8*1)
+	VMULPS    Z5, Z1, Z0
+	VMOVUPS   Z0, K1, (CX)(R8*1)
+
+done9:
 	VZEROUPPER
 	RET
 
+aside4:
+	VBROADCASTSS rowConstants<>+0(SB), Z15
+	VBROADCASTSS rowConstants<>+64(SB), Z18
+	VBROADCASTSS rowConstants<>+96(SB), Z19
+	VBROADCASTSS rowConstants<>+128(SB), Z21
+	VBROADCASTSS rowConstants<>+160(SB), Z22
+	VBROADCASTSS rowConstants<>+192(SB), Z23
+	VBROADCASTSS rowConstants<>+224(SB), Z24
+	VBROADCASTSS rowConstants<>+256(SB), Z25
+	VBROADCASTSS rowConstants<>+288(SB), Z26
+	VBROADCASTSS rowConstants<>+416(SB), Z27
+	VORPS        Z3, Z14, Z14
+	VMOVUPS      Z1, Z28
+	VFMADD231PS  Z15, Z14, Z28
+	VSUBPS       Z1, Z28, Z15
+	VMOVAPS      Z14, Z28
+	VFNMADD231PS Z18, Z15, Z28
+	VFNMADD231PS Z19, Z15, Z28
+	VMOVUPS      Z22, Z18
+	VFMADD231PS  Z21, Z28, Z18
+	VFMADD213PS  Z23, Z28, Z18
+	VFMADD213PS  Z24, Z28, Z18
+	VFMADD213PS  Z25, Z28, Z18
+	VFMADD213PS  Z26, Z28, Z18
+	VFMADD213PS  Z0, Z28, Z18
+	VFMADD213PS  Z0, Z28, Z18
+	VCMPPS       $0x15, Z27, Z14, K3
+	VSCALEFPS.Z  Z15, Z18, K3, Z14
+	VADDPS       Z0, Z14, Z15
+	VDIVPS       Z15, Z14, Z14
+	VMOVAPS      Z14, K1, Z20
+	VBROADCASTSS rowConstants<>+0(SB), Z14
+	VBROADCASTSS rowConstants<>+64(SB), Z15
+	VBROADCASTSS rowConstants<>+96(SB), Z18
+	VBROADCASTSS rowConstants<>+128(SB), Z19
+	VBROADCASTSS rowConstants<>+160(SB), Z21
+	VBROADCASTSS rowConstants<>+192(SB), Z22
+	VBROADCASTSS rowConstants<>+224(SB), Z23
+	VBROADCASTSS rowConstants<>+256(SB), Z24
+	VBROADCASTSS rowConstants<>+288(SB), Z25
+	VBROADCASTSS rowConstants<>+416(SB), Z26
+	VORPS        Z3, Z17, Z17
+	VMOVUPS      Z1, Z27
+	VFMADD231PS  Z14, Z17, Z27
+	VSUBPS       Z1, Z27, Z14
+	VMOVAPS      Z17, Z27
+	VFNMADD231PS Z15, Z14, Z27
+	VFNMADD231PS Z18, Z14, Z27
+	VMOVUPS      Z21, Z15
+	VFMADD231PS  Z19, Z27, Z15
+	VFMADD213PS  Z22, Z27, Z15
+	VFMADD213PS  Z23, Z27, Z15
+	VFMADD213PS  Z24, Z27, Z15
+	VFMADD213PS  Z25, Z27, Z15
+	VFMADD213PS  Z0, Z27, Z15
+	VFMADD213PS  Z0, Z27, Z15
+	VCMPPS       $0x15, Z26, Z17, K1
+	VSCALEFPS.Z  Z14, Z15, K1, Z14
+	VADDPS       Z0, Z14, Z15
+	VDIVPS       Z15, Z14, Z14
+	VMOVAPS      Z14, K2, Z16
+	JMP          back3
+
+aside8:
+	VBROADCASTSS rowConstants<>+0(SB), Z14
+	VBROADCASTSS rowConstants<>+64(SB), Z15
+	VBROADCASTSS rowConstants<>+96(SB), Z17
+	VBROADCASTSS rowConstants<>+128(SB), Z18
+	VBROADCASTSS rowConstants<>+160(SB), Z19
+	VBROADCASTSS rowConstants<>+192(SB), Z20
+	VBROADCASTSS rowConstants<>+224(SB), Z21
+	VBROADCASTSS rowConstants<>+256(SB), Z22
+	VBROADCASTSS rowConstants<>+288(SB), Z23
+	VBROADCASTSS rowConstants<>+416(SB), Z24
+	VORPS        Z3, Z13, Z13
+	VMOVUPS      Z1, Z25
+	VFMADD231PS  Z14, Z13, Z25
+	VSUBPS       Z1, Z25, Z14
+	VMOVAPS      Z13, Z25
+	VFNMADD231PS Z15, Z14, Z25
+	VFNMADD231PS Z17, Z14, Z25
+	VMOVUPS      Z19, Z15
+	VFMADD231PS  Z18, Z25, Z15
+	VFMADD213PS  Z20, Z25, Z15
+	VFMADD213PS  Z21, Z25, Z15
+	VFMADD213PS  Z22, Z25, Z15
+	VFMADD213PS  Z23, Z25, Z15
+	VFMADD213PS  Z0, Z25, Z15
+	VFMADD213PS  Z0, Z25, Z15
+	VCMPPS       $0x15, Z24, Z13, K2
+	VSCALEFPS.Z  Z14, Z15, K2, Z13
+	VADDPS       Z0, Z13, Z14
+	VDIVPS       Z14, Z13, Z13
+	VMOVAPS      Z13, K1, Z16
+	JMP          back7
+
+aside11:
+	VBROADCASTSS rowConstants<>+0(SB), Z4
+	VBROADCASTSS rowConstants<>+64(SB), Z6
+	VBROADCASTSS rowConstants<>+96(SB), Z7
+	VBROADCASTSS rowConstants<>+128(SB), Z8
+	VBROADCASTSS rowConstants<>+160(SB), Z9
+	VBROADCASTSS rowConstants<>+192(SB), Z10
+	VBROADCASTSS rowConstants<>+224(SB), Z11
+	VBROADCASTSS rowConstants<>+256(SB), Z13
+	VBROADCASTSS rowConstants<>+288(SB), Z14
+	VBROADCASTSS rowConstants<>+416(SB), Z15
+	VORPS        Z3, Z2, Z2
+	VMOVUPS      Z1, Z16
+	VFMADD231PS  Z4, Z2, Z16
+	VSUBPS       Z1, Z16, Z1
+	VMOVAPS      Z2, Z4
+	VFNMADD231PS Z6, Z1, Z4
+	VFNMADD231PS Z7, Z1, Z4
+	VMOVUPS      Z9, Z6
+	VFMADD231PS  Z8, Z4, Z6
+	VFMADD213PS  Z10, Z4, Z6
+	VFMADD213PS  Z11, Z4, Z6
+	VFMADD213PS  Z13, Z4, Z6
+	VFMADD213PS  Z14, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VFMADD213PS  Z0, Z4, Z6
+	VCMPPS       $0x15, Z15, Z2, K3
+	VSCALEFPS.Z  Z1, Z6, K3, Z1
+	VADDPS       Z0, Z1, Z2
+	VDIVPS       Z2, Z1, Z1
+	VMOVAPS      Z1, K2, Z5
+	JMP          back10
+
 // func receptanceBack256(dr *float32, dy *float32, da *float32, r *float32, y *float32, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·receptanceBack256(SB), NOSPLIT, $0-48
 	VBROADCASTSS rowConstants<>+320(SB), Y0
+	VBROADCASTSS rowConstants<>+32(SB), Y1
 	MOVQ         dr+0(FP), AX
 	MOVQ         dy+8(FP), CX
 	MOVQ         da+16(FP), DX
@@ -4132,106 +6122,176 @@ TEXT ·receptanceBack256(SB), NOSPLIT, $0-48
 	JMP          test2
 
 loop1:
-	VMOVUPS   (BX)(R8*1), Y1
-	VORPS     rowConstants<>+544(SB), Y1, Y2
-	VMULPS    rowConstants<>+0(SB), Y2, Y3
-	VADDPS    rowConstants<>+32(SB), Y3, Y3
-	VSUBPS    rowConstants<>+32(SB), Y3, Y4
-	VMULPS    rowConstants<>+64(SB), Y4, Y5
-	VSUBPS    Y5, Y2, Y5
-	VMULPS    rowConstants<>+96(SB), Y4, Y4
-	VSUBPS    Y4, Y5, Y4
-	VMULPS    rowConstants<>+128(SB), Y4, Y5
-	VADDPS    rowConstants<>+160(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+192(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+224(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+256(SB), Y5, Y5
-	VMULPS    Y4, Y5, Y5
-	VADDPS    rowConstants<>+288(SB), Y5, Y5
-	VMULPS    Y4, Y4, Y6
-	VMULPS    Y6, Y5, Y5
-	VADDPS    Y4, Y5, Y4
-	VADDPS    Y0, Y4, Y4
-	VPSLLD    $0x17, Y3, Y3
-	VPADDD    Y0, Y3, Y3
-	VMULPS    Y3, Y4, Y3
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y2, Y2
-	VANDPS    Y2, Y3, Y2
-	VADDPS    Y0, Y2, Y3
-	VDIVPS    Y3, Y0, Y3
-	VBLENDVPS Y1, Y2, Y0, Y1
-	VMULPS    Y3, Y1, Y1
+	VMOVUPS     (BX)(R8*1), Y2
+	VANDPS      rowConstants<>+640(SB), Y2, Y3
+	VADDPS      Y1, Y3, Y4
+	VSUBPS      Y1, Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPSLLD      $0x1c, Y4, Y5
+	VPERMPS     ·logistic+384(SB), Y4, Y6
+	VPERMPS     ·logistic+416(SB), Y4, Y7
+	VBLENDVPS   Y5, Y7, Y6, Y6
+	VPERMPS     ·logistic+320(SB), Y4, Y7
+	VPERMPS     ·logistic+352(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+256(SB), Y4, Y6
+	VPERMPS     ·logistic+288(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPERMPS     ·logistic+192(SB), Y4, Y7
+	VPERMPS     ·logistic+224(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+128(SB), Y4, Y6
+	VPERMPS     ·logistic+160(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPERMPS     ·logistic+64(SB), Y4, Y7
+	VPERMPS     ·logistic+96(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VPERMPS     ·logistic+0(SB), Y4, Y6
+	VPERMPS     ·logistic+32(SB), Y4, Y8
+	VBLENDVPS   Y5, Y8, Y6, Y6
+	VFMADD231PS Y3, Y7, Y6
+	VPCMPGTD    rowConstants<>+544(SB), Y4, Y3
+	VTESTPS     Y3, Y3
+	JNZ         aside4
+
+back3:
+	VSUBPS    Y6, Y0, Y3
+	VBLENDVPS Y2, Y6, Y3, Y6
 	VMOVUPS   (DX)(R8*1), Y2
-	VSUBPS    Y1, Y0, Y3
-	VMULPS    Y3, Y1, Y3
+	VSUBPS    Y6, Y0, Y3
+	VMULPS    Y3, Y6, Y3
 	VMOVUPS   (SI)(R8*1), Y4
 	VMULPS    Y4, Y2, Y4
 	VMULPS    Y3, Y4, Y3
 	VMOVUPS   Y3, (AX)(R8*1)
-	VMULPS    Y1, Y2, Y1
-	VMOVUPS   Y1, (CX)(R8*1)
+	VMULPS    Y6, Y2, Y2
+	VMOVUPS   Y2, (CX)(R8*1)
 	ADDQ      $0x00000020, R8
 
 test2:
-	CMPQ       R8, R9
-	JB         loop1
-	ANDQ       $0x00000007, DI
-	JZ         done3
-	MOVQ       $0x00000008, R9
-	CMPQ       DI, R9
-	CMOVQLT    DI, R9
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, R9
-	SUBQ       R9, DI
-	VMOVUPS    (DI), Y1
-	VMASKMOVPS (BX)(R8*1), Y1, Y2
-	VORPS      rowConstants<>+544(SB), Y2, Y3
-	VMULPS     rowConstants<>+0(SB), Y3, Y4
-	VADDPS     rowConstants<>+32(SB), Y4, Y4
-	VSUBPS     rowConstants<>+32(SB), Y4, Y5
-	VMULPS     rowConstants<>+64(SB), Y5, Y6
-	VSUBPS     Y6, Y3, Y6
-	VMULPS     rowConstants<>+96(SB), Y5, Y5
-	VSUBPS     Y5, Y6, Y5
-	VMULPS     rowConstants<>+128(SB), Y5, Y6
-	VADDPS     rowConstants<>+160(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+192(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+224(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+256(SB), Y6, Y6
-	VMULPS     Y5, Y6, Y6
-	VADDPS     rowConstants<>+288(SB), Y6, Y6
-	VMULPS     Y5, Y5, Y7
-	VMULPS     Y7, Y6, Y6
-	VADDPS     Y5, Y6, Y5
-	VADDPS     Y0, Y5, Y5
-	VPSLLD     $0x17, Y4, Y4
-	VPADDD     Y0, Y4, Y4
-	VMULPS     Y4, Y5, Y4
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y3, Y3
-	VANDPS     Y3, Y4, Y3
-	VADDPS     Y0, Y3, Y4
-	VDIVPS     Y4, Y0, Y4
-	VBLENDVPS  Y2, Y3, Y0, Y2
-	VMULPS     Y4, Y2, Y2
-	VMASKMOVPS (DX)(R8*1), Y1, Y3
-	VSUBPS     Y2, Y0, Y0
-	VMULPS     Y0, Y2, Y0
-	VMASKMOVPS (SI)(R8*1), Y1, Y4
-	VMULPS     Y4, Y3, Y4
-	VMULPS     Y0, Y4, Y0
-	VMASKMOVPS Y0, Y1, (AX)(R8*1)
-	VMULPS     Y2, Y3, Y0
-	VMASKMOVPS Y0, Y1, (CX)(R8*1)
+	CMPQ        R8, R9
+	JB          loop1
+	ANDQ        $0x00000007, DI
+	JZ          done5
+	MOVQ        $0x00000008, R9
+	CMPQ        DI, R9
+	CMOVQLT     DI, R9
+	LEAQ        rowConstants<>+800(SB), DI
+	SHLQ        $0x02, R9
+	SUBQ        R9, DI
+	VMOVUPS     (DI), Y2
+	VMASKMOVPS  (BX)(R8*1), Y2, Y3
+	VANDPS      rowConstants<>+640(SB), Y3, Y4
+	VADDPS      Y1, Y4, Y5
+	VSUBPS      Y1, Y5, Y6
+	VSUBPS      Y6, Y4, Y4
+	VPSLLD      $0x1c, Y5, Y6
+	VPERMPS     ·logistic+384(SB), Y5, Y7
+	VPERMPS     ·logistic+416(SB), Y5, Y8
+	VBLENDVPS   Y6, Y8, Y7, Y7
+	VPERMPS     ·logistic+320(SB), Y5, Y8
+	VPERMPS     ·logistic+352(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+256(SB), Y5, Y7
+	VPERMPS     ·logistic+288(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+192(SB), Y5, Y8
+	VPERMPS     ·logistic+224(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+128(SB), Y5, Y7
+	VPERMPS     ·logistic+160(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPERMPS     ·logistic+64(SB), Y5, Y8
+	VPERMPS     ·logistic+96(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y8, Y8
+	VFMADD231PS Y4, Y7, Y8
+	VPERMPS     ·logistic+0(SB), Y5, Y7
+	VPERMPS     ·logistic+32(SB), Y5, Y9
+	VBLENDVPS   Y6, Y9, Y7, Y7
+	VFMADD231PS Y4, Y8, Y7
+	VPCMPGTD    rowConstants<>+544(SB), Y5, Y4
+	VTESTPS     Y4, Y4
+	JNZ         aside7
 
-done3:
+back6:
+	VSUBPS     Y7, Y0, Y1
+	VBLENDVPS  Y3, Y7, Y1, Y7
+	VMASKMOVPS (DX)(R8*1), Y2, Y1
+	VSUBPS     Y7, Y0, Y0
+	VMULPS     Y0, Y7, Y0
+	VMASKMOVPS (SI)(R8*1), Y2, Y3
+	VMULPS     Y3, Y1, Y3
+	VMULPS     Y0, Y3, Y0
+	VMASKMOVPS Y0, Y2, (AX)(R8*1)
+	VMULPS     Y7, Y1, Y0
+	VMASKMOVPS Y0, Y2, (CX)(R8*1)
+
+done5:
 	VZEROUPPER
 	RET
+
+aside4:
+	VANDPS       rowConstants<>+640(SB), Y2, Y4
+	VORPS        rowConstants<>+608(SB), Y4, Y4
+	VMOVUPS      Y1, Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y4, Y5
+	VSUBPS       Y1, Y5, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS rowConstants<>+64(SB), Y7, Y8
+	VFNMADD231PS rowConstants<>+96(SB), Y7, Y8
+	VMOVUPS      rowConstants<>+160(SB), Y7
+	VFMADD231PS  rowConstants<>+128(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+192(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+224(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+256(SB), Y8, Y7
+	VFMADD213PS  rowConstants<>+288(SB), Y8, Y7
+	VFMADD213PS  Y0, Y8, Y7
+	VFMADD213PS  Y0, Y8, Y7
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y7, Y5
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y4
+	VADDPS       Y0, Y4, Y5
+	VDIVPS       Y5, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y6, Y6
+	JMP          back3
+
+aside7:
+	VANDPS       rowConstants<>+640(SB), Y3, Y5
+	VORPS        rowConstants<>+608(SB), Y5, Y5
+	VMOVUPS      Y1, Y6
+	VFMADD231PS  rowConstants<>+0(SB), Y5, Y6
+	VSUBPS       Y1, Y6, Y1
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS rowConstants<>+64(SB), Y1, Y8
+	VFNMADD231PS rowConstants<>+96(SB), Y1, Y8
+	VMOVUPS      rowConstants<>+160(SB), Y1
+	VFMADD231PS  rowConstants<>+128(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+192(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+224(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+256(SB), Y8, Y1
+	VFMADD213PS  rowConstants<>+288(SB), Y8, Y1
+	VFMADD213PS  Y0, Y8, Y1
+	VFMADD213PS  Y0, Y8, Y1
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y0, Y6, Y6
+	VMULPS       Y6, Y1, Y1
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y5, Y5
+	VANDPS       Y5, Y1, Y1
+	VADDPS       Y0, Y1, Y5
+	VDIVPS       Y5, Y1, Y1
+	VBLENDVPS    Y4, Y1, Y7, Y7
+	JMP          back6
 
 // func wkv512(y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -4248,7 +6308,7 @@ TEXT ·wkv512(SB), NOSPLIT, $0-72
 	VBROADCASTSS rowConstants<>+256(SB), Z9
 	VBROADCASTSS rowConstants<>+288(SB), Z10
 	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+608(SB), Z12
 	VBROADCASTSS rowConstants<>+512(SB), Z13
 	VXORPS       Z14, Z14, Z14
 	MOVQ         y+0(FP), AX
@@ -4267,207 +6327,179 @@ TEXT ·wkv512(SB), NOSPLIT, $0-72
 	JMP          test2
 
 loop1:
-	VMOVUPS     (BX)(R11*1), Z15
-	VMOVUPS     (DX)(R11*1), Z16
-	VCMPPS      $0x00, Z14, Z16, K1
-	VMOVAPS     Z13, K1, Z15
-	VMOVUPS     (R9)(R11*1), Z16
-	VMOVUPS     (SI)(R11*1), Z17
-	VADDPS      Z17, Z16, Z16
-	VSUBPS      Z15, Z16, Z17
-	VORPS       Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z17
-	VCMPPS      $0x1e, Z15, Z16, K1
-	VMOVAPS     Z0, Z16
-	VMOVAPS     Z17, K1, Z16
-	VMOVAPS     Z17, Z17
-	VMOVAPS     Z0, K1, Z17
-	VMOVUPS     (CX)(R11*1), Z18
-	VMULPS      Z18, Z16, Z18
-	VMOVUPS     (DX)(R11*1), Z19
-	VMULPS      Z19, Z16, Z16
-	VMOVUPS     (DI)(R11*1), Z19
-	VMULPS      Z19, Z17, Z19
-	VADDPS      Z19, Z18, Z18
-	VADDPS      Z17, Z16, Z16
-	VDIVPS      Z16, Z18, Z16
-	VMOVUPS     Z16, (AX)(R11*1)
-	VMOVUPS     (R8)(R11*1), Z16
-	VADDPS      Z16, Z15, Z15
-	VMOVUPS     (SI)(R11*1), Z16
-	VSUBPS      Z15, Z16, Z17
-	VORPS       Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z17
-	VCMPPS      $0x1e, Z15, Z16, K1
-	VMOVAPS     Z0, Z18
-	VMOVAPS     Z17, K1, Z18
-	VMOVAPS     Z17, Z17
-	VMOVAPS     Z0, K1, Z17
-	VMAXPS      Z15, Z16, Z15
-	VMOVUPS     Z15, (BX)(R11*1)
-	VMOVUPS     (CX)(R11*1), Z15
-	VMULPS      Z15, Z18, Z15
-	VMOVUPS     (DI)(R11*1), Z16
-	VMULPS      Z16, Z17, Z16
-	VADDPS      Z16, Z15, Z15
-	VMOVUPS     Z15, (CX)(R11*1)
-	VMOVUPS     (DX)(R11*1), Z15
-	VMULPS      Z15, Z18, Z15
-	VADDPS      Z17, Z15, Z15
-	VMOVUPS     Z15, (DX)(R11*1)
-	ADDQ        $0x00000040, R11
+	VMOVUPS      (BX)(R11*1), Z15
+	VMOVUPS      (DX)(R11*1), Z16
+	VCMPPS       $0x00, Z14, Z16, K1
+	VMOVAPS      Z13, K1, Z15
+	VMOVUPS      (R9)(R11*1), Z16
+	VMOVUPS      (SI)(R11*1), Z17
+	VADDPS       Z17, Z16, Z16
+	VSUBPS       Z15, Z16, Z17
+	VORPS        Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z17
+	VCMPPS       $0x1e, Z15, Z16, K1
+	VMOVAPS      Z0, Z16
+	VMOVAPS      Z17, K1, Z16
+	VMOVAPS      Z17, Z17
+	VMOVAPS      Z0, K1, Z17
+	VMOVUPS      (CX)(R11*1), Z18
+	VMULPS       Z18, Z16, Z18
+	VMOVUPS      (DX)(R11*1), Z19
+	VMULPS       Z19, Z16, Z16
+	VMOVUPS      (DI)(R11*1), Z19
+	VMULPS       Z19, Z17, Z19
+	VADDPS       Z19, Z18, Z18
+	VADDPS       Z17, Z16, Z16
+	VDIVPS       Z16, Z18, Z16
+	VMOVUPS      Z16, (AX)(R11*1)
+	VMOVUPS      (R8)(R11*1), Z16
+	VADDPS       Z16, Z15, Z15
+	VMOVUPS      (SI)(R11*1), Z16
+	VSUBPS       Z15, Z16, Z17
+	VORPS        Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z17
+	VCMPPS       $0x1e, Z15, Z16, K1
+	VMOVAPS      Z0, Z18
+	VMOVAPS      Z17, K1, Z18
+	VMOVAPS      Z17, Z17
+	VMOVAPS      Z0, K1, Z17
+	VMAXPS       Z15, Z16, Z15
+	VMOVUPS      Z15, (BX)(R11*1)
+	VMOVUPS      (CX)(R11*1), Z15
+	VMULPS       Z15, Z18, Z15
+	VMOVUPS      (DI)(R11*1), Z16
+	VMULPS       Z16, Z17, Z16
+	VADDPS       Z16, Z15, Z15
+	VMOVUPS      Z15, (CX)(R11*1)
+	VMOVUPS      (DX)(R11*1), Z15
+	VMULPS       Z15, Z18, Z15
+	VADDPS       Z17, Z15, Z15
+	VMOVUPS      Z15, (DX)(R11*1)
+	ADDQ         $0x00000040, R11
 
 test2:
-	CMPQ        R11, R12
-	JB          loop1
-	ANDQ        $0x0000000f, R10
-	JZ          done3
-	MOVL        $0x0000ffff, R12
-	BZHIL       R10, R12, R12
-	KMOVW       R12, K1
-	VMOVUPS.Z   (BX)(R11*1), K1, Z15
-	VMOVUPS.Z   (DX)(R11*1), K1, Z16
-	VCMPPS      $0x00, Z14, Z16, K2
-	VMOVAPS     Z13, K2, Z15
-	VMOVUPS.Z   (R9)(R11*1), K1, Z13
-	VMOVUPS.Z   (SI)(R11*1), K1, Z14
-	VADDPS      Z14, Z13, Z13
-	VSUBPS      Z15, Z13, Z14
-	VORPS       Z12, Z14, Z14
-	VMULPS      Z1, Z14, Z16
-	VADDPS      Z2, Z16, Z16
-	VSUBPS      Z2, Z16, Z16
-	VMULPS      Z3, Z16, Z17
-	VSUBPS      Z17, Z14, Z17
-	VMULPS      Z4, Z16, Z18
-	VSUBPS      Z18, Z17, Z17
-	VMULPS      Z5, Z17, Z18
-	VADDPS      Z6, Z18, Z18
-	VMULPS      Z17, Z18, Z18
-	VADDPS      Z7, Z18, Z18
-	VMULPS      Z17, Z18, Z18
-	VADDPS      Z8, Z18, Z18
-	VMULPS      Z17, Z18, Z18
-	VADDPS      Z9, Z18, Z18
-	VMULPS      Z17, Z18, Z18
-	VADDPS      Z10, Z18, Z18
-	VMULPS      Z17, Z17, Z19
-	VMULPS      Z19, Z18, Z18
-	VADDPS      Z17, Z18, Z17
-	VADDPS      Z0, Z17, Z17
-	VCMPPS      $0x15, Z11, Z14, K2
-	VSCALEFPS.Z Z16, Z17, K2, Z14
-	VCMPPS      $0x1e, Z15, Z13, K2
-	VMOVAPS     Z0, Z13
-	VMOVAPS     Z14, K2, Z13
-	VMOVAPS     Z14, Z14
-	VMOVAPS     Z0, K2, Z14
-	VMOVUPS.Z   (CX)(R11*1), K1, Z16
-	VMULPS      Z16, Z13, Z16
-	VMOVUPS.Z   (DX)(R11*1), K1, Z17
-	VMULPS      Z17, Z13, Z13
-	VMOVUPS.Z   (DI)(R11*1), K1, Z17
-	VMULPS      Z17, Z14, Z17
-	VADDPS      Z17, Z16, Z16
-	VADDPS      Z14, Z13, Z13
-	VDIVPS      Z13, Z16, Z13
-	VMOVUPS     Z13, K1, (AX)(R11*1)
-	VMOVUPS.Z   (R8)(R11*1), K1, Z13
-	VADDPS      Z13, Z15, Z13
-	VMOVUPS.Z   (SI)(R11*1), K1, Z14
-	VSUBPS      Z13, Z14, Z15
-	VORPS       Z12, Z15, Z12
-	VMULPS      Z1, Z12, Z1
-	VADDPS      Z2, Z1, Z1
-	VSUBPS      Z2, Z1, Z1
-	VMULPS      Z3, Z1, Z2
-	VSUBPS      Z2, Z12, Z2
-	VMULPS      Z4, Z1, Z3
-	VSUBPS      Z3, Z2, Z2
-	VMULPS      Z5, Z2, Z3
-	VADDPS      Z6, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z7, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z8, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z9, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z10, Z3, Z3
-	VMULPS      Z2, Z2, Z4
-	VMULPS      Z4, Z3, Z3
-	VADDPS      Z2, Z3, Z2
-	VADDPS      Z0, Z2, Z2
-	VCMPPS      $0x15, Z11, Z12, K2
-	VSCALEFPS.Z Z1, Z2, K2, Z1
-	VCMPPS      $0x1e, Z13, Z14, K2
-	VMOVAPS     Z0, Z2
-	VMOVAPS     Z1, K2, Z2
-	VMOVAPS     Z1, Z1
-	VMOVAPS     Z0, K2, Z1
-	VMAXPS      Z13, Z14, Z0
-	VMOVUPS     Z0, K1, (BX)(R11*1)
-	VMOVUPS.Z   (CX)(R11*1), K1, Z0
-	VMULPS      Z0, Z2, Z0
-	VMOVUPS.Z   (DI)(R11*1), K1, Z3
-	VMULPS      Z3, Z1, Z3
-	VADDPS      Z3, Z0, Z0
-	VMOVUPS     Z0, K1, (CX)(R11*1)
-	VMOVUPS.Z   (DX)(R11*1), K1, Z0
-	VMULPS      Z0, Z2, Z0
-	VADDPS      Z1, Z0, Z0
-	VMOVUPS     Z0, K1, (DX)(R11*1)
+	CMPQ         R11, R12
+	JB           loop1
+	ANDQ         $0x0000000f, R10
+	JZ           done3
+	MOVL         $0x0000ffff, R12
+	BZHIL        R10, R12, R12
+	KMOVW        R12, K1
+	VMOVUPS.Z    (BX)(R11*1), K1, Z15
+	VMOVUPS.Z    (DX)(R11*1), K1, Z16
+	VCMPPS       $0x00, Z14, Z16, K2
+	VMOVAPS      Z13, K2, Z15
+	VMOVUPS.Z    (R9)(R11*1), K1, Z13
+	VMOVUPS.Z    (SI)(R11*1), K1, Z14
+	VADDPS       Z14, Z13, Z13
+	VSUBPS       Z15, Z13, Z14
+	VORPS        Z12, Z14, Z14
+	VMOVUPS      Z2, Z16
+	VFMADD231PS  Z1, Z14, Z16
+	VSUBPS       Z2, Z16, Z16
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z3, Z16, Z17
+	VFNMADD231PS Z4, Z16, Z17
+	VMOVUPS      Z6, Z18
+	VFMADD231PS  Z5, Z17, Z18
+	VFMADD213PS  Z7, Z17, Z18
+	VFMADD213PS  Z8, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z0, Z17, Z18
+	VFMADD213PS  Z0, Z17, Z18
+	VCMPPS       $0x15, Z11, Z14, K2
+	VSCALEFPS.Z  Z16, Z18, K2, Z14
+	VCMPPS       $0x1e, Z15, Z13, K2
+	VMOVAPS      Z0, Z13
+	VMOVAPS      Z14, K2, Z13
+	VMOVAPS      Z14, Z14
+	VMOVAPS      Z0, K2, Z14
+	VMOVUPS.Z    (CX)(R11*1), K1, Z16
+	VMULPS       Z16, Z13, Z16
+	VMOVUPS.Z    (DX)(R11*1), K1, Z17
+	VMULPS       Z17, Z13, Z13
+	VMOVUPS.Z    (DI)(R11*1), K1, Z17
+	VMULPS       Z17, Z14, Z17
+	VADDPS       Z17, Z16, Z16
+	VADDPS       Z14, Z13, Z13
+	VDIVPS       Z13, Z16, Z13
+	VMOVUPS      Z13, K1, (AX)(R11*1)
+	VMOVUPS.Z    (R8)(R11*1), K1, Z13
+	VADDPS       Z13, Z15, Z13
+	VMOVUPS.Z    (SI)(R11*1), K1, Z14
+	VSUBPS       Z13, Z14, Z15
+	VORPS        Z12, Z15, Z12
+	VMOVUPS      Z2, Z15
+	VFMADD231PS  Z1, Z12, Z15
+	VSUBPS       Z2, Z15, Z1
+	VMOVAPS      Z12, Z2
+	VFNMADD231PS Z3, Z1, Z2
+	VFNMADD231PS Z4, Z1, Z2
+	VMOVUPS      Z6, Z3
+	VFMADD231PS  Z5, Z2, Z3
+	VFMADD213PS  Z7, Z2, Z3
+	VFMADD213PS  Z8, Z2, Z3
+	VFMADD213PS  Z9, Z2, Z3
+	VFMADD213PS  Z10, Z2, Z3
+	VFMADD213PS  Z0, Z2, Z3
+	VFMADD213PS  Z0, Z2, Z3
+	VCMPPS       $0x15, Z11, Z12, K2
+	VSCALEFPS.Z  Z1, Z3, K2, Z1
+	VCMPPS       $0x1e, Z13, Z14, K2
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z1, K2, Z2
+	VMOVAPS      Z1, Z1
+	VMOVAPS      Z0, K2, Z1
+	VMAXPS       Z13, Z14, Z0
+	VMOVUPS      Z0, K1, (BX)(R11*1)
+	VMOVUPS.Z    (CX)(R11*1), K1, Z0
+	VMULPS       Z0, Z2, Z0
+	VMOVUPS.Z    (DI)(R11*1), K1, Z3
+	VMULPS       Z3, Z1, Z3
+	VADDPS       Z3, Z0, Z0
+	VMOVUPS      Z0, K1, (CX)(R11*1)
+	VMOVUPS.Z    (DX)(R11*1), K1, Z0
+	VMULPS       Z0, Z2, Z0
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (DX)(R11*1)
 
 done3:
 	VZEROUPPER
 	RET
 
 // func wkv256(y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·wkv256(SB), NOSPLIT, $0-72
 	VBROADCASTSS rowConstants<>+320(SB), Y0
 	VXORPS       Y1, Y1, Y1
@@ -4487,208 +6519,180 @@ TEXT ·wkv256(SB), NOSPLIT, $0-72
 	JMP          test2
 
 loop1:
-	VMOVUPS   (BX)(R11*1), Y2
-	VMOVUPS   (DX)(R11*1), Y3
-	VCMPPS    $0x00, Y1, Y3, Y3
-	VBLENDVPS Y3, rowConstants<>+512(SB), Y2, Y2
-	VMOVUPS   (R9)(R11*1), Y3
-	VMOVUPS   (SI)(R11*1), Y4
-	VADDPS    Y4, Y3, Y3
-	VSUBPS    Y2, Y3, Y4
-	VORPS     rowConstants<>+544(SB), Y4, Y4
-	VMULPS    rowConstants<>+0(SB), Y4, Y5
-	VADDPS    rowConstants<>+32(SB), Y5, Y5
-	VSUBPS    rowConstants<>+32(SB), Y5, Y6
-	VMULPS    rowConstants<>+64(SB), Y6, Y7
-	VSUBPS    Y7, Y4, Y7
-	VMULPS    rowConstants<>+96(SB), Y6, Y6
-	VSUBPS    Y6, Y7, Y6
-	VMULPS    rowConstants<>+128(SB), Y6, Y7
-	VADDPS    rowConstants<>+160(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+192(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+224(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+256(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+288(SB), Y7, Y7
-	VMULPS    Y6, Y6, Y8
-	VMULPS    Y8, Y7, Y7
-	VADDPS    Y6, Y7, Y6
-	VADDPS    Y0, Y6, Y6
-	VPSLLD    $0x17, Y5, Y5
-	VPADDD    Y0, Y5, Y5
-	VMULPS    Y5, Y6, Y5
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS    Y4, Y5, Y4
-	VCMPPS    $0x1e, Y2, Y3, Y5
-	VBLENDVPS Y5, Y4, Y0, Y3
-	VBLENDVPS Y5, Y0, Y4, Y4
-	VMOVUPS   (CX)(R11*1), Y5
-	VMULPS    Y5, Y3, Y5
-	VMOVUPS   (DX)(R11*1), Y6
-	VMULPS    Y6, Y3, Y3
-	VMOVUPS   (DI)(R11*1), Y6
-	VMULPS    Y6, Y4, Y6
-	VADDPS    Y6, Y5, Y5
-	VADDPS    Y4, Y3, Y3
-	VDIVPS    Y3, Y5, Y3
-	VMOVUPS   Y3, (AX)(R11*1)
-	VMOVUPS   (R8)(R11*1), Y3
-	VADDPS    Y3, Y2, Y2
-	VMOVUPS   (SI)(R11*1), Y3
-	VSUBPS    Y2, Y3, Y4
-	VORPS     rowConstants<>+544(SB), Y4, Y4
-	VMULPS    rowConstants<>+0(SB), Y4, Y5
-	VADDPS    rowConstants<>+32(SB), Y5, Y5
-	VSUBPS    rowConstants<>+32(SB), Y5, Y6
-	VMULPS    rowConstants<>+64(SB), Y6, Y7
-	VSUBPS    Y7, Y4, Y7
-	VMULPS    rowConstants<>+96(SB), Y6, Y6
-	VSUBPS    Y6, Y7, Y6
-	VMULPS    rowConstants<>+128(SB), Y6, Y7
-	VADDPS    rowConstants<>+160(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+192(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+224(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+256(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+288(SB), Y7, Y7
-	VMULPS    Y6, Y6, Y8
-	VMULPS    Y8, Y7, Y7
-	VADDPS    Y6, Y7, Y6
-	VADDPS    Y0, Y6, Y6
-	VPSLLD    $0x17, Y5, Y5
-	VPADDD    Y0, Y5, Y5
-	VMULPS    Y5, Y6, Y5
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS    Y4, Y5, Y4
-	VCMPPS    $0x1e, Y2, Y3, Y6
-	VBLENDVPS Y6, Y4, Y0, Y5
-	VBLENDVPS Y6, Y0, Y4, Y4
-	VMAXPS    Y2, Y3, Y2
-	VMOVUPS   Y2, (BX)(R11*1)
-	VMOVUPS   (CX)(R11*1), Y2
-	VMULPS    Y2, Y5, Y2
-	VMOVUPS   (DI)(R11*1), Y3
-	VMULPS    Y3, Y4, Y3
-	VADDPS    Y3, Y2, Y2
-	VMOVUPS   Y2, (CX)(R11*1)
-	VMOVUPS   (DX)(R11*1), Y2
-	VMULPS    Y2, Y5, Y2
-	VADDPS    Y4, Y2, Y2
-	VMOVUPS   Y2, (DX)(R11*1)
-	ADDQ      $0x00000020, R11
+	VMOVUPS      (BX)(R11*1), Y2
+	VMOVUPS      (DX)(R11*1), Y3
+	VCMPPS       $0x00, Y1, Y3, Y3
+	VBLENDVPS    Y3, rowConstants<>+512(SB), Y2, Y2
+	VMOVUPS      (R9)(R11*1), Y3
+	VMOVUPS      (SI)(R11*1), Y4
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y2, Y3, Y4
+	VORPS        rowConstants<>+608(SB), Y4, Y4
+	VMOVUPS      rowConstants<>+32(SB), Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y4, Y5
+	VSUBPS       rowConstants<>+32(SB), Y5, Y6
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS rowConstants<>+64(SB), Y6, Y7
+	VFNMADD231PS rowConstants<>+96(SB), Y6, Y7
+	VMOVUPS      rowConstants<>+160(SB), Y6
+	VFMADD231PS  rowConstants<>+128(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+192(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+224(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+256(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+288(SB), Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y6, Y5
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y2, Y3, Y5
+	VBLENDVPS    Y5, Y4, Y0, Y3
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	VMOVUPS      (CX)(R11*1), Y5
+	VMULPS       Y5, Y3, Y5
+	VMOVUPS      (DX)(R11*1), Y6
+	VMULPS       Y6, Y3, Y3
+	VMOVUPS      (DI)(R11*1), Y6
+	VMULPS       Y6, Y4, Y6
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y4, Y3, Y3
+	VDIVPS       Y3, Y5, Y3
+	VMOVUPS      Y3, (AX)(R11*1)
+	VMOVUPS      (R8)(R11*1), Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(R11*1), Y3
+	VSUBPS       Y2, Y3, Y4
+	VORPS        rowConstants<>+608(SB), Y4, Y4
+	VMOVUPS      rowConstants<>+32(SB), Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y4, Y5
+	VSUBPS       rowConstants<>+32(SB), Y5, Y6
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS rowConstants<>+64(SB), Y6, Y7
+	VFNMADD231PS rowConstants<>+96(SB), Y6, Y7
+	VMOVUPS      rowConstants<>+160(SB), Y6
+	VFMADD231PS  rowConstants<>+128(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+192(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+224(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+256(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+288(SB), Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y6, Y5
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y2, Y3, Y6
+	VBLENDVPS    Y6, Y4, Y0, Y5
+	VBLENDVPS    Y6, Y0, Y4, Y4
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      Y2, (BX)(R11*1)
+	VMOVUPS      (CX)(R11*1), Y2
+	VMULPS       Y2, Y5, Y2
+	VMOVUPS      (DI)(R11*1), Y3
+	VMULPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (CX)(R11*1)
+	VMOVUPS      (DX)(R11*1), Y2
+	VMULPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      Y2, (DX)(R11*1)
+	ADDQ         $0x00000020, R11
 
 test2:
-	CMPQ       R11, R12
-	JB         loop1
-	ANDQ       $0x00000007, R10
-	JZ         done3
-	MOVQ       $0x00000008, R12
-	CMPQ       R10, R12
-	CMOVQLT    R10, R12
-	LEAQ       rowConstants<>+736(SB), R10
-	SHLQ       $0x02, R12
-	SUBQ       R12, R10
-	VMOVUPS    (R10), Y2
-	VMASKMOVPS (BX)(R11*1), Y2, Y3
-	VMASKMOVPS (DX)(R11*1), Y2, Y4
-	VCMPPS     $0x00, Y1, Y4, Y1
-	VBLENDVPS  Y1, rowConstants<>+512(SB), Y3, Y3
-	VMASKMOVPS (R9)(R11*1), Y2, Y1
-	VMASKMOVPS (SI)(R11*1), Y2, Y4
-	VADDPS     Y4, Y1, Y1
-	VSUBPS     Y3, Y1, Y4
-	VORPS      rowConstants<>+544(SB), Y4, Y4
-	VMULPS     rowConstants<>+0(SB), Y4, Y5
-	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y6
-	VMULPS     rowConstants<>+64(SB), Y6, Y7
-	VSUBPS     Y7, Y4, Y7
-	VMULPS     rowConstants<>+96(SB), Y6, Y6
-	VSUBPS     Y6, Y7, Y6
-	VMULPS     rowConstants<>+128(SB), Y6, Y7
-	VADDPS     rowConstants<>+160(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+192(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+224(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+256(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+288(SB), Y7, Y7
-	VMULPS     Y6, Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VADDPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y6
-	VPSLLD     $0x17, Y5, Y5
-	VPADDD     Y0, Y5, Y5
-	VMULPS     Y5, Y6, Y5
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS     Y4, Y5, Y4
-	VCMPPS     $0x1e, Y3, Y1, Y5
-	VBLENDVPS  Y5, Y4, Y0, Y1
-	VBLENDVPS  Y5, Y0, Y4, Y4
-	VMASKMOVPS (CX)(R11*1), Y2, Y5
-	VMULPS     Y5, Y1, Y5
-	VMASKMOVPS (DX)(R11*1), Y2, Y6
-	VMULPS     Y6, Y1, Y1
-	VMASKMOVPS (DI)(R11*1), Y2, Y6
-	VMULPS     Y6, Y4, Y6
-	VADDPS     Y6, Y5, Y5
-	VADDPS     Y4, Y1, Y1
-	VDIVPS     Y1, Y5, Y1
-	VMASKMOVPS Y1, Y2, (AX)(R11*1)
-	VMASKMOVPS (R8)(R11*1), Y2, Y1
-	VADDPS     Y1, Y3, Y1
-	VMASKMOVPS (SI)(R11*1), Y2, Y3
-	VSUBPS     Y1, Y3, Y4
-	VORPS      rowConstants<>+544(SB), Y4, Y4
-	VMULPS     rowConstants<>+0(SB), Y4, Y5
-	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y6
-	VMULPS     rowConstants<>+64(SB), Y6, Y7
-	VSUBPS     Y7, Y4, Y7
-	VMULPS     rowConstants<>+96(SB), Y6, Y6
-	VSUBPS     Y6, Y7, Y6
-	VMULPS     rowConstants<>+128(SB), Y6, Y7
-	VADDPS     rowConstants<>+160(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+192(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+224(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+256(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+288(SB), Y7, Y7
-	VMULPS     Y6, Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VADDPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y6
-	VPSLLD     $0x17, Y5, Y5
-	VPADDD     Y0, Y5, Y5
-	VMULPS     Y5, Y6, Y5
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS     Y4, Y5, Y4
-	VCMPPS     $0x1e, Y1, Y3, Y6
-	VBLENDVPS  Y6, Y4, Y0, Y5
-	VBLENDVPS  Y6, Y0, Y4, Y0
-	VMAXPS     Y1, Y3, Y1
-	VMASKMOVPS Y1, Y2, (BX)(R11*1)
-	VMASKMOVPS (CX)(R11*1), Y2, Y1
-	VMULPS     Y1, Y5, Y1
-	VMASKMOVPS (DI)(R11*1), Y2, Y3
-	VMULPS     Y3, Y0, Y3
-	VADDPS     Y3, Y1, Y1
-	VMASKMOVPS Y1, Y2, (CX)(R11*1)
-	VMASKMOVPS (DX)(R11*1), Y2, Y1
-	VMULPS     Y1, Y5, Y1
-	VADDPS     Y0, Y1, Y0
-	VMASKMOVPS Y0, Y2, (DX)(R11*1)
+	CMPQ         R11, R12
+	JB           loop1
+	ANDQ         $0x00000007, R10
+	JZ           done3
+	MOVQ         $0x00000008, R12
+	CMPQ         R10, R12
+	CMOVQLT      R10, R12
+	LEAQ         rowConstants<>+800(SB), R10
+	SHLQ         $0x02, R12
+	SUBQ         R12, R10
+	VMOVUPS      (R10), Y2
+	VMASKMOVPS   (BX)(R11*1), Y2, Y3
+	VMASKMOVPS   (DX)(R11*1), Y2, Y4
+	VCMPPS       $0x00, Y1, Y4, Y1
+	VBLENDVPS    Y1, rowConstants<>+512(SB), Y3, Y3
+	VMASKMOVPS   (R9)(R11*1), Y2, Y1
+	VMASKMOVPS   (SI)(R11*1), Y2, Y4
+	VADDPS       Y4, Y1, Y1
+	VSUBPS       Y3, Y1, Y4
+	VORPS        rowConstants<>+608(SB), Y4, Y4
+	VMOVUPS      rowConstants<>+32(SB), Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y4, Y5
+	VSUBPS       rowConstants<>+32(SB), Y5, Y6
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS rowConstants<>+64(SB), Y6, Y7
+	VFNMADD231PS rowConstants<>+96(SB), Y6, Y7
+	VMOVUPS      rowConstants<>+160(SB), Y6
+	VFMADD231PS  rowConstants<>+128(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+192(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+224(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+256(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+288(SB), Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y6, Y5
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y3, Y1, Y5
+	VBLENDVPS    Y5, Y4, Y0, Y1
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	VMASKMOVPS   (CX)(R11*1), Y2, Y5
+	VMULPS       Y5, Y1, Y5
+	VMASKMOVPS   (DX)(R11*1), Y2, Y6
+	VMULPS       Y6, Y1, Y1
+	VMASKMOVPS   (DI)(R11*1), Y2, Y6
+	VMULPS       Y6, Y4, Y6
+	VADDPS       Y6, Y5, Y5
+	VADDPS       Y4, Y1, Y1
+	VDIVPS       Y1, Y5, Y1
+	VMASKMOVPS   Y1, Y2, (AX)(R11*1)
+	VMASKMOVPS   (R8)(R11*1), Y2, Y1
+	VADDPS       Y1, Y3, Y1
+	VMASKMOVPS   (SI)(R11*1), Y2, Y3
+	VSUBPS       Y1, Y3, Y4
+	VORPS        rowConstants<>+608(SB), Y4, Y4
+	VMOVUPS      rowConstants<>+32(SB), Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y4, Y5
+	VSUBPS       rowConstants<>+32(SB), Y5, Y6
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS rowConstants<>+64(SB), Y6, Y7
+	VFNMADD231PS rowConstants<>+96(SB), Y6, Y7
+	VMOVUPS      rowConstants<>+160(SB), Y6
+	VFMADD231PS  rowConstants<>+128(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+192(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+224(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+256(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+288(SB), Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y6, Y5
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y1, Y3, Y6
+	VBLENDVPS    Y6, Y4, Y0, Y5
+	VBLENDVPS    Y6, Y0, Y4, Y0
+	VMAXPS       Y1, Y3, Y1
+	VMASKMOVPS   Y1, Y2, (BX)(R11*1)
+	VMASKMOVPS   (CX)(R11*1), Y2, Y1
+	VMULPS       Y1, Y5, Y1
+	VMASKMOVPS   (DI)(R11*1), Y2, Y3
+	VMULPS       Y3, Y0, Y3
+	VADDPS       Y3, Y1, Y1
+	VMASKMOVPS   Y1, Y2, (CX)(R11*1)
+	VMASKMOVPS   (DX)(R11*1), Y2, Y1
+	VMULPS       Y1, Y5, Y1
+	VADDPS       Y0, Y1, Y0
+	VMASKMOVPS   Y0, Y2, (DX)(R11*1)
 
 done3:
 	VZEROUPPER
@@ -4709,7 +6713,7 @@ TEXT ·wkvBack512(SB), NOSPLIT, $0-104
 	VBROADCASTSS rowConstants<>+256(SB), Z9
 	VBROADCASTSS rowConstants<>+288(SB), Z10
 	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+608(SB), Z12
 	VBROADCASTSS rowConstants<>+512(SB), Z13
 	VXORPS       Z14, Z14, Z14
 	MOVQ         work+16(FP), AX
@@ -4721,279 +6725,251 @@ TEXT ·wkvBack512(SB), NOSPLIT, $0-104
 	JMP          test2
 
 loop1:
-	MOVQ        b+48(FP), SI
-	MOVQ        top+56(FP), DI
-	VMOVUPS     (DI)(DX*1), Z15
-	VMOVUPS     (SI)(DX*1), Z16
-	VCMPPS      $0x00, Z14, Z16, K1
-	VMOVAPS     Z13, K1, Z15
-	MOVQ        bonus+88(FP), SI
-	VMOVUPS     (SI)(DX*1), Z16
-	MOVQ        key+64(FP), SI
-	VMOVUPS     (SI)(DX*1), Z17
-	VADDPS      Z17, Z16, Z16
-	VSUBPS      Z15, Z16, Z17
-	VORPS       Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z17
-	VCMPPS      $0x1e, Z15, Z16, K1
-	VMOVAPS     Z0, Z16
-	VMOVAPS     Z17, K1, Z16
-	VMOVAPS     Z17, Z17
-	VMOVAPS     Z0, K1, Z17
-	MOVQ        dy+24(FP), SI
-	VMOVUPS     (SI)(DX*1), Z18
-	MOVQ        b+48(FP), SI
-	VMOVUPS     (SI)(DX*1), Z19
-	VMULPS      Z19, Z16, Z19
-	VADDPS      Z17, Z19, Z19
-	VDIVPS      Z19, Z18, Z18
-	VMULPS      Z17, Z18, Z17
-	VMULPS      Z16, Z18, Z16
-	MOVQ        value+72(FP), SI
-	VMOVUPS     (SI)(DX*1), Z18
-	MOVQ        y+32(FP), SI
-	VMOVUPS     (SI)(DX*1), Z19
-	VSUBPS      Z19, Z18, Z18
-	VMULPS      Z18, Z17, Z18
-	VMOVUPS     3072(AX)(DX*1), Z19
-	VADDPS      Z18, Z19, Z19
-	VMOVUPS     Z19, 3072(AX)(DX*1)
-	MOVQ        rate+80(FP), SI
-	VMOVUPS     (SI)(DX*1), Z19
-	VADDPS      Z19, Z15, Z15
-	MOVQ        key+64(FP), SI
-	VMOVUPS     (SI)(DX*1), Z19
-	VSUBPS      Z15, Z19, Z20
-	VORPS       Z12, Z20, Z20
-	VMULPS      Z1, Z20, Z21
-	VADDPS      Z2, Z21, Z21
-	VSUBPS      Z2, Z21, Z21
-	VMULPS      Z3, Z21, Z22
-	VSUBPS      Z22, Z20, Z22
-	VMULPS      Z4, Z21, Z23
-	VSUBPS      Z23, Z22, Z22
-	VMULPS      Z5, Z22, Z23
-	VADDPS      Z6, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z7, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z8, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z9, Z23, Z23
-	VMULPS      Z22, Z23, Z23
-	VADDPS      Z10, Z23, Z23
-	VMULPS      Z22, Z22, Z24
-	VMULPS      Z24, Z23, Z23
-	VADDPS      Z22, Z23, Z22
-	VADDPS      Z0, Z22, Z22
-	VCMPPS      $0x15, Z11, Z20, K1
-	VSCALEFPS.Z Z21, Z22, K1, Z20
-	VCMPPS      $0x1e, Z15, Z19, K1
-	VMOVAPS     Z0, Z15
-	VMOVAPS     Z20, K1, Z15
-	VMOVAPS     Z20, Z19
-	VMOVAPS     Z0, K1, Z19
-	VMOVUPS     (AX)(DX*1), Z20
-	VMOVUPS     1024(AX)(DX*1), Z21
-	MOVQ        value+72(FP), SI
-	VMOVUPS     (SI)(DX*1), Z22
-	VMULPS      Z22, Z20, Z22
-	VADDPS      Z21, Z22, Z22
-	VMULPS      Z22, Z19, Z22
-	VADDPS      Z18, Z22, Z18
-	MOVQ        dk+0(FP), SI
-	VMOVUPS     Z18, (SI)(DX*1)
-	VMULPS      Z20, Z19, Z18
-	VADDPS      Z17, Z18, Z17
-	MOVQ        dv+8(FP), SI
-	VMOVUPS     Z17, (SI)(DX*1)
-	MOVQ        a+40(FP), SI
-	VMOVUPS     (SI)(DX*1), Z17
-	VMULPS      Z17, Z20, Z17
-	MOVQ        b+48(FP), SI
-	VMOVUPS     (SI)(DX*1), Z18
-	VMULPS      Z18, Z21, Z18
-	VADDPS      Z18, Z17, Z17
-	VMOVUPS     2048(AX)(DX*1), Z18
-	VMULPS      Z17, Z15, Z17
-	VADDPS      Z17, Z18, Z17
-	VMOVUPS     Z17, 2048(AX)(DX*1)
-	VMULPS      Z20, Z15, Z17
-	VADDPS      Z16, Z17, Z17
-	VMOVUPS     Z17, (AX)(DX*1)
-	VMULPS      Z21, Z15, Z15
-	MOVQ        y+32(FP), SI
-	VMOVUPS     (SI)(DX*1), Z17
-	VMULPS      Z17, Z16, Z16
-	VSUBPS      Z16, Z15, Z15
-	VMOVUPS     Z15, 1024(AX)(DX*1)
-	ADDQ        $0x00000040, DX
+	MOVQ         b+48(FP), SI
+	MOVQ         top+56(FP), DI
+	VMOVUPS      (DI)(DX*1), Z15
+	VMOVUPS      (SI)(DX*1), Z16
+	VCMPPS       $0x00, Z14, Z16, K1
+	VMOVAPS      Z13, K1, Z15
+	MOVQ         bonus+88(FP), SI
+	VMOVUPS      (SI)(DX*1), Z16
+	MOVQ         key+64(FP), SI
+	VMOVUPS      (SI)(DX*1), Z17
+	VADDPS       Z17, Z16, Z16
+	VSUBPS       Z15, Z16, Z17
+	VORPS        Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z17
+	VCMPPS       $0x1e, Z15, Z16, K1
+	VMOVAPS      Z0, Z16
+	VMOVAPS      Z17, K1, Z16
+	VMOVAPS      Z17, Z17
+	VMOVAPS      Z0, K1, Z17
+	MOVQ         dy+24(FP), SI
+	VMOVUPS      (SI)(DX*1), Z18
+	MOVQ         b+48(FP), SI
+	VMOVUPS      (SI)(DX*1), Z19
+	VMULPS       Z19, Z16, Z19
+	VADDPS       Z17, Z19, Z19
+	VDIVPS       Z19, Z18, Z18
+	VMULPS       Z17, Z18, Z17
+	VMULPS       Z16, Z18, Z16
+	MOVQ         value+72(FP), SI
+	VMOVUPS      (SI)(DX*1), Z18
+	MOVQ         y+32(FP), SI
+	VMOVUPS      (SI)(DX*1), Z19
+	VSUBPS       Z19, Z18, Z18
+	VMULPS       Z18, Z17, Z18
+	VMOVUPS      3072(AX)(DX*1), Z19
+	VADDPS       Z18, Z19, Z19
+	VMOVUPS      Z19, 3072(AX)(DX*1)
+	MOVQ         rate+80(FP), SI
+	VMOVUPS      (SI)(DX*1), Z19
+	VADDPS       Z19, Z15, Z15
+	MOVQ         key+64(FP), SI
+	VMOVUPS      (SI)(DX*1), Z19
+	VSUBPS       Z15, Z19, Z20
+	VORPS        Z12, Z20, Z20
+	VMOVUPS      Z2, Z21
+	VFMADD231PS  Z1, Z20, Z21
+	VSUBPS       Z2, Z21, Z21
+	VMOVAPS      Z20, Z22
+	VFNMADD231PS Z3, Z21, Z22
+	VFNMADD231PS Z4, Z21, Z22
+	VMOVUPS      Z6, Z23
+	VFMADD231PS  Z5, Z22, Z23
+	VFMADD213PS  Z7, Z22, Z23
+	VFMADD213PS  Z8, Z22, Z23
+	VFMADD213PS  Z9, Z22, Z23
+	VFMADD213PS  Z10, Z22, Z23
+	VFMADD213PS  Z0, Z22, Z23
+	VFMADD213PS  Z0, Z22, Z23
+	VCMPPS       $0x15, Z11, Z20, K1
+	VSCALEFPS.Z  Z21, Z23, K1, Z20
+	VCMPPS       $0x1e, Z15, Z19, K1
+	VMOVAPS      Z0, Z15
+	VMOVAPS      Z20, K1, Z15
+	VMOVAPS      Z20, Z19
+	VMOVAPS      Z0, K1, Z19
+	VMOVUPS      (AX)(DX*1), Z20
+	VMOVUPS      1024(AX)(DX*1), Z21
+	MOVQ         value+72(FP), SI
+	VMOVUPS      (SI)(DX*1), Z22
+	VMULPS       Z22, Z20, Z22
+	VADDPS       Z21, Z22, Z22
+	VMULPS       Z22, Z19, Z22
+	VADDPS       Z18, Z22, Z18
+	MOVQ         dk+0(FP), SI
+	VMOVUPS      Z18, (SI)(DX*1)
+	VMULPS       Z20, Z19, Z18
+	VADDPS       Z17, Z18, Z17
+	MOVQ         dv+8(FP), SI
+	VMOVUPS      Z17, (SI)(DX*1)
+	MOVQ         a+40(FP), SI
+	VMOVUPS      (SI)(DX*1), Z17
+	VMULPS       Z17, Z20, Z17
+	MOVQ         b+48(FP), SI
+	VMOVUPS      (SI)(DX*1), Z18
+	VMULPS       Z18, Z21, Z18
+	VADDPS       Z18, Z17, Z17
+	VMOVUPS      2048(AX)(DX*1), Z18
+	VMULPS       Z17, Z15, Z17
+	VADDPS       Z17, Z18, Z17
+	VMOVUPS      Z17, 2048(AX)(DX*1)
+	VMULPS       Z20, Z15, Z17
+	VADDPS       Z16, Z17, Z17
+	VMOVUPS      Z17, (AX)(DX*1)
+	VMULPS       Z21, Z15, Z15
+	MOVQ         y+32(FP), SI
+	VMOVUPS      (SI)(DX*1), Z17
+	VMULPS       Z17, Z16, Z16
+	VSUBPS       Z16, Z15, Z15
+	VMOVUPS      Z15, 1024(AX)(DX*1)
+	ADDQ         $0x00000040, DX
 
 test2:
-	CMPQ        DX, BX
-	JB          loop1
-	ANDQ        $0x0000000f, CX
-	JZ          done3
-	MOVL        $0x0000ffff, BX
-	BZHIL       CX, BX, BX
-	KMOVW       BX, K1
-	MOVQ        b+48(FP), CX
-	MOVQ        top+56(FP), BX
-	VMOVUPS.Z   (BX)(DX*1), K1, Z15
-	VMOVUPS.Z   (CX)(DX*1), K1, Z16
-	VCMPPS      $0x00, Z14, Z16, K2
-	VMOVAPS     Z13, K2, Z15
-	MOVQ        bonus+88(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z13
-	MOVQ        key+64(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z14
-	VADDPS      Z14, Z13, Z13
-	VSUBPS      Z15, Z13, Z14
-	VORPS       Z12, Z14, Z14
-	VMULPS      Z1, Z14, Z16
-	VADDPS      Z2, Z16, Z16
-	VSUBPS      Z2, Z16, Z16
-	VMULPS      Z3, Z16, Z17
-	VSUBPS      Z17, Z14, Z17
-	VMULPS      Z4, Z16, Z18
-	VSUBPS      Z18, Z17, Z17
-	VMULPS      Z5, Z17, Z18
-	VADDPS      Z6, Z18, Z18
-	VMULPS      Z17, Z18, Z18
-	VADDPS      Z7, Z18, Z18
-	VMULPS      Z17, Z18, Z18
-	VADDPS      Z8, Z18, Z18
-	VMULPS      Z17, Z18, Z18
-	VADDPS      Z9, Z18, Z18
-	VMULPS      Z17, Z18, Z18
-	VADDPS      Z10, Z18, Z18
-	VMULPS      Z17, Z17, Z19
-	VMULPS      Z19, Z18, Z18
-	VADDPS      Z17, Z18, Z17
-	VADDPS      Z0, Z17, Z17
-	VCMPPS      $0x15, Z11, Z14, K2
-	VSCALEFPS.Z Z16, Z17, K2, Z14
-	VCMPPS      $0x1e, Z15, Z13, K2
-	VMOVAPS     Z0, Z13
-	VMOVAPS     Z14, K2, Z13
-	VMOVAPS     Z14, Z14
-	VMOVAPS     Z0, K2, Z14
-	MOVQ        dy+24(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z16
-	MOVQ        b+48(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z17
-	VMULPS      Z17, Z13, Z17
-	VADDPS      Z14, Z17, Z17
-	VDIVPS      Z17, Z16, Z16
-	VMULPS      Z14, Z16, Z14
-	VMULPS      Z13, Z16, Z13
-	MOVQ        value+72(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z16
-	MOVQ        y+32(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z17
-	VSUBPS      Z17, Z16, Z16
-	VMULPS      Z16, Z14, Z16
-	VMOVUPS.Z   3072(AX)(DX*1), K1, Z17
-	VADDPS      Z16, Z17, Z17
-	VMOVUPS     Z17, K1, 3072(AX)(DX*1)
-	MOVQ        rate+80(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z17
-	VADDPS      Z17, Z15, Z15
-	MOVQ        key+64(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z17
-	VSUBPS      Z15, Z17, Z18
-	VORPS       Z12, Z18, Z12
-	VMULPS      Z1, Z12, Z1
-	VADDPS      Z2, Z1, Z1
-	VSUBPS      Z2, Z1, Z1
-	VMULPS      Z3, Z1, Z2
-	VSUBPS      Z2, Z12, Z2
-	VMULPS      Z4, Z1, Z3
-	VSUBPS      Z3, Z2, Z2
-	VMULPS      Z5, Z2, Z3
-	VADDPS      Z6, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z7, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z8, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z9, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z10, Z3, Z3
-	VMULPS      Z2, Z2, Z4
-	VMULPS      Z4, Z3, Z3
-	VADDPS      Z2, Z3, Z2
-	VADDPS      Z0, Z2, Z2
-	VCMPPS      $0x15, Z11, Z12, K2
-	VSCALEFPS.Z Z1, Z2, K2, Z1
-	VCMPPS      $0x1e, Z15, Z17, K2
-	VMOVAPS     Z0, Z2
-	VMOVAPS     Z1, K2, Z2
-	VMOVAPS     Z1, Z1
-	VMOVAPS     Z0, K2, Z1
-	VMOVUPS.Z   (AX)(DX*1), K1, Z0
-	VMOVUPS.Z   1024(AX)(DX*1), K1, Z3
-	MOVQ        value+72(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z4
-	VMULPS      Z4, Z0, Z4
-	VADDPS      Z3, Z4, Z4
-	VMULPS      Z4, Z1, Z4
-	VADDPS      Z16, Z4, Z4
-	MOVQ        dk+0(FP), CX
-	VMOVUPS     Z4, K1, (CX)(DX*1)
-	VMULPS      Z0, Z1, Z1
-	VADDPS      Z14, Z1, Z1
-	MOVQ        dv+8(FP), CX
-	VMOVUPS     Z1, K1, (CX)(DX*1)
-	MOVQ        a+40(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z1
-	VMULPS      Z1, Z0, Z1
-	MOVQ        b+48(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z4
-	VMULPS      Z4, Z3, Z4
-	VADDPS      Z4, Z1, Z1
-	VMOVUPS.Z   2048(AX)(DX*1), K1, Z4
-	VMULPS      Z1, Z2, Z1
-	VADDPS      Z1, Z4, Z1
-	VMOVUPS     Z1, K1, 2048(AX)(DX*1)
-	VMULPS      Z0, Z2, Z0
-	VADDPS      Z13, Z0, Z0
-	VMOVUPS     Z0, K1, (AX)(DX*1)
-	VMULPS      Z3, Z2, Z0
-	MOVQ        y+32(FP), CX
-	VMOVUPS.Z   (CX)(DX*1), K1, Z1
-	VMULPS      Z1, Z13, Z1
-	VSUBPS      Z1, Z0, Z0
-	VMOVUPS     Z0, K1, 1024(AX)(DX*1)
+	CMPQ         DX, BX
+	JB           loop1
+	ANDQ         $0x0000000f, CX
+	JZ           done3
+	MOVL         $0x0000ffff, BX
+	BZHIL        CX, BX, BX
+	KMOVW        BX, K1
+	MOVQ         b+48(FP), CX
+	MOVQ         top+56(FP), BX
+	VMOVUPS.Z    (BX)(DX*1), K1, Z15
+	VMOVUPS.Z    (CX)(DX*1), K1, Z16
+	VCMPPS       $0x00, Z14, Z16, K2
+	VMOVAPS      Z13, K2, Z15
+	MOVQ         bonus+88(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z13
+	MOVQ         key+64(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z14
+	VADDPS       Z14, Z13, Z13
+	VSUBPS       Z15, Z13, Z14
+	VORPS        Z12, Z14, Z14
+	VMOVUPS      Z2, Z16
+	VFMADD231PS  Z1, Z14, Z16
+	VSUBPS       Z2, Z16, Z16
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z3, Z16, Z17
+	VFNMADD231PS Z4, Z16, Z17
+	VMOVUPS      Z6, Z18
+	VFMADD231PS  Z5, Z17, Z18
+	VFMADD213PS  Z7, Z17, Z18
+	VFMADD213PS  Z8, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z0, Z17, Z18
+	VFMADD213PS  Z0, Z17, Z18
+	VCMPPS       $0x15, Z11, Z14, K2
+	VSCALEFPS.Z  Z16, Z18, K2, Z14
+	VCMPPS       $0x1e, Z15, Z13, K2
+	VMOVAPS      Z0, Z13
+	VMOVAPS      Z14, K2, Z13
+	VMOVAPS      Z14, Z14
+	VMOVAPS      Z0, K2, Z14
+	MOVQ         dy+24(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z16
+	MOVQ         b+48(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z17
+	VMULPS       Z17, Z13, Z17
+	VADDPS       Z14, Z17, Z17
+	VDIVPS       Z17, Z16, Z16
+	VMULPS       Z14, Z16, Z14
+	VMULPS       Z13, Z16, Z13
+	MOVQ         value+72(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z16
+	MOVQ         y+32(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z17
+	VSUBPS       Z17, Z16, Z16
+	VMULPS       Z16, Z14, Z16
+	VMOVUPS.Z    3072(AX)(DX*1), K1, Z17
+	VADDPS       Z16, Z17, Z17
+	VMOVUPS      Z17, K1, 3072(AX)(DX*1)
+	MOVQ         rate+80(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z17
+	VADDPS       Z17, Z15, Z15
+	MOVQ         key+64(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z17
+	VSUBPS       Z15, Z17, Z18
+	VORPS        Z12, Z18, Z12
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z12, Z18
+	VSUBPS       Z2, Z18, Z1
+	VMOVAPS      Z12, Z2
+	VFNMADD231PS Z3, Z1, Z2
+	VFNMADD231PS Z4, Z1, Z2
+	VMOVUPS      Z6, Z3
+	VFMADD231PS  Z5, Z2, Z3
+	VFMADD213PS  Z7, Z2, Z3
+	VFMADD213PS  Z8, Z2, Z3
+	VFMADD213PS  Z9, Z2, Z3
+	VFMADD213PS  Z10, Z2, Z3
+	VFMADD213PS  Z0, Z2, Z3
+	VFMADD213PS  Z0, Z2, Z3
+	VCMPPS       $0x15, Z11, Z12, K2
+	VSCALEFPS.Z  Z1, Z3, K2, Z1
+	VCMPPS       $0x1e, Z15, Z17, K2
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z1, K2, Z2
+	VMOVAPS      Z1, Z1
+	VMOVAPS      Z0, K2, Z1
+	VMOVUPS.Z    (AX)(DX*1), K1, Z0
+	VMOVUPS.Z    1024(AX)(DX*1), K1, Z3
+	MOVQ         value+72(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z4
+	VMULPS       Z4, Z0, Z4
+	VADDPS       Z3, Z4, Z4
+	VMULPS       Z4, Z1, Z4
+	VADDPS       Z16, Z4, Z4
+	MOVQ         dk+0(FP), CX
+	VMOVUPS      Z4, K1, (CX)(DX*1)
+	VMULPS       Z0, Z1, Z1
+	VADDPS       Z14, Z1, Z1
+	MOVQ         dv+8(FP), CX
+	VMOVUPS      Z1, K1, (CX)(DX*1)
+	MOVQ         a+40(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z1
+	VMULPS       Z1, Z0, Z1
+	MOVQ         b+48(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z4
+	VMULPS       Z4, Z3, Z4
+	VADDPS       Z4, Z1, Z1
+	VMOVUPS.Z    2048(AX)(DX*1), K1, Z4
+	VMULPS       Z1, Z2, Z1
+	VADDPS       Z1, Z4, Z1
+	VMOVUPS      Z1, K1, 2048(AX)(DX*1)
+	VMULPS       Z0, Z2, Z0
+	VADDPS       Z13, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)(DX*1)
+	VMULPS       Z3, Z2, Z0
+	MOVQ         y+32(FP), CX
+	VMOVUPS.Z    (CX)(DX*1), K1, Z1
+	VMULPS       Z1, Z13, Z1
+	VSUBPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K1, 1024(AX)(DX*1)
 
 done3:
 	VZEROUPPER
 	RET
 
 // func wkvBack256(dk *float32, dv *float32, work *float32, dy *float32, y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·wkvBack256(SB), NOSPLIT, $0-104
 	VBROADCASTSS rowConstants<>+320(SB), Y0
 	VXORPS       Y1, Y1, Y1
@@ -5006,280 +6982,252 @@ TEXT ·wkvBack256(SB), NOSPLIT, $0-104
 	JMP          test2
 
 loop1:
-	MOVQ      b+48(FP), SI
-	MOVQ      top+56(FP), DI
-	VMOVUPS   (DI)(DX*1), Y2
-	VMOVUPS   (SI)(DX*1), Y3
-	VCMPPS    $0x00, Y1, Y3, Y3
-	VBLENDVPS Y3, rowConstants<>+512(SB), Y2, Y2
-	MOVQ      bonus+88(FP), SI
-	VMOVUPS   (SI)(DX*1), Y3
-	MOVQ      key+64(FP), SI
-	VMOVUPS   (SI)(DX*1), Y4
-	VADDPS    Y4, Y3, Y3
-	VSUBPS    Y2, Y3, Y4
-	VORPS     rowConstants<>+544(SB), Y4, Y4
-	VMULPS    rowConstants<>+0(SB), Y4, Y5
-	VADDPS    rowConstants<>+32(SB), Y5, Y5
-	VSUBPS    rowConstants<>+32(SB), Y5, Y6
-	VMULPS    rowConstants<>+64(SB), Y6, Y7
-	VSUBPS    Y7, Y4, Y7
-	VMULPS    rowConstants<>+96(SB), Y6, Y6
-	VSUBPS    Y6, Y7, Y6
-	VMULPS    rowConstants<>+128(SB), Y6, Y7
-	VADDPS    rowConstants<>+160(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+192(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+224(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+256(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    rowConstants<>+288(SB), Y7, Y7
-	VMULPS    Y6, Y6, Y8
-	VMULPS    Y8, Y7, Y7
-	VADDPS    Y6, Y7, Y6
-	VADDPS    Y0, Y6, Y6
-	VPSLLD    $0x17, Y5, Y5
-	VPADDD    Y0, Y5, Y5
-	VMULPS    Y5, Y6, Y5
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS    Y4, Y5, Y4
-	VCMPPS    $0x1e, Y2, Y3, Y5
-	VBLENDVPS Y5, Y4, Y0, Y3
-	VBLENDVPS Y5, Y0, Y4, Y4
-	MOVQ      dy+24(FP), SI
-	VMOVUPS   (SI)(DX*1), Y5
-	MOVQ      b+48(FP), SI
-	VMOVUPS   (SI)(DX*1), Y6
-	VMULPS    Y6, Y3, Y6
-	VADDPS    Y4, Y6, Y6
-	VDIVPS    Y6, Y5, Y5
-	VMULPS    Y4, Y5, Y4
-	VMULPS    Y3, Y5, Y3
-	MOVQ      value+72(FP), SI
-	VMOVUPS   (SI)(DX*1), Y5
-	MOVQ      y+32(FP), SI
-	VMOVUPS   (SI)(DX*1), Y6
-	VSUBPS    Y6, Y5, Y5
-	VMULPS    Y5, Y4, Y5
-	VMOVUPS   3072(AX)(DX*1), Y6
-	VADDPS    Y5, Y6, Y6
-	VMOVUPS   Y6, 3072(AX)(DX*1)
-	MOVQ      rate+80(FP), SI
-	VMOVUPS   (SI)(DX*1), Y6
-	VADDPS    Y6, Y2, Y2
-	MOVQ      key+64(FP), SI
-	VMOVUPS   (SI)(DX*1), Y6
-	VSUBPS    Y2, Y6, Y7
-	VORPS     rowConstants<>+544(SB), Y7, Y7
-	VMULPS    rowConstants<>+0(SB), Y7, Y8
-	VADDPS    rowConstants<>+32(SB), Y8, Y8
-	VSUBPS    rowConstants<>+32(SB), Y8, Y9
-	VMULPS    rowConstants<>+64(SB), Y9, Y10
-	VSUBPS    Y10, Y7, Y10
-	VMULPS    rowConstants<>+96(SB), Y9, Y9
-	VSUBPS    Y9, Y10, Y9
-	VMULPS    rowConstants<>+128(SB), Y9, Y10
-	VADDPS    rowConstants<>+160(SB), Y10, Y10
-	VMULPS    Y9, Y10, Y10
-	VADDPS    rowConstants<>+192(SB), Y10, Y10
-	VMULPS    Y9, Y10, Y10
-	VADDPS    rowConstants<>+224(SB), Y10, Y10
-	VMULPS    Y9, Y10, Y10
-	VADDPS    rowConstants<>+256(SB), Y10, Y10
-	VMULPS    Y9, Y10, Y10
-	VADDPS    rowConstants<>+288(SB), Y10, Y10
-	VMULPS    Y9, Y9, Y11
-	VMULPS    Y11, Y10, Y10
-	VADDPS    Y9, Y10, Y9
-	VADDPS    Y0, Y9, Y9
-	VPSLLD    $0x17, Y8, Y8
-	VPADDD    Y0, Y8, Y8
-	VMULPS    Y8, Y9, Y8
-	VCMPPS    $0x15, rowConstants<>+416(SB), Y7, Y7
-	VANDPS    Y7, Y8, Y7
-	VCMPPS    $0x1e, Y2, Y6, Y6
-	VBLENDVPS Y6, Y7, Y0, Y2
-	VBLENDVPS Y6, Y0, Y7, Y6
-	VMOVUPS   (AX)(DX*1), Y7
-	VMOVUPS   1024(AX)(DX*1), Y8
-	MOVQ      value+72(FP), SI
-	VMOVUPS   (SI)(DX*1), Y9
-	VMULPS    Y9, Y7, Y9
-	VADDPS    Y8, Y9, Y9
-	VMULPS    Y9, Y6, Y9
-	VADDPS    Y5, Y9, Y5
-	MOVQ      dk+0(FP), SI
-	VMOVUPS   Y5, (SI)(DX*1)
-	VMULPS    Y7, Y6, Y5
-	VADDPS    Y4, Y5, Y4
-	MOVQ      dv+8(FP), SI
-	VMOVUPS   Y4, (SI)(DX*1)
-	MOVQ      a+40(FP), SI
-	VMOVUPS   (SI)(DX*1), Y4
-	VMULPS    Y4, Y7, Y4
-	MOVQ      b+48(FP), SI
-	VMOVUPS   (SI)(DX*1), Y5
-	VMULPS    Y5, Y8, Y5
-	VADDPS    Y5, Y4, Y4
-	VMOVUPS   2048(AX)(DX*1), Y5
-	VMULPS    Y4, Y2, Y4
-	VADDPS    Y4, Y5, Y4
-	VMOVUPS   Y4, 2048(AX)(DX*1)
-	VMULPS    Y7, Y2, Y4
-	VADDPS    Y3, Y4, Y4
-	VMOVUPS   Y4, (AX)(DX*1)
-	VMULPS    Y8, Y2, Y2
-	MOVQ      y+32(FP), SI
-	VMOVUPS   (SI)(DX*1), Y4
-	VMULPS    Y4, Y3, Y3
-	VSUBPS    Y3, Y2, Y2
-	VMOVUPS   Y2, 1024(AX)(DX*1)
-	ADDQ      $0x00000020, DX
+	MOVQ         b+48(FP), SI
+	MOVQ         top+56(FP), DI
+	VMOVUPS      (DI)(DX*1), Y2
+	VMOVUPS      (SI)(DX*1), Y3
+	VCMPPS       $0x00, Y1, Y3, Y3
+	VBLENDVPS    Y3, rowConstants<>+512(SB), Y2, Y2
+	MOVQ         bonus+88(FP), SI
+	VMOVUPS      (SI)(DX*1), Y3
+	MOVQ         key+64(FP), SI
+	VMOVUPS      (SI)(DX*1), Y4
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       Y2, Y3, Y4
+	VORPS        rowConstants<>+608(SB), Y4, Y4
+	VMOVUPS      rowConstants<>+32(SB), Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y4, Y5
+	VSUBPS       rowConstants<>+32(SB), Y5, Y6
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS rowConstants<>+64(SB), Y6, Y7
+	VFNMADD231PS rowConstants<>+96(SB), Y6, Y7
+	VMOVUPS      rowConstants<>+160(SB), Y6
+	VFMADD231PS  rowConstants<>+128(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+192(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+224(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+256(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+288(SB), Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y6, Y5
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y2, Y3, Y5
+	VBLENDVPS    Y5, Y4, Y0, Y3
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	MOVQ         dy+24(FP), SI
+	VMOVUPS      (SI)(DX*1), Y5
+	MOVQ         b+48(FP), SI
+	VMOVUPS      (SI)(DX*1), Y6
+	VMULPS       Y6, Y3, Y6
+	VADDPS       Y4, Y6, Y6
+	VDIVPS       Y6, Y5, Y5
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y3, Y5, Y3
+	MOVQ         value+72(FP), SI
+	VMOVUPS      (SI)(DX*1), Y5
+	MOVQ         y+32(FP), SI
+	VMOVUPS      (SI)(DX*1), Y6
+	VSUBPS       Y6, Y5, Y5
+	VMULPS       Y5, Y4, Y5
+	VMOVUPS      3072(AX)(DX*1), Y6
+	VADDPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 3072(AX)(DX*1)
+	MOVQ         rate+80(FP), SI
+	VMOVUPS      (SI)(DX*1), Y6
+	VADDPS       Y6, Y2, Y2
+	MOVQ         key+64(FP), SI
+	VMOVUPS      (SI)(DX*1), Y6
+	VSUBPS       Y2, Y6, Y7
+	VORPS        rowConstants<>+608(SB), Y7, Y7
+	VMOVUPS      rowConstants<>+32(SB), Y8
+	VFMADD231PS  rowConstants<>+0(SB), Y7, Y8
+	VSUBPS       rowConstants<>+32(SB), Y8, Y9
+	VMOVAPS      Y7, Y10
+	VFNMADD231PS rowConstants<>+64(SB), Y9, Y10
+	VFNMADD231PS rowConstants<>+96(SB), Y9, Y10
+	VMOVUPS      rowConstants<>+160(SB), Y9
+	VFMADD231PS  rowConstants<>+128(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+192(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+224(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+256(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+288(SB), Y10, Y9
+	VFMADD213PS  Y0, Y10, Y9
+	VFMADD213PS  Y0, Y10, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y7, Y7
+	VANDPS       Y7, Y8, Y7
+	VCMPPS       $0x1e, Y2, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y0, Y2
+	VBLENDVPS    Y6, Y0, Y7, Y6
+	VMOVUPS      (AX)(DX*1), Y7
+	VMOVUPS      1024(AX)(DX*1), Y8
+	MOVQ         value+72(FP), SI
+	VMOVUPS      (SI)(DX*1), Y9
+	VMULPS       Y9, Y7, Y9
+	VADDPS       Y8, Y9, Y9
+	VMULPS       Y9, Y6, Y9
+	VADDPS       Y5, Y9, Y5
+	MOVQ         dk+0(FP), SI
+	VMOVUPS      Y5, (SI)(DX*1)
+	VMULPS       Y7, Y6, Y5
+	VADDPS       Y4, Y5, Y4
+	MOVQ         dv+8(FP), SI
+	VMOVUPS      Y4, (SI)(DX*1)
+	MOVQ         a+40(FP), SI
+	VMOVUPS      (SI)(DX*1), Y4
+	VMULPS       Y4, Y7, Y4
+	MOVQ         b+48(FP), SI
+	VMOVUPS      (SI)(DX*1), Y5
+	VMULPS       Y5, Y8, Y5
+	VADDPS       Y5, Y4, Y4
+	VMOVUPS      2048(AX)(DX*1), Y5
+	VMULPS       Y4, Y2, Y4
+	VADDPS       Y4, Y5, Y4
+	VMOVUPS      Y4, 2048(AX)(DX*1)
+	VMULPS       Y7, Y2, Y4
+	VADDPS       Y3, Y4, Y4
+	VMOVUPS      Y4, (AX)(DX*1)
+	VMULPS       Y8, Y2, Y2
+	MOVQ         y+32(FP), SI
+	VMOVUPS      (SI)(DX*1), Y4
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 1024(AX)(DX*1)
+	ADDQ         $0x00000020, DX
 
 test2:
-	CMPQ       DX, BX
-	JB         loop1
-	ANDQ       $0x00000007, CX
-	JZ         done3
-	MOVQ       $0x00000008, BX
-	CMPQ       CX, BX
-	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), CX
-	SHLQ       $0x02, BX
-	SUBQ       BX, CX
-	VMOVUPS    (CX), Y2
-	MOVQ       b+48(FP), CX
-	MOVQ       top+56(FP), BX
-	VMASKMOVPS (BX)(DX*1), Y2, Y3
-	VMASKMOVPS (CX)(DX*1), Y2, Y4
-	VCMPPS     $0x00, Y1, Y4, Y1
-	VBLENDVPS  Y1, rowConstants<>+512(SB), Y3, Y3
-	MOVQ       bonus+88(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y1
-	MOVQ       key+64(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y4
-	VADDPS     Y4, Y1, Y1
-	VSUBPS     Y3, Y1, Y4
-	VORPS      rowConstants<>+544(SB), Y4, Y4
-	VMULPS     rowConstants<>+0(SB), Y4, Y5
-	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y6
-	VMULPS     rowConstants<>+64(SB), Y6, Y7
-	VSUBPS     Y7, Y4, Y7
-	VMULPS     rowConstants<>+96(SB), Y6, Y6
-	VSUBPS     Y6, Y7, Y6
-	VMULPS     rowConstants<>+128(SB), Y6, Y7
-	VADDPS     rowConstants<>+160(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+192(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+224(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+256(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+288(SB), Y7, Y7
-	VMULPS     Y6, Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VADDPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y6
-	VPSLLD     $0x17, Y5, Y5
-	VPADDD     Y0, Y5, Y5
-	VMULPS     Y5, Y6, Y5
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y4
-	VANDPS     Y4, Y5, Y4
-	VCMPPS     $0x1e, Y3, Y1, Y5
-	VBLENDVPS  Y5, Y4, Y0, Y1
-	VBLENDVPS  Y5, Y0, Y4, Y4
-	MOVQ       dy+24(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y5
-	MOVQ       b+48(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y6
-	VMULPS     Y6, Y1, Y6
-	VADDPS     Y4, Y6, Y6
-	VDIVPS     Y6, Y5, Y5
-	VMULPS     Y4, Y5, Y4
-	VMULPS     Y1, Y5, Y1
-	MOVQ       value+72(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y5
-	MOVQ       y+32(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y6
-	VSUBPS     Y6, Y5, Y5
-	VMULPS     Y5, Y4, Y5
-	VMASKMOVPS 3072(AX)(DX*1), Y2, Y6
-	VADDPS     Y5, Y6, Y6
-	VMASKMOVPS Y6, Y2, 3072(AX)(DX*1)
-	MOVQ       rate+80(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y6
-	VADDPS     Y6, Y3, Y3
-	MOVQ       key+64(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y6
-	VSUBPS     Y3, Y6, Y7
-	VORPS      rowConstants<>+544(SB), Y7, Y7
-	VMULPS     rowConstants<>+0(SB), Y7, Y8
-	VADDPS     rowConstants<>+32(SB), Y8, Y8
-	VSUBPS     rowConstants<>+32(SB), Y8, Y9
-	VMULPS     rowConstants<>+64(SB), Y9, Y10
-	VSUBPS     Y10, Y7, Y10
-	VMULPS     rowConstants<>+96(SB), Y9, Y9
-	VSUBPS     Y9, Y10, Y9
-	VMULPS     rowConstants<>+128(SB), Y9, Y10
-	VADDPS     rowConstants<>+160(SB), Y10, Y10
-	VMULPS     Y9, Y10, Y10
-	VADDPS     rowConstants<>+192(SB), Y10, Y10
-	VMULPS     Y9, Y10, Y10
-	VADDPS     rowConstants<>+224(SB), Y10, Y10
-	VMULPS     Y9, Y10, Y10
-	VADDPS     rowConstants<>+256(SB), Y10, Y10
-	VMULPS     Y9, Y10, Y10
-	VADDPS     rowConstants<>+288(SB), Y10, Y10
-	VMULPS     Y9, Y9, Y11
-	VMULPS     Y11, Y10, Y10
-	VADDPS     Y9, Y10, Y9
-	VADDPS     Y0, Y9, Y9
-	VPSLLD     $0x17, Y8, Y8
-	VPADDD     Y0, Y8, Y8
-	VMULPS     Y8, Y9, Y8
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y7, Y7
-	VANDPS     Y7, Y8, Y7
-	VCMPPS     $0x1e, Y3, Y6, Y6
-	VBLENDVPS  Y6, Y7, Y0, Y3
-	VBLENDVPS  Y6, Y0, Y7, Y0
-	VMASKMOVPS (AX)(DX*1), Y2, Y6
-	VMASKMOVPS 1024(AX)(DX*1), Y2, Y7
-	MOVQ       value+72(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y8
-	VMULPS     Y8, Y6, Y8
-	VADDPS     Y7, Y8, Y8
-	VMULPS     Y8, Y0, Y8
-	VADDPS     Y5, Y8, Y5
-	MOVQ       dk+0(FP), CX
-	VMASKMOVPS Y5, Y2, (CX)(DX*1)
-	VMULPS     Y6, Y0, Y0
-	VADDPS     Y4, Y0, Y0
-	MOVQ       dv+8(FP), CX
-	VMASKMOVPS Y0, Y2, (CX)(DX*1)
-	MOVQ       a+40(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y0
-	VMULPS     Y0, Y6, Y0
-	MOVQ       b+48(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y4
-	VMULPS     Y4, Y7, Y4
-	VADDPS     Y4, Y0, Y0
-	VMASKMOVPS 2048(AX)(DX*1), Y2, Y4
-	VMULPS     Y0, Y3, Y0
-	VADDPS     Y0, Y4, Y0
-	VMASKMOVPS Y0, Y2, 2048(AX)(DX*1)
-	VMULPS     Y6, Y3, Y0
-	VADDPS     Y1, Y0, Y0
-	VMASKMOVPS Y0, Y2, (AX)(DX*1)
-	VMULPS     Y7, Y3, Y0
-	MOVQ       y+32(FP), CX
-	VMASKMOVPS (CX)(DX*1), Y2, Y3
-	VMULPS     Y3, Y1, Y1
-	VSUBPS     Y1, Y0, Y0
-	VMASKMOVPS Y0, Y2, 1024(AX)(DX*1)
+	CMPQ         DX, BX
+	JB           loop1
+	ANDQ         $0x00000007, CX
+	JZ           done3
+	MOVQ         $0x00000008, BX
+	CMPQ         CX, BX
+	CMOVQLT      CX, BX
+	LEAQ         rowConstants<>+800(SB), CX
+	SHLQ         $0x02, BX
+	SUBQ         BX, CX
+	VMOVUPS      (CX), Y2
+	MOVQ         b+48(FP), CX
+	MOVQ         top+56(FP), BX
+	VMASKMOVPS   (BX)(DX*1), Y2, Y3
+	VMASKMOVPS   (CX)(DX*1), Y2, Y4
+	VCMPPS       $0x00, Y1, Y4, Y1
+	VBLENDVPS    Y1, rowConstants<>+512(SB), Y3, Y3
+	MOVQ         bonus+88(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y1
+	MOVQ         key+64(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y4
+	VADDPS       Y4, Y1, Y1
+	VSUBPS       Y3, Y1, Y4
+	VORPS        rowConstants<>+608(SB), Y4, Y4
+	VMOVUPS      rowConstants<>+32(SB), Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y4, Y5
+	VSUBPS       rowConstants<>+32(SB), Y5, Y6
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS rowConstants<>+64(SB), Y6, Y7
+	VFNMADD231PS rowConstants<>+96(SB), Y6, Y7
+	VMOVUPS      rowConstants<>+160(SB), Y6
+	VFMADD231PS  rowConstants<>+128(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+192(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+224(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+256(SB), Y7, Y6
+	VFMADD213PS  rowConstants<>+288(SB), Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VFMADD213PS  Y0, Y7, Y6
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y0, Y5, Y5
+	VMULPS       Y5, Y6, Y5
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y3, Y1, Y5
+	VBLENDVPS    Y5, Y4, Y0, Y1
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	MOVQ         dy+24(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y5
+	MOVQ         b+48(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y6
+	VMULPS       Y6, Y1, Y6
+	VADDPS       Y4, Y6, Y6
+	VDIVPS       Y6, Y5, Y5
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y1, Y5, Y1
+	MOVQ         value+72(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y5
+	MOVQ         y+32(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y6
+	VSUBPS       Y6, Y5, Y5
+	VMULPS       Y5, Y4, Y5
+	VMASKMOVPS   3072(AX)(DX*1), Y2, Y6
+	VADDPS       Y5, Y6, Y6
+	VMASKMOVPS   Y6, Y2, 3072(AX)(DX*1)
+	MOVQ         rate+80(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y6
+	VADDPS       Y6, Y3, Y3
+	MOVQ         key+64(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y6
+	VSUBPS       Y3, Y6, Y7
+	VORPS        rowConstants<>+608(SB), Y7, Y7
+	VMOVUPS      rowConstants<>+32(SB), Y8
+	VFMADD231PS  rowConstants<>+0(SB), Y7, Y8
+	VSUBPS       rowConstants<>+32(SB), Y8, Y9
+	VMOVAPS      Y7, Y10
+	VFNMADD231PS rowConstants<>+64(SB), Y9, Y10
+	VFNMADD231PS rowConstants<>+96(SB), Y9, Y10
+	VMOVUPS      rowConstants<>+160(SB), Y9
+	VFMADD231PS  rowConstants<>+128(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+192(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+224(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+256(SB), Y10, Y9
+	VFMADD213PS  rowConstants<>+288(SB), Y10, Y9
+	VFMADD213PS  Y0, Y10, Y9
+	VFMADD213PS  Y0, Y10, Y9
+	VPSLLD       $0x17, Y8, Y8
+	VPADDD       Y0, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y7, Y7
+	VANDPS       Y7, Y8, Y7
+	VCMPPS       $0x1e, Y3, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y0, Y3
+	VBLENDVPS    Y6, Y0, Y7, Y0
+	VMASKMOVPS   (AX)(DX*1), Y2, Y6
+	VMASKMOVPS   1024(AX)(DX*1), Y2, Y7
+	MOVQ         value+72(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y8
+	VMULPS       Y8, Y6, Y8
+	VADDPS       Y7, Y8, Y8
+	VMULPS       Y8, Y0, Y8
+	VADDPS       Y5, Y8, Y5
+	MOVQ         dk+0(FP), CX
+	VMASKMOVPS   Y5, Y2, (CX)(DX*1)
+	VMULPS       Y6, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	MOVQ         dv+8(FP), CX
+	VMASKMOVPS   Y0, Y2, (CX)(DX*1)
+	MOVQ         a+40(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y0
+	VMULPS       Y0, Y6, Y0
+	MOVQ         b+48(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y4
+	VMULPS       Y4, Y7, Y4
+	VADDPS       Y4, Y0, Y0
+	VMASKMOVPS   2048(AX)(DX*1), Y2, Y4
+	VMULPS       Y0, Y3, Y0
+	VADDPS       Y0, Y4, Y0
+	VMASKMOVPS   Y0, Y2, 2048(AX)(DX*1)
+	VMULPS       Y6, Y3, Y0
+	VADDPS       Y1, Y0, Y0
+	VMASKMOVPS   Y0, Y2, (AX)(DX*1)
+	VMULPS       Y7, Y3, Y0
+	MOVQ         y+32(FP), CX
+	VMASKMOVPS   (CX)(DX*1), Y2, Y3
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y1, Y0, Y0
+	VMASKMOVPS   Y0, Y2, 1024(AX)(DX*1)
 
 done3:
 	VZEROUPPER
@@ -5409,7 +7357,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y9
@@ -5422,7 +7370,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y9
@@ -5435,7 +7383,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y9
@@ -5448,7 +7396,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y9
@@ -5461,7 +7409,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y9
@@ -5474,7 +7422,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y9
@@ -5487,7 +7435,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y9
@@ -5500,7 +7448,7 @@ test2:
 	MOVQ       $0x00000008, BX
 	CMPQ       CX, BX
 	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, BX
 	SUBQ       BX, SI
 	VMOVUPS    (SI), Y9
@@ -5542,7 +7490,7 @@ TEXT ·expSum512(SB), NOSPLIT, $0-36
 	VBROADCASTSS rowConstants<>+256(SB), Z9
 	VBROADCASTSS rowConstants<>+288(SB), Z10
 	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+608(SB), Z12
 	MOVQ         x+8(FP), AX
 	MOVQ         acc+0(FP), CX
 	VBROADCASTSS top+16(FP), Z12
@@ -5556,244 +7504,188 @@ TEXT ·expSum512(SB), NOSPLIT, $0-36
 	JLT          test2
 
 loop1:
-	VMOVUPS     (AX)(BX*1), Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z17
-	VADDPS      Z17, Z13, Z13
-	VMOVUPS     64(AX)(BX*1), Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z17
-	VADDPS      Z17, Z14, Z14
-	VMOVUPS     128(AX)(BX*1), Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z17
-	VADDPS      Z17, Z15, Z15
-	VMOVUPS     192(AX)(BX*1), Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z17
-	VADDPS      Z17, Z16, Z16
-	ADDQ        $0x00000100, BX
-	SUBQ        $0x00000040, DX
-	JGE         loop1
+	VMOVUPS      (AX)(BX*1), Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z17
+	VADDPS       Z17, Z13, Z13
+	VMOVUPS      64(AX)(BX*1), Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z17
+	VADDPS       Z17, Z14, Z14
+	VMOVUPS      128(AX)(BX*1), Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z17
+	VADDPS       Z17, Z15, Z15
+	VMOVUPS      192(AX)(BX*1), Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z17
+	VADDPS       Z17, Z16, Z16
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x00000040, DX
+	JGE          loop1
 
 test2:
-	ADDQ        $0x00000040, DX
-	CMPQ        DX, $0x00
-	JLE         done3
-	MOVL        $0x0000ffff, SI
-	BZHIL       DX, SI, SI
-	KMOVW       SI, K1
-	VMOVUPS.Z   (AX)(BX*1), K1, Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K2
-	VSCALEFPS.Z Z18, Z19, K2, Z17
-	VADDPS      Z17, Z13, K1, Z13
-	SUBQ        $0x00000010, DX
-	CMPQ        DX, $0x00
-	JLE         done3
-	MOVL        $0x0000ffff, SI
-	BZHIL       DX, SI, SI
-	KMOVW       SI, K1
-	VMOVUPS.Z   64(AX)(BX*1), K1, Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K2
-	VSCALEFPS.Z Z18, Z19, K2, Z17
-	VADDPS      Z17, Z14, K1, Z14
-	SUBQ        $0x00000010, DX
-	CMPQ        DX, $0x00
-	JLE         done3
-	MOVL        $0x0000ffff, SI
-	BZHIL       DX, SI, SI
-	KMOVW       SI, K1
-	VMOVUPS.Z   128(AX)(BX*1), K1, Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K2
-	VSCALEFPS.Z Z18, Z19, K2, Z17
-	VADDPS      Z17, Z15, K1, Z15
-	SUBQ        $0x00000010, DX
-	CMPQ        DX, $0x00
-	JLE         done3
-	MOVL        $0x0000ffff, SI
-	BZHIL       DX, SI, SI
-	KMOVW       SI, K1
-	VMOVUPS.Z   192(AX)(BX*1), K1, Z17
-	VSUBPS      Z12, Z17, Z12
-	VMULPS      Z1, Z12, Z1
-	VADDPS      Z2, Z1, Z1
-	VSUBPS      Z2, Z1, Z1
-	VMULPS      Z3, Z1, Z2
-	VSUBPS      Z2, Z12, Z2
-	VMULPS      Z4, Z1, Z3
-	VSUBPS      Z3, Z2, Z2
-	VMULPS      Z5, Z2, Z3
-	VADDPS      Z6, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z7, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z8, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z9, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z10, Z3, Z3
-	VMULPS      Z2, Z2, Z4
-	VMULPS      Z4, Z3, Z3
-	VADDPS      Z2, Z3, Z2
-	VADDPS      Z0, Z2, Z0
-	VCMPPS      $0x15, Z11, Z12, K2
-	VSCALEFPS.Z Z1, Z0, K2, Z0
-	VADDPS      Z0, Z16, K1, Z16
-	SUBQ        $0x00000010, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K2
+	VSCALEFPS.Z  Z18, Z20, K2, Z17
+	VADDPS       Z17, Z13, K1, Z13
+	SUBQ         $0x00000010, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    64(AX)(BX*1), K1, Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K2
+	VSCALEFPS.Z  Z18, Z20, K2, Z17
+	VADDPS       Z17, Z14, K1, Z14
+	SUBQ         $0x00000010, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    128(AX)(BX*1), K1, Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K2
+	VSCALEFPS.Z  Z18, Z20, K2, Z17
+	VADDPS       Z17, Z15, K1, Z15
+	SUBQ         $0x00000010, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    192(AX)(BX*1), K1, Z17
+	VSUBPS       Z12, Z17, Z12
+	VMOVUPS      Z2, Z17
+	VFMADD231PS  Z1, Z12, Z17
+	VSUBPS       Z2, Z17, Z1
+	VMOVAPS      Z12, Z2
+	VFNMADD231PS Z3, Z1, Z2
+	VFNMADD231PS Z4, Z1, Z2
+	VMOVUPS      Z6, Z3
+	VFMADD231PS  Z5, Z2, Z3
+	VFMADD213PS  Z7, Z2, Z3
+	VFMADD213PS  Z8, Z2, Z3
+	VFMADD213PS  Z9, Z2, Z3
+	VFMADD213PS  Z10, Z2, Z3
+	VFMADD213PS  Z0, Z2, Z3
+	VFMADD213PS  Z0, Z2, Z3
+	VCMPPS       $0x15, Z11, Z12, K2
+	VSCALEFPS.Z  Z1, Z3, K2, Z0
+	VADDPS       Z0, Z16, K1, Z16
+	SUBQ         $0x00000010, DX
 
 done3:
 	VMOVUPS       Z13, (CX)
@@ -5816,7 +7708,7 @@ done3:
 	RET
 
 // func expSum256(acc *float32, x *float32, top float32, n int) float32
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·expSum256(SB), NOSPLIT, $0-36
 	VBROADCASTSS rowConstants<>+320(SB), Y0
 	MOVQ         x+8(FP), AX
@@ -5836,564 +7728,452 @@ TEXT ·expSum256(SB), NOSPLIT, $0-36
 	JLT          test2
 
 loop1:
-	VMOVUPS (AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VADDPS  Y10, Y2, Y2
-	VMOVUPS 32(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VADDPS  Y10, Y3, Y3
-	VMOVUPS 64(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VADDPS  Y10, Y4, Y4
-	VMOVUPS 96(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VADDPS  Y10, Y5, Y5
-	VMOVUPS 128(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VADDPS  Y10, Y6, Y6
-	VMOVUPS 160(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VADDPS  Y10, Y7, Y7
-	VMOVUPS 192(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VADDPS  Y10, Y8, Y8
-	VMOVUPS 224(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VADDPS  Y10, Y9, Y9
-	ADDQ    $0x00000100, BX
-	SUBQ    $0x00000040, DX
-	JGE     loop1
+	VMOVUPS      (AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y2, Y2
+	VMOVUPS      32(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y3, Y3
+	VMOVUPS      64(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y4, Y4
+	VMOVUPS      96(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y5, Y5
+	VMOVUPS      128(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y6, Y6
+	VMOVUPS      160(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y7, Y7
+	VMOVUPS      192(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y8, Y8
+	VMOVUPS      224(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y9, Y9
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x00000040, DX
+	JGE          loop1
 
 test2:
-	ADDQ       $0x00000040, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS (AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y2, Y2
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 32(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y3, Y3
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 64(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y4, Y4
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 96(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y5, Y5
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 128(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y6, Y6
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 160(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y7, Y7
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 192(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y8, Y8
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 224(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y1
-	VMULPS     rowConstants<>+0(SB), Y1, Y11
-	VADDPS     rowConstants<>+32(SB), Y11, Y11
-	VSUBPS     rowConstants<>+32(SB), Y11, Y12
-	VMULPS     rowConstants<>+64(SB), Y12, Y13
-	VSUBPS     Y13, Y1, Y13
-	VMULPS     rowConstants<>+96(SB), Y12, Y12
-	VSUBPS     Y12, Y13, Y12
-	VMULPS     rowConstants<>+128(SB), Y12, Y13
-	VADDPS     rowConstants<>+160(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+192(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+224(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+256(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+288(SB), Y13, Y13
-	VMULPS     Y12, Y12, Y14
-	VMULPS     Y14, Y13, Y13
-	VADDPS     Y12, Y13, Y12
-	VADDPS     Y0, Y12, Y12
-	VPSLLD     $0x17, Y11, Y11
-	VPADDD     Y0, Y11, Y11
-	VMULPS     Y11, Y12, Y0
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y1, Y1
-	VANDPS     Y1, Y0, Y0
-	VANDPS     Y10, Y0, Y0
-	VADDPS     Y0, Y9, Y9
-	SUBQ       $0x00000008, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   (AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y2, Y2
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   32(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y3, Y3
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   64(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y4, Y4
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   96(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y5, Y5
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   128(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y6, Y6
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   160(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y7, Y7
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   192(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y8, Y8
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   224(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y1
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y1, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y1, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y0
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y1, Y1
+	VANDPS       Y1, Y0, Y0
+	VANDPS       Y10, Y0, Y0
+	VADDPS       Y0, Y9, Y9
+	SUBQ         $0x00000008, DX
 
 done3:
 	VMOVUPS      Y2, (CX)
@@ -6436,7 +8216,7 @@ TEXT ·exponentials512(SB), NOSPLIT, $0-36
 	VBROADCASTSS rowConstants<>+256(SB), Z9
 	VBROADCASTSS rowConstants<>+288(SB), Z10
 	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+608(SB), Z12
 	MOVQ         x+8(FP), AX
 	MOVQ         acc+0(FP), CX
 	VBROADCASTSS top+16(FP), Z12
@@ -6450,252 +8230,196 @@ TEXT ·exponentials512(SB), NOSPLIT, $0-36
 	JLT          test2
 
 loop1:
-	VMOVUPS     (AX)(BX*1), Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z17
-	VMOVUPS     Z17, (AX)(BX*1)
-	VADDPS      Z17, Z13, Z13
-	VMOVUPS     64(AX)(BX*1), Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z17
-	VMOVUPS     Z17, 64(AX)(BX*1)
-	VADDPS      Z17, Z14, Z14
-	VMOVUPS     128(AX)(BX*1), Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z17
-	VMOVUPS     Z17, 128(AX)(BX*1)
-	VADDPS      Z17, Z15, Z15
-	VMOVUPS     192(AX)(BX*1), Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z17
-	VMOVUPS     Z17, 192(AX)(BX*1)
-	VADDPS      Z17, Z16, Z16
-	ADDQ        $0x00000100, BX
-	SUBQ        $0x00000040, DX
-	JGE         loop1
+	VMOVUPS      (AX)(BX*1), Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z17
+	VMOVUPS      Z17, (AX)(BX*1)
+	VADDPS       Z17, Z13, Z13
+	VMOVUPS      64(AX)(BX*1), Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z17
+	VMOVUPS      Z17, 64(AX)(BX*1)
+	VADDPS       Z17, Z14, Z14
+	VMOVUPS      128(AX)(BX*1), Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z17
+	VMOVUPS      Z17, 128(AX)(BX*1)
+	VADDPS       Z17, Z15, Z15
+	VMOVUPS      192(AX)(BX*1), Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z17
+	VMOVUPS      Z17, 192(AX)(BX*1)
+	VADDPS       Z17, Z16, Z16
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x00000040, DX
+	JGE          loop1
 
 test2:
-	ADDQ        $0x00000040, DX
-	CMPQ        DX, $0x00
-	JLE         done3
-	MOVL        $0x0000ffff, SI
-	BZHIL       DX, SI, SI
-	KMOVW       SI, K1
-	VMOVUPS.Z   (AX)(BX*1), K1, Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K2
-	VSCALEFPS.Z Z18, Z19, K2, Z17
-	VMOVUPS     Z17, K1, (AX)(BX*1)
-	VADDPS      Z17, Z13, K1, Z13
-	SUBQ        $0x00000010, DX
-	CMPQ        DX, $0x00
-	JLE         done3
-	MOVL        $0x0000ffff, SI
-	BZHIL       DX, SI, SI
-	KMOVW       SI, K1
-	VMOVUPS.Z   64(AX)(BX*1), K1, Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K2
-	VSCALEFPS.Z Z18, Z19, K2, Z17
-	VMOVUPS     Z17, K1, 64(AX)(BX*1)
-	VADDPS      Z17, Z14, K1, Z14
-	SUBQ        $0x00000010, DX
-	CMPQ        DX, $0x00
-	JLE         done3
-	MOVL        $0x0000ffff, SI
-	BZHIL       DX, SI, SI
-	KMOVW       SI, K1
-	VMOVUPS.Z   128(AX)(BX*1), K1, Z17
-	VSUBPS      Z12, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K2
-	VSCALEFPS.Z Z18, Z19, K2, Z17
-	VMOVUPS     Z17, K1, 128(AX)(BX*1)
-	VADDPS      Z17, Z15, K1, Z15
-	SUBQ        $0x00000010, DX
-	CMPQ        DX, $0x00
-	JLE         done3
-	MOVL        $0x0000ffff, SI
-	BZHIL       DX, SI, SI
-	KMOVW       SI, K1
-	VMOVUPS.Z   192(AX)(BX*1), K1, Z17
-	VSUBPS      Z12, Z17, Z12
-	VMULPS      Z1, Z12, Z1
-	VADDPS      Z2, Z1, Z1
-	VSUBPS      Z2, Z1, Z1
-	VMULPS      Z3, Z1, Z2
-	VSUBPS      Z2, Z12, Z2
-	VMULPS      Z4, Z1, Z3
-	VSUBPS      Z3, Z2, Z2
-	VMULPS      Z5, Z2, Z3
-	VADDPS      Z6, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z7, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z8, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z9, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z10, Z3, Z3
-	VMULPS      Z2, Z2, Z4
-	VMULPS      Z4, Z3, Z3
-	VADDPS      Z2, Z3, Z2
-	VADDPS      Z0, Z2, Z0
-	VCMPPS      $0x15, Z11, Z12, K2
-	VSCALEFPS.Z Z1, Z0, K2, Z0
-	VMOVUPS     Z0, K1, 192(AX)(BX*1)
-	VADDPS      Z0, Z16, K1, Z16
-	SUBQ        $0x00000010, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    (AX)(BX*1), K1, Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K2
+	VSCALEFPS.Z  Z18, Z20, K2, Z17
+	VMOVUPS      Z17, K1, (AX)(BX*1)
+	VADDPS       Z17, Z13, K1, Z13
+	SUBQ         $0x00000010, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    64(AX)(BX*1), K1, Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K2
+	VSCALEFPS.Z  Z18, Z20, K2, Z17
+	VMOVUPS      Z17, K1, 64(AX)(BX*1)
+	VADDPS       Z17, Z14, K1, Z14
+	SUBQ         $0x00000010, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    128(AX)(BX*1), K1, Z17
+	VSUBPS       Z12, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K2
+	VSCALEFPS.Z  Z18, Z20, K2, Z17
+	VMOVUPS      Z17, K1, 128(AX)(BX*1)
+	VADDPS       Z17, Z15, K1, Z15
+	SUBQ         $0x00000010, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVL         $0x0000ffff, SI
+	BZHIL        DX, SI, SI
+	KMOVW        SI, K1
+	VMOVUPS.Z    192(AX)(BX*1), K1, Z17
+	VSUBPS       Z12, Z17, Z12
+	VMOVUPS      Z2, Z17
+	VFMADD231PS  Z1, Z12, Z17
+	VSUBPS       Z2, Z17, Z1
+	VMOVAPS      Z12, Z2
+	VFNMADD231PS Z3, Z1, Z2
+	VFNMADD231PS Z4, Z1, Z2
+	VMOVUPS      Z6, Z3
+	VFMADD231PS  Z5, Z2, Z3
+	VFMADD213PS  Z7, Z2, Z3
+	VFMADD213PS  Z8, Z2, Z3
+	VFMADD213PS  Z9, Z2, Z3
+	VFMADD213PS  Z10, Z2, Z3
+	VFMADD213PS  Z0, Z2, Z3
+	VFMADD213PS  Z0, Z2, Z3
+	VCMPPS       $0x15, Z11, Z12, K2
+	VSCALEFPS.Z  Z1, Z3, K2, Z0
+	VMOVUPS      Z0, K1, 192(AX)(BX*1)
+	VADDPS       Z0, Z16, K1, Z16
+	SUBQ         $0x00000010, DX
 
 done3:
 	VMOVUPS       Z13, (CX)
@@ -6718,7 +8442,7 @@ done3:
 	RET
 
 // func exponentials256(acc *float32, x *float32, top float32, n int) float32
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·exponentials256(SB), NOSPLIT, $0-36
 	VBROADCASTSS rowConstants<>+320(SB), Y0
 	MOVQ         x+8(FP), AX
@@ -6738,580 +8462,468 @@ TEXT ·exponentials256(SB), NOSPLIT, $0-36
 	JLT          test2
 
 loop1:
-	VMOVUPS (AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VMOVUPS Y10, (AX)(BX*1)
-	VADDPS  Y10, Y2, Y2
-	VMOVUPS 32(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VMOVUPS Y10, 32(AX)(BX*1)
-	VADDPS  Y10, Y3, Y3
-	VMOVUPS 64(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VMOVUPS Y10, 64(AX)(BX*1)
-	VADDPS  Y10, Y4, Y4
-	VMOVUPS 96(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VMOVUPS Y10, 96(AX)(BX*1)
-	VADDPS  Y10, Y5, Y5
-	VMOVUPS 128(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VMOVUPS Y10, 128(AX)(BX*1)
-	VADDPS  Y10, Y6, Y6
-	VMOVUPS 160(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VMOVUPS Y10, 160(AX)(BX*1)
-	VADDPS  Y10, Y7, Y7
-	VMOVUPS 192(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VMOVUPS Y10, 192(AX)(BX*1)
-	VADDPS  Y10, Y8, Y8
-	VMOVUPS 224(AX)(BX*1), Y10
-	VSUBPS  Y1, Y10, Y10
-	VMULPS  rowConstants<>+0(SB), Y10, Y11
-	VADDPS  rowConstants<>+32(SB), Y11, Y11
-	VSUBPS  rowConstants<>+32(SB), Y11, Y12
-	VMULPS  rowConstants<>+64(SB), Y12, Y13
-	VSUBPS  Y13, Y10, Y13
-	VMULPS  rowConstants<>+96(SB), Y12, Y12
-	VSUBPS  Y12, Y13, Y12
-	VMULPS  rowConstants<>+128(SB), Y12, Y13
-	VADDPS  rowConstants<>+160(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+192(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+224(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+256(SB), Y13, Y13
-	VMULPS  Y12, Y13, Y13
-	VADDPS  rowConstants<>+288(SB), Y13, Y13
-	VMULPS  Y12, Y12, Y14
-	VMULPS  Y14, Y13, Y13
-	VADDPS  Y12, Y13, Y12
-	VADDPS  Y0, Y12, Y12
-	VPSLLD  $0x17, Y11, Y11
-	VPADDD  Y0, Y11, Y11
-	VMULPS  Y11, Y12, Y11
-	VCMPPS  $0x15, rowConstants<>+416(SB), Y10, Y10
-	VANDPS  Y10, Y11, Y10
-	VMOVUPS Y10, 224(AX)(BX*1)
-	VADDPS  Y10, Y9, Y9
-	ADDQ    $0x00000100, BX
-	SUBQ    $0x00000040, DX
-	JGE     loop1
+	VMOVUPS      (AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VMOVUPS      Y10, (AX)(BX*1)
+	VADDPS       Y10, Y2, Y2
+	VMOVUPS      32(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VMOVUPS      Y10, 32(AX)(BX*1)
+	VADDPS       Y10, Y3, Y3
+	VMOVUPS      64(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VMOVUPS      Y10, 64(AX)(BX*1)
+	VADDPS       Y10, Y4, Y4
+	VMOVUPS      96(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VMOVUPS      Y10, 96(AX)(BX*1)
+	VADDPS       Y10, Y5, Y5
+	VMOVUPS      128(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VMOVUPS      Y10, 128(AX)(BX*1)
+	VADDPS       Y10, Y6, Y6
+	VMOVUPS      160(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VMOVUPS      Y10, 160(AX)(BX*1)
+	VADDPS       Y10, Y7, Y7
+	VMOVUPS      192(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VMOVUPS      Y10, 192(AX)(BX*1)
+	VADDPS       Y10, Y8, Y8
+	VMOVUPS      224(AX)(BX*1), Y10
+	VSUBPS       Y1, Y10, Y10
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y10, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y10, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y11
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y10, Y10
+	VANDPS       Y10, Y11, Y10
+	VMOVUPS      Y10, 224(AX)(BX*1)
+	VADDPS       Y10, Y9, Y9
+	ADDQ         $0x00000100, BX
+	SUBQ         $0x00000040, DX
+	JGE          loop1
 
 test2:
-	ADDQ       $0x00000040, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS (AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VMASKMOVPS Y11, Y10, (AX)(BX*1)
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y2, Y2
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 32(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VMASKMOVPS Y11, Y10, 32(AX)(BX*1)
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y3, Y3
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 64(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VMASKMOVPS Y11, Y10, 64(AX)(BX*1)
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y4, Y4
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 96(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VMASKMOVPS Y11, Y10, 96(AX)(BX*1)
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y5, Y5
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 128(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VMASKMOVPS Y11, Y10, 128(AX)(BX*1)
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y6, Y6
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 160(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VMASKMOVPS Y11, Y10, 160(AX)(BX*1)
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y7, Y7
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 192(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y11
-	VMULPS     rowConstants<>+0(SB), Y11, Y12
-	VADDPS     rowConstants<>+32(SB), Y12, Y12
-	VSUBPS     rowConstants<>+32(SB), Y12, Y13
-	VMULPS     rowConstants<>+64(SB), Y13, Y14
-	VSUBPS     Y14, Y11, Y14
-	VMULPS     rowConstants<>+96(SB), Y13, Y13
-	VSUBPS     Y13, Y14, Y13
-	VMULPS     rowConstants<>+128(SB), Y13, Y14
-	VADDPS     rowConstants<>+160(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+192(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+224(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+256(SB), Y14, Y14
-	VMULPS     Y13, Y14, Y14
-	VADDPS     rowConstants<>+288(SB), Y14, Y14
-	VMULPS     Y13, Y13, Y15
-	VMULPS     Y15, Y14, Y14
-	VADDPS     Y13, Y14, Y13
-	VADDPS     Y0, Y13, Y13
-	VPSLLD     $0x17, Y12, Y12
-	VPADDD     Y0, Y12, Y12
-	VMULPS     Y12, Y13, Y12
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y11, Y11
-	VANDPS     Y11, Y12, Y11
-	VMASKMOVPS Y11, Y10, 192(AX)(BX*1)
-	VANDPS     Y10, Y11, Y10
-	VADDPS     Y10, Y8, Y8
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
-	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
-	LEAQ       rowConstants<>+736(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
-	VMOVUPS    (DI), Y10
-	VMASKMOVPS 224(AX)(BX*1), Y10, Y11
-	VSUBPS     Y1, Y11, Y1
-	VMULPS     rowConstants<>+0(SB), Y1, Y11
-	VADDPS     rowConstants<>+32(SB), Y11, Y11
-	VSUBPS     rowConstants<>+32(SB), Y11, Y12
-	VMULPS     rowConstants<>+64(SB), Y12, Y13
-	VSUBPS     Y13, Y1, Y13
-	VMULPS     rowConstants<>+96(SB), Y12, Y12
-	VSUBPS     Y12, Y13, Y12
-	VMULPS     rowConstants<>+128(SB), Y12, Y13
-	VADDPS     rowConstants<>+160(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+192(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+224(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+256(SB), Y13, Y13
-	VMULPS     Y12, Y13, Y13
-	VADDPS     rowConstants<>+288(SB), Y13, Y13
-	VMULPS     Y12, Y12, Y14
-	VMULPS     Y14, Y13, Y13
-	VADDPS     Y12, Y13, Y12
-	VADDPS     Y0, Y12, Y12
-	VPSLLD     $0x17, Y11, Y11
-	VPADDD     Y0, Y11, Y11
-	VMULPS     Y11, Y12, Y0
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y1, Y1
-	VANDPS     Y1, Y0, Y0
-	VMASKMOVPS Y0, Y10, 224(AX)(BX*1)
-	VANDPS     Y10, Y0, Y0
-	VADDPS     Y0, Y9, Y9
-	SUBQ       $0x00000008, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   (AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VMASKMOVPS   Y11, Y10, (AX)(BX*1)
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y2, Y2
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   32(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VMASKMOVPS   Y11, Y10, 32(AX)(BX*1)
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y3, Y3
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   64(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VMASKMOVPS   Y11, Y10, 64(AX)(BX*1)
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y4, Y4
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   96(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VMASKMOVPS   Y11, Y10, 96(AX)(BX*1)
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y5, Y5
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   128(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VMASKMOVPS   Y11, Y10, 128(AX)(BX*1)
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y6, Y6
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   160(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VMASKMOVPS   Y11, Y10, 160(AX)(BX*1)
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y7, Y7
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   192(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y11
+	VMOVUPS      rowConstants<>+32(SB), Y12
+	VFMADD231PS  rowConstants<>+0(SB), Y11, Y12
+	VSUBPS       rowConstants<>+32(SB), Y12, Y13
+	VMOVAPS      Y11, Y14
+	VFNMADD231PS rowConstants<>+64(SB), Y13, Y14
+	VFNMADD231PS rowConstants<>+96(SB), Y13, Y14
+	VMOVUPS      rowConstants<>+160(SB), Y13
+	VFMADD231PS  rowConstants<>+128(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+192(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+224(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+256(SB), Y14, Y13
+	VFMADD213PS  rowConstants<>+288(SB), Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VFMADD213PS  Y0, Y14, Y13
+	VPSLLD       $0x17, Y12, Y12
+	VPADDD       Y0, Y12, Y12
+	VMULPS       Y12, Y13, Y12
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y11, Y11
+	VANDPS       Y11, Y12, Y11
+	VMASKMOVPS   Y11, Y10, 192(AX)(BX*1)
+	VANDPS       Y10, Y11, Y10
+	VADDPS       Y10, Y8, Y8
+	SUBQ         $0x00000008, DX
+	CMPQ         DX, $0x00
+	JLE          done3
+	MOVQ         $0x00000008, SI
+	CMPQ         DX, SI
+	CMOVQLT      DX, SI
+	LEAQ         rowConstants<>+800(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVUPS      (DI), Y10
+	VMASKMOVPS   224(AX)(BX*1), Y10, Y11
+	VSUBPS       Y1, Y11, Y1
+	VMOVUPS      rowConstants<>+32(SB), Y11
+	VFMADD231PS  rowConstants<>+0(SB), Y1, Y11
+	VSUBPS       rowConstants<>+32(SB), Y11, Y12
+	VMOVAPS      Y1, Y13
+	VFNMADD231PS rowConstants<>+64(SB), Y12, Y13
+	VFNMADD231PS rowConstants<>+96(SB), Y12, Y13
+	VMOVUPS      rowConstants<>+160(SB), Y12
+	VFMADD231PS  rowConstants<>+128(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+192(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+224(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+256(SB), Y13, Y12
+	VFMADD213PS  rowConstants<>+288(SB), Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VFMADD213PS  Y0, Y13, Y12
+	VPSLLD       $0x17, Y11, Y11
+	VPADDD       Y0, Y11, Y11
+	VMULPS       Y11, Y12, Y0
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y1, Y1
+	VANDPS       Y1, Y0, Y0
+	VMASKMOVPS   Y0, Y10, 224(AX)(BX*1)
+	VANDPS       Y10, Y0, Y0
+	VADDPS       Y0, Y9, Y9
+	SUBQ         $0x00000008, DX
 
 done3:
 	VMOVUPS      Y2, (CX)
@@ -7354,7 +8966,7 @@ TEXT ·softmax512(SB), NOSPLIT, $0-32
 	VBROADCASTSS rowConstants<>+256(SB), Z9
 	VBROADCASTSS rowConstants<>+288(SB), Z10
 	VBROADCASTSS rowConstants<>+416(SB), Z11
-	VBROADCASTSS rowConstants<>+544(SB), Z12
+	VBROADCASTSS rowConstants<>+608(SB), Z12
 	VBROADCASTSS rowConstants<>+448(SB), Z12
 	VBROADCASTSS rowConstants<>+480(SB), Z13
 	MOVQ         x+0(FP), AX
@@ -7369,83 +8981,69 @@ TEXT ·softmax512(SB), NOSPLIT, $0-32
 	JMP          test2
 
 loop1:
-	VMOVUPS     (AX)(DX*1), Z17
-	VSUBPS      Z14, Z17, Z17
-	VMULPS      Z1, Z17, Z18
-	VADDPS      Z2, Z18, Z18
-	VSUBPS      Z2, Z18, Z18
-	VMULPS      Z3, Z18, Z19
-	VSUBPS      Z19, Z17, Z19
-	VMULPS      Z4, Z18, Z20
-	VSUBPS      Z20, Z19, Z19
-	VMULPS      Z5, Z19, Z20
-	VADDPS      Z6, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z7, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z8, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z9, Z20, Z20
-	VMULPS      Z19, Z20, Z20
-	VADDPS      Z10, Z20, Z20
-	VMULPS      Z19, Z19, Z21
-	VMULPS      Z21, Z20, Z20
-	VADDPS      Z19, Z20, Z19
-	VADDPS      Z0, Z19, Z19
-	VCMPPS      $0x15, Z11, Z17, K1
-	VSCALEFPS.Z Z18, Z19, K1, Z18
-	VCMPPS      $0x1e, Z12, Z17, K1
-	VMOVAPS     Z13, K1, Z18
-	VMULPS      Z15, Z18, Z17
-	VMULPS      Z16, Z17, Z17
-	VMOVUPS     Z17, (AX)(DX*1)
-	ADDQ        $0x00000040, DX
+	VMOVUPS      (AX)(DX*1), Z17
+	VSUBPS       Z14, Z17, Z17
+	VMOVUPS      Z2, Z18
+	VFMADD231PS  Z1, Z17, Z18
+	VSUBPS       Z2, Z18, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z3, Z18, Z19
+	VFNMADD231PS Z4, Z18, Z19
+	VMOVUPS      Z6, Z20
+	VFMADD231PS  Z5, Z19, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMADD213PS  Z9, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VFMADD213PS  Z0, Z19, Z20
+	VCMPPS       $0x15, Z11, Z17, K1
+	VSCALEFPS.Z  Z18, Z20, K1, Z18
+	VCMPPS       $0x1e, Z12, Z17, K1
+	VMOVAPS      Z13, K1, Z18
+	VMULPS       Z15, Z18, Z17
+	VMULPS       Z16, Z17, Z17
+	VMOVUPS      Z17, (AX)(DX*1)
+	ADDQ         $0x00000040, DX
 
 test2:
-	CMPQ        DX, BX
-	JB          loop1
-	ANDQ        $0x0000000f, CX
-	JZ          done3
-	MOVL        $0x0000ffff, BX
-	BZHIL       CX, BX, BX
-	KMOVW       BX, K1
-	VMOVUPS.Z   (AX)(DX*1), K1, Z17
-	VSUBPS      Z14, Z17, Z14
-	VMULPS      Z1, Z14, Z1
-	VADDPS      Z2, Z1, Z1
-	VSUBPS      Z2, Z1, Z1
-	VMULPS      Z3, Z1, Z2
-	VSUBPS      Z2, Z14, Z2
-	VMULPS      Z4, Z1, Z3
-	VSUBPS      Z3, Z2, Z2
-	VMULPS      Z5, Z2, Z3
-	VADDPS      Z6, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z7, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z8, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z9, Z3, Z3
-	VMULPS      Z2, Z3, Z3
-	VADDPS      Z10, Z3, Z3
-	VMULPS      Z2, Z2, Z4
-	VMULPS      Z4, Z3, Z3
-	VADDPS      Z2, Z3, Z2
-	VADDPS      Z0, Z2, Z0
-	VCMPPS      $0x15, Z11, Z14, K2
-	VSCALEFPS.Z Z1, Z0, K2, Z0
-	VCMPPS      $0x1e, Z12, Z14, K2
-	VMOVAPS     Z13, K2, Z0
-	VMULPS      Z15, Z0, Z0
-	VMULPS      Z16, Z0, Z0
-	VMOVUPS     Z0, K1, (AX)(DX*1)
+	CMPQ         DX, BX
+	JB           loop1
+	ANDQ         $0x0000000f, CX
+	JZ           done3
+	MOVL         $0x0000ffff, BX
+	BZHIL        CX, BX, BX
+	KMOVW        BX, K1
+	VMOVUPS.Z    (AX)(DX*1), K1, Z17
+	VSUBPS       Z14, Z17, Z14
+	VMOVUPS      Z2, Z17
+	VFMADD231PS  Z1, Z14, Z17
+	VSUBPS       Z2, Z17, Z1
+	VMOVAPS      Z14, Z2
+	VFNMADD231PS Z3, Z1, Z2
+	VFNMADD231PS Z4, Z1, Z2
+	VMOVUPS      Z6, Z3
+	VFMADD231PS  Z5, Z2, Z3
+	VFMADD213PS  Z7, Z2, Z3
+	VFMADD213PS  Z8, Z2, Z3
+	VFMADD213PS  Z9, Z2, Z3
+	VFMADD213PS  Z10, Z2, Z3
+	VFMADD213PS  Z0, Z2, Z3
+	VFMADD213PS  Z0, Z2, Z3
+	VCMPPS       $0x15, Z11, Z14, K2
+	VSCALEFPS.Z  Z1, Z3, K2, Z0
+	VCMPPS       $0x1e, Z12, Z14, K2
+	VMOVAPS      Z13, K2, Z0
+	VMULPS       Z15, Z0, Z0
+	VMULPS       Z16, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)(DX*1)
 
 done3:
 	VZEROUPPER
 	RET
 
 // func softmax256(x *float32, top float32, inv float32, scale float32, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmax256(SB), NOSPLIT, $0-32
 	VBROADCASTSS rowConstants<>+320(SB), Y0
 	MOVQ         x+0(FP), AX
@@ -7460,98 +9058,84 @@ TEXT ·softmax256(SB), NOSPLIT, $0-32
 	JMP          test2
 
 loop1:
-	VMOVUPS    (AX)(DX*1), Y4
-	VSUBPS     Y1, Y4, Y4
-	VMULPS     rowConstants<>+0(SB), Y4, Y5
-	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y5
-	VMULPS     rowConstants<>+64(SB), Y5, Y6
-	VSUBPS     Y6, Y4, Y6
-	VMULPS     rowConstants<>+96(SB), Y5, Y7
-	VSUBPS     Y7, Y6, Y6
-	VMULPS     rowConstants<>+128(SB), Y6, Y7
-	VADDPS     rowConstants<>+160(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+192(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+224(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+256(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+288(SB), Y7, Y7
-	VMULPS     Y6, Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VADDPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y6
-	VCVTTPS2DQ Y5, Y5
-	VPSRAD     $0x01, Y5, Y7
-	VPSUBD     Y7, Y5, Y5
-	VPADDD     rowConstants<>+608(SB), Y7, Y7
-	VPSLLD     $0x17, Y7, Y7
-	VPADDD     rowConstants<>+608(SB), Y5, Y5
-	VPSLLD     $0x17, Y5, Y5
-	VMULPS     Y7, Y6, Y6
-	VMULPS     Y5, Y6, Y5
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y4, Y6
-	VANDPS     Y6, Y5, Y5
-	VCMPPS     $0x1e, rowConstants<>+448(SB), Y4, Y4
-	VBLENDVPS  Y4, rowConstants<>+480(SB), Y5, Y5
-	VMULPS     Y2, Y5, Y4
-	VMULPS     Y3, Y4, Y4
-	VMOVUPS    Y4, (AX)(DX*1)
-	ADDQ       $0x00000020, DX
+	VMOVUPS      (AX)(DX*1), Y4
+	VSUBPS       Y1, Y4, Y4
+	VMOVUPS      rowConstants<>+32(SB), Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y4, Y5
+	VSUBPS       rowConstants<>+32(SB), Y5, Y5
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS rowConstants<>+64(SB), Y5, Y6
+	VFNMADD231PS rowConstants<>+96(SB), Y5, Y6
+	VMOVUPS      rowConstants<>+160(SB), Y7
+	VFMADD231PS  rowConstants<>+128(SB), Y6, Y7
+	VFMADD213PS  rowConstants<>+192(SB), Y6, Y7
+	VFMADD213PS  rowConstants<>+224(SB), Y6, Y7
+	VFMADD213PS  rowConstants<>+256(SB), Y6, Y7
+	VFMADD213PS  rowConstants<>+288(SB), Y6, Y7
+	VFMADD213PS  Y0, Y6, Y7
+	VFMADD213PS  Y0, Y6, Y7
+	VCVTTPS2DQ   Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPADDD       rowConstants<>+672(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VPADDD       rowConstants<>+672(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y6, Y7, Y6
+	VMULPS       Y5, Y6, Y5
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y4, Y6
+	VANDPS       Y6, Y5, Y5
+	VCMPPS       $0x1e, rowConstants<>+448(SB), Y4, Y4
+	VBLENDVPS    Y4, rowConstants<>+480(SB), Y5, Y5
+	VMULPS       Y2, Y5, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, (AX)(DX*1)
+	ADDQ         $0x00000020, DX
 
 test2:
-	CMPQ       DX, BX
-	JB         loop1
-	ANDQ       $0x00000007, CX
-	JZ         done3
-	MOVQ       $0x00000008, BX
-	CMPQ       CX, BX
-	CMOVQLT    CX, BX
-	LEAQ       rowConstants<>+736(SB), CX
-	SHLQ       $0x02, BX
-	SUBQ       BX, CX
-	VMOVUPS    (CX), Y4
-	VMASKMOVPS (AX)(DX*1), Y4, Y5
-	VSUBPS     Y1, Y5, Y1
-	VMULPS     rowConstants<>+0(SB), Y1, Y5
-	VADDPS     rowConstants<>+32(SB), Y5, Y5
-	VSUBPS     rowConstants<>+32(SB), Y5, Y5
-	VMULPS     rowConstants<>+64(SB), Y5, Y6
-	VSUBPS     Y6, Y1, Y6
-	VMULPS     rowConstants<>+96(SB), Y5, Y7
-	VSUBPS     Y7, Y6, Y6
-	VMULPS     rowConstants<>+128(SB), Y6, Y7
-	VADDPS     rowConstants<>+160(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+192(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+224(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+256(SB), Y7, Y7
-	VMULPS     Y6, Y7, Y7
-	VADDPS     rowConstants<>+288(SB), Y7, Y7
-	VMULPS     Y6, Y6, Y8
-	VMULPS     Y8, Y7, Y7
-	VADDPS     Y6, Y7, Y6
-	VADDPS     Y0, Y6, Y0
-	VCVTTPS2DQ Y5, Y5
-	VPSRAD     $0x01, Y5, Y6
-	VPSUBD     Y6, Y5, Y5
-	VPADDD     rowConstants<>+608(SB), Y6, Y6
-	VPSLLD     $0x17, Y6, Y6
-	VPADDD     rowConstants<>+608(SB), Y5, Y5
-	VPSLLD     $0x17, Y5, Y5
-	VMULPS     Y6, Y0, Y0
-	VMULPS     Y5, Y0, Y0
-	VCMPPS     $0x15, rowConstants<>+416(SB), Y1, Y5
-	VANDPS     Y5, Y0, Y0
-	VCMPPS     $0x1e, rowConstants<>+448(SB), Y1, Y1
-	VBLENDVPS  Y1, rowConstants<>+480(SB), Y0, Y0
-	VMULPS     Y2, Y0, Y0
-	VMULPS     Y3, Y0, Y0
-	VMASKMOVPS Y0, Y4, (AX)(DX*1)
+	CMPQ         DX, BX
+	JB           loop1
+	ANDQ         $0x00000007, CX
+	JZ           done3
+	MOVQ         $0x00000008, BX
+	CMPQ         CX, BX
+	CMOVQLT      CX, BX
+	LEAQ         rowConstants<>+800(SB), CX
+	SHLQ         $0x02, BX
+	SUBQ         BX, CX
+	VMOVUPS      (CX), Y4
+	VMASKMOVPS   (AX)(DX*1), Y4, Y5
+	VSUBPS       Y1, Y5, Y1
+	VMOVUPS      rowConstants<>+32(SB), Y5
+	VFMADD231PS  rowConstants<>+0(SB), Y1, Y5
+	VSUBPS       rowConstants<>+32(SB), Y5, Y5
+	VMOVAPS      Y1, Y6
+	VFNMADD231PS rowConstants<>+64(SB), Y5, Y6
+	VFNMADD231PS rowConstants<>+96(SB), Y5, Y6
+	VMOVUPS      rowConstants<>+160(SB), Y7
+	VFMADD231PS  rowConstants<>+128(SB), Y6, Y7
+	VFMADD213PS  rowConstants<>+192(SB), Y6, Y7
+	VFMADD213PS  rowConstants<>+224(SB), Y6, Y7
+	VFMADD213PS  rowConstants<>+256(SB), Y6, Y7
+	VFMADD213PS  rowConstants<>+288(SB), Y6, Y7
+	VFMADD213PS  Y0, Y6, Y7
+	VFMADD213PS  Y0, Y6, Y7
+	VCVTTPS2DQ   Y5, Y0
+	VPSRAD       $0x01, Y0, Y5
+	VPSUBD       Y5, Y0, Y0
+	VPADDD       rowConstants<>+672(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       rowConstants<>+672(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y5, Y7, Y5
+	VMULPS       Y0, Y5, Y0
+	VCMPPS       $0x15, rowConstants<>+416(SB), Y1, Y5
+	VANDPS       Y5, Y0, Y0
+	VCMPPS       $0x1e, rowConstants<>+448(SB), Y1, Y1
+	VBLENDVPS    Y1, rowConstants<>+480(SB), Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y0, Y0
+	VMASKMOVPS   Y0, Y4, (AX)(DX*1)
 
 done3:
 	VZEROUPPER
@@ -7696,7 +9280,7 @@ test2:
 	MOVQ       $0x00000008, R8
 	CMPQ       SI, R8
 	CMOVQLT    SI, R8
-	LEAQ       rowConstants<>+736(SB), SI
+	LEAQ       rowConstants<>+800(SB), SI
 	SHLQ       $0x02, R8
 	SUBQ       R8, SI
 	VMOVUPS    (SI), Y9
@@ -7731,8 +9315,8 @@ done3:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·trits512(SB), NOSPLIT, $0-32
 	VBROADCASTSS rowConstants<>+352(SB), Z0
-	VBROADCASTSS rowConstants<>+576(SB), Z1
-	VBROADCASTSS rowConstants<>+640(SB), Z2
+	VBROADCASTSS rowConstants<>+640(SB), Z1
+	VBROADCASTSS rowConstants<>+704(SB), Z2
 	MOVQ         codes+0(FP), AX
 	MOVQ         w+8(FP), CX
 	VBROADCASTSS inv+16(FP), Z3
@@ -7781,8 +9365,8 @@ done3:
 // Requires: AVX, AVX2, CMOV
 TEXT ·trits256(SB), NOSPLIT, $0-32
 	VBROADCASTSS rowConstants<>+352(SB), Y0
-	VBROADCASTSS rowConstants<>+576(SB), Y1
-	VBROADCASTSS rowConstants<>+640(SB), Y2
+	VBROADCASTSS rowConstants<>+640(SB), Y1
+	VBROADCASTSS rowConstants<>+704(SB), Y2
 	MOVQ         codes+0(FP), AX
 	MOVQ         w+8(FP), CX
 	VBROADCASTSS inv+16(FP), Y3
@@ -7803,7 +9387,7 @@ loop1:
 	VANDPS       Y5, Y4, Y4
 	MOVQ         BX, DI
 	SHRQ         $0x02, DI
-	VPSHUFB      rowConstants<>+672(SB), Y4, Y4
+	VPSHUFB      rowConstants<>+736(SB), Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X5
 	VPUNPCKLDQ   X5, X4, X4
 	VMOVQ        X4, (AX)(DI*1)
@@ -7817,7 +9401,7 @@ test2:
 	MOVQ         $0x00000008, SI
 	CMPQ         DX, SI
 	CMOVQLT      DX, SI
-	LEAQ         rowConstants<>+736(SB), DI
+	LEAQ         rowConstants<>+800(SB), DI
 	SHLQ         $0x02, SI
 	SUBQ         SI, DI
 	VMOVUPS      (DI), Y4
@@ -7830,7 +9414,7 @@ test2:
 	VANDPS       Y0, Y1, Y0
 	MOVQ         BX, CX
 	SHRQ         $0x02, CX
-	VPSHUFB      rowConstants<>+672(SB), Y0, Y0
+	VPSHUFB      rowConstants<>+736(SB), Y0, Y0
 	VEXTRACTI128 $0x01, Y0, X1
 	VPUNPCKLDQ   X1, X0, X0
 	VMOVQ        X0, BX
@@ -7849,7 +9433,7 @@ done3:
 // func absSum512(acc *float64, x *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·absSum512(SB), NOSPLIT, $0-24
-	VBROADCASTSS rowConstants<>+576(SB), Z0
+	VBROADCASTSS rowConstants<>+640(SB), Z0
 	MOVQ         acc+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
@@ -7892,7 +9476,7 @@ test2:
 // func absSum256(acc *float64, x *float32, n int)
 // Requires: AVX
 TEXT ·absSum256(SB), NOSPLIT, $0-24
-	VBROADCASTSS rowConstants<>+576(SB), Y0
+	VBROADCASTSS rowConstants<>+640(SB), Y0
 	MOVQ         acc+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX

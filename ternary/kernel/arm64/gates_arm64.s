@@ -15,13 +15,13 @@ TEXT ·gate(SB), NOSPLIT, $0-48
 	FMOVS	r+32(FP), F15
 	MOVD	n+40(FP), R4
 	VDUP	V15.S[0], V15.S4
-	LOAD_EXPONENTIAL
+	LOAD_SIGMOID
 
 four:
 	VLD1.P	16(R2), [V5.S4]
 	VLD1.P	16(R1), [V7.S4]
 	VLD1.P	16(R3), [V8.S4]
-	SIGMOID
+	SIGMOID(near)
 	FMUL4S(6, 5, 6)
 	FMUL4S(15, 7, 7)
 	FMUL4S(8, 7, 7)
@@ -44,14 +44,14 @@ TEXT ·gateBack(SB), NOSPLIT, $0-64
 	FMOVS	r+48(FP), F15
 	MOVD	n+56(FP), R6
 	VDUP	V15.S[0], V15.S4
-	LOAD_EXPONENTIAL
+	LOAD_SIGMOID
 
 four:
 	VLD1.P	16(R4), [V5.S4]
 	VLD1.P	16(R3), [V7.S4]
 	VLD1.P	16(R5), [V8.S4]
 	VLD1.P	16(R2), [V10.S4]
-	SIGMOID
+	SIGMOID(near)
 	SILU_SLOPE
 	FMUL4S(15, 7, 7)
 	FMUL4S(8, 7, 7)
@@ -73,12 +73,12 @@ TEXT ·swiGLU(SB), NOSPLIT, $0-32
 	MOVD	p+8(FP), R1
 	MOVD	q+16(FP), R2
 	MOVD	n+24(FP), R3
-	LOAD_EXPONENTIAL
+	LOAD_SIGMOID
 
 four:
 	VLD1.P	16(R1), [V5.S4]
 	VLD1.P	16(R2), [V7.S4]
-	SIGMOID
+	SIGMOID(near)
 	FMUL4S(6, 5, 6)
 	FMUL4S(7, 6, 6)
 	VST1.P	[V6.S4], 16(R0)
@@ -96,13 +96,13 @@ TEXT ·swiGLUBack(SB), NOSPLIT, $0-48
 	MOVD	p+24(FP), R3
 	MOVD	q+32(FP), R4
 	MOVD	n+40(FP), R5
-	LOAD_EXPONENTIAL
+	LOAD_SIGMOID
 
 four:
 	VLD1.P	16(R3), [V5.S4]
 	VLD1.P	16(R4), [V7.S4]
 	VLD1.P	16(R2), [V10.S4]
-	SIGMOID
+	SIGMOID(near)
 	SILU_SLOPE
 	FMUL4S(7, 10, 7)
 	FMUL4S(9, 7, 7)
@@ -116,7 +116,7 @@ four:
 
 // V6 = σ(z), V7 = f = bound + (1 − bound)·σ(z), V8 = 1 − bound, for z in V5 and the bound in V7. V11 is lost.
 #define FORGET \
-	SIGMOID; \
+	SIGMOID(nearZ); \
 	FSUB4S(7, 26, 8); \
 	FMUL4S(6, 8, 11); \
 	FADD4S(11, 7, 7)
@@ -133,14 +133,14 @@ TEXT ·recur(SB), NOSPLIT, $0-56
 	FMOVS	keep+40(FP), F15
 	MOVD	n+48(FP), R5
 	VDUP	V15.S[0], V15.S4
-	LOAD_EXPONENTIAL
+	LOAD_SIGMOID
 
 four:
 	VLD1.P	16(R3), [V5.S4]
 	VLD1.P	16(R4), [V7.S4]
 	FORGET
 	VLD1.P	16(R2), [V5.S4]
-	SIGMOID
+	SIGMOID(near)
 	FMUL4S(6, 5, 6)
 	FSUB4S(7, 26, 8)
 	FMUL4S(8, 6, 6)
@@ -171,7 +171,7 @@ TEXT ·recurBack(SB), NOSPLIT, $0-88
 	FMOVS	keep+72(FP), F15
 	MOVD	n+80(FP), R9
 	VDUP	V15.S[0], V15.S4
-	LOAD_EXPONENTIAL
+	LOAD_SIGMOID
 
 four:
 	VLD1.P	16(R7), [V5.S4]
@@ -185,7 +185,7 @@ four:
 	FMUL4S(10, 7, 11)
 	VST1.P	[V11.S4], 16(R3)
 	VLD1.P	16(R6), [V5.S4]
-	SIGMOID
+	SIGMOID(near)
 	SILU_SLOPE
 	// di = (du·(1−f))·silu'(i)
 	FMUL4S(15, 10, 12)

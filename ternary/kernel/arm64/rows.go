@@ -17,6 +17,11 @@ const (
 	span = 8192
 )
 
+// logistic is where the assembly finds the table of sigmoid.
+//
+//lint:ignore U1000 no Go code reads it.
+var logistic = f32.Logistic()
+
 // spans calls f for the whole vectors among n values, a span at a time, and returns where the rest begins.
 func spans(n, vector int, f func(from, n int)) (rest int) {
 	rest = n / vector * vector

@@ -17,7 +17,7 @@ func Run(t *testing.T, set *kernel.Set) {
 	}
 	for name, test := range map[string]func(*testing.T, *kernel.Set){
 		"MatMul": MatMul, "MatMulExtremes": matMulExtremes, "MatMulFloat": matMulFloat, "Outer": outer, "OuterInts": OuterInts, "Dense": dense,
-		"Norms": norms, "Recurrence": recurrence, "Gates": gates, "TimeMixing": timeMixing, "Loss": loss, "Weights": weights, "Encoding": encoding, "AdamW": adamW, "Edges": edges, "Attention": attention,
+		"Norms": norms, "Recurrence": recurrence, "Gates": gates, "TimeMixing": timeMixing, "Loss": loss, "Weights": weights, "Encoding": encoding, "AdamW": adamW, "Edges": edges, "Functions": functions, "Attention": attention,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, set) })
 	}

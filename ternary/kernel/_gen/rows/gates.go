@@ -24,13 +24,15 @@ func gateRoutines() []routine {
 			"gate", "dst, x, s, gain *float32, r float32, n int", "",
 			"dst = ((x·r)∘gain)∘silu(s), the second half of generic.OutputGate.",
 			func(k *kern) {
-				k.holdExp(false)
+				k.holdSigmoid()
 				p, r := ptrs("dst", "x", "s", "gain"), k.spread("r")
-				k.each(ptr("n"), func(where at) {
-					s := k.load(p[2], where)
-					silu := k.mul(s, k.sigmoid(s))
-					normed := k.mul(k.mul(k.load(p[1], where), r), k.load(p[3], where))
-					k.store(k.mul(normed, silu), p[0], where)
+				k.eachPair(ptr("n"), func(places ...at) {
+					s := k.loads(p[2], places)
+					for j, sig := range k.sigmoids(s...) {
+						where, silu := places[j], k.mul(s[j], sig)
+						normed := k.mul(k.mul(k.load(p[1], where), r), k.load(p[3], where))
+						k.store(k.mul(normed, silu), p[0], where)
+					}
 				})
 			},
 		},
@@ -38,39 +40,44 @@ func gateRoutines() []routine {
 			"gateBack", "e, ds, da, x, s, gain *float32, r float32, n int", "",
 			"ds = da∘((x·r)∘gain)∘silu'(s) and e = da∘silu(s), the first half of generic.OutputGateBackward.",
 			func(k *kern) {
-				k.holdExp(false)
+				k.holdSigmoid()
 				p, r := ptrs("e", "ds", "da", "x", "s", "gain"), k.spread("r")
-				k.each(ptr("n"), func(where at) {
-					s, da := k.load(p[4], where), k.load(p[2], where)
-					sig := k.sigmoid(s)
-					k.store(k.mul(da, k.mul(s, sig)), p[0], where)
-					normed := k.mul(k.mul(k.load(p[3], where), r), k.load(p[5], where))
-					k.store(k.mul(k.mul(da, normed), k.slope(s, sig)), p[1], where)
+				k.eachPair(ptr("n"), func(places ...at) {
+					s := k.loads(p[4], places)
+					for j, sig := range k.sigmoids(s...) {
+						where, da := places[j], k.load(p[2], places[j])
+						k.store(k.mul(da, k.mul(s[j], sig)), p[0], where)
+						normed := k.mul(k.mul(k.load(p[3], where), r), k.load(p[5], where))
+						k.store(k.mul(k.mul(da, normed), k.slope(s[j], sig)), p[1], where)
+					}
 				})
 			},
 		},
 		{
 			"swiGLU", "dst, p, q *float32, n int", "", "generic.SwiGLU.",
 			func(k *kern) {
-				k.holdExp(false)
+				k.holdSigmoid()
 				p := ptrs("dst", "p", "q")
-				k.each(ptr("n"), func(where at) {
-					v := k.load(p[1], where)
-					silu := k.mul(v, k.sigmoid(v))
-					k.store(k.mul(silu, k.load(p[2], where)), p[0], where)
+				k.eachPair(ptr("n"), func(places ...at) {
+					v := k.loads(p[1], places)
+					for j, sig := range k.sigmoids(v...) {
+						k.store(k.mul(k.mul(v[j], sig), k.load(p[2], places[j])), p[0], places[j])
+					}
 				})
 			},
 		},
 		{
 			"swiGLUBack", "dp, dq, dz, p, q *float32, n int", "", "generic.SwiGLUBackward. dp may be p, and dq q.",
 			func(k *kern) {
-				k.holdExp(false)
+				k.holdSigmoid()
 				p := ptrs("dp", "dq", "dz", "p", "q")
-				k.each(ptr("n"), func(where at) {
-					v, d, q := k.load(p[3], where), k.load(p[2], where), k.load(p[4], where)
-					sig := k.sigmoid(v)
-					k.store(k.mul(d, k.mul(v, sig)), p[1], where)
-					k.store(k.mul(k.mul(d, q), k.slope(v, sig)), p[0], where)
+				k.eachPair(ptr("n"), func(places ...at) {
+					v := k.loads(p[3], places)
+					for j, sig := range k.sigmoids(v...) {
+						where, d, q := places[j], k.load(p[2], places[j]), k.load(p[4], places[j])
+						k.store(k.mul(d, k.mul(v[j], sig)), p[1], where)
+						k.store(k.mul(k.mul(d, q), k.slope(v[j], sig)), p[0], where)
+					}
 				})
 			},
 		},
@@ -87,7 +94,7 @@ func gateRoutines() []routine {
 }
 
 func recur(k *kern) {
-	k.holdExp(false)
+	k.holdSigmoid()
 	p := ptrs("states", "prev", "i", "z", "bound", "mask", "maskStep", "T", "D", "n")
 	states, prev, i, z, bound, mask, maskStep, T, step, n := p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9]
 	SHLQ(U8(2), step)
@@ -96,10 +103,10 @@ func recur(k *kern) {
 	keep := k.vec()
 	VBROADCASTSS(Mem{Base: mask}, keep)
 	k.each(n, func(where at) {
-		sig, lb := k.sigmoid(k.load(z, where)), k.load(bound, where)
-		f := k.add(lb, k.mul(k.sub(k.cr("one"), lb), sig))
-		in := k.load(i, where)
-		u := k.mul(k.mul(k.mul(in, k.sigmoid(in)), k.sub(k.cr("one"), f)), keep)
+		in, lb := k.load(i, where), k.load(bound, where)
+		sig := k.sigmoids(in, k.load(z, where))
+		f := k.add(lb, k.mul(k.sub(k.cr("one"), lb), sig[1]))
+		u := k.mul(k.mul(k.mul(in, sig[0]), k.sub(k.cr("one"), f)), keep)
 		k.store(k.add(k.mul(f, k.load(prev, where)), u), states, where)
 	})
 	MOVQ(states, prev)
@@ -112,7 +119,7 @@ func recur(k *kern) {
 }
 
 func recurBack(k *kern) {
-	k.holdExp(false)
+	k.holdSigmoid()
 	p := ptrs("di", "dz", "ds", "prev", "i", "z", "work", "mask", "maskStep", "T", "D")
 	di, dz, ds, prev, i, z, work, mask, maskStep, T, step := p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10]
 	SHLQ(U8(2), step)
@@ -122,16 +129,17 @@ func recurBack(k *kern) {
 	VBROADCASTSS(Mem{Base: mask}, keep)
 	k.each(ptr("n"), func(where at) {
 		carried, total, bound := where, at{where.offset, 4 * workChannels}, at{where.offset, 8 * workChannels}
+		// Both sigmoids first: AVX2 has few registers, and they need most of them.
+		in := k.load(i, where)
+		both := k.sigmoids(in, k.load(z, where))
+		sigIn, sig := both[0], both[1]
 		delta := k.add(k.load(ds, where), k.load(work, carried))
-		sig := k.sigmoid(k.load(z, where))
 		lb := k.load(work, bound)
 		open := k.sub(k.cr("one"), lb)
 		f := k.add(lb, k.mul(open, sig))
 		k.store(k.mul(f, delta), work, carried)
 		du := k.mul(delta, keep)
 		through := k.mul(du, k.sub(k.cr("one"), f))
-		in := k.load(i, where)
-		sigIn := k.sigmoid(in)
 		df := k.sub(k.mul(delta, k.load(prev, where)), k.mul(du, k.mul(in, sigIn)))
 		k.store(k.mul(through, k.slope(in, sigIn)), di, where)
 		rest := k.sub(k.cr("one"), sig)

@@ -15,12 +15,14 @@ import (
 type kern struct {
 	wide   bool
 	held   map[string]reg.VecVirtual // constants in registers
+	table  []reg.VecVirtual          // of sigmoid, in registers
 	labels int
+	asides []func()
 
 	// The last, partial vector: loads give 0 outside, stores and accumulate leave everything outside alone.
 	masked bool
 	mask   Op // an opmask register, or a vector whose lanes are all ones inside
-	rest   reg.GPVirtual
+	left   reg.GPVirtual
 }
 
 // lanes is the number of partial sums of a reduction (f32.Lanes).
@@ -39,8 +41,8 @@ var constants = []struct {
 }{
 	{"log2e", bits(1.44269504)},
 	{"magic", bits(12582912)},
-	{"ln2Hi", bits(0.693359375)},
-	{"ln2Lo", bits(-2.12194440e-4)},
+	{"ln2Hi", bits(0.693147182)},
+	{"ln2Lo", bits(-1.90465430e-9)},
 	{"p5", bits(1.9875691500e-4)},
 	{"p4", bits(1.3981999507e-3)},
 	{"p3", bits(8.3334519073e-3)},
@@ -54,6 +56,8 @@ var constants = []struct {
 	{"highest", bits(88.72283)},
 	{"inf", 0x7f800000},
 	{"minusInf", 0xff800000},
+	{"lastPart", bits(12582912 + 15)}, // of sigmoid's table; the words of positive floats are in the order of the floats
+	{"beyond", 0x34bffff0},            // the bits that no word up to lastPart has, and any greater one
 	{"signBit", 0x80000000},
 	{"allButSign", 0x7fffffff},
 	{"bias", 127},
@@ -194,6 +198,15 @@ func (k *kern) load(base reg.GPVirtual, where at) reg.VecVirtual {
 	return v
 }
 
+// loads is load at each place.
+func (k *kern) loads(base reg.GPVirtual, places []at) []reg.VecVirtual {
+	var list []reg.VecVirtual
+	for _, where := range places {
+		list = append(list, k.load(base, where))
+	}
+	return list
+}
+
 func (k *kern) store(v reg.VecVirtual, base reg.GPVirtual, where at) {
 	m := address(base, where)
 	switch {
@@ -216,6 +229,15 @@ func (k *kern) two(op func(...Op), a, b Op) reg.VecVirtual {
 func (k *kern) add(a, b Op) reg.VecVirtual { return k.two(VADDPS, a, b) }
 func (k *kern) sub(a, b Op) reg.VecVirtual { return k.two(VSUBPS, a, b) }
 func (k *kern) mul(a, b Op) reg.VecVirtual { return k.two(VMULPS, a, b) }
+
+// fma is a·b + c, rounded once; a and b, or c, may be memory, but for a.
+func (k *kern) fma(a, b, c Op) reg.VecVirtual {
+	v := k.vec()
+	VMOVUPS(c, v)
+	VFMADD231PS(b, a, v)
+	return v
+}
+
 func (k *kern) div(a, b Op) reg.VecVirtual { return k.two(VDIVPS, a, b) }
 func (k *kern) and(a, b Op) reg.VecVirtual { return k.two(VANDPS, a, b) }
 func (k *kern) or(a, b Op) reg.VecVirtual  { return k.two(VORPS, a, b) }
@@ -235,7 +257,7 @@ func (k *kern) accumulate(acc, v reg.VecVirtual) {
 
 // setMask makes the next vectors partial: the first rest floats of them, 1 or more; too many count as a whole vector.
 func (k *kern) setMask(rest reg.GPVirtual) {
-	k.masked, k.rest = true, rest
+	k.masked, k.left = true, rest
 	if k.wide {
 		ones, m := GP32(), K()
 		MOVL(U32(0xffff), ones)
@@ -255,25 +277,22 @@ func (k *kern) setMask(rest reg.GPVirtual) {
 	k.mask = m
 }
 
-func (k *kern) endMask() { k.masked, k.mask, k.rest = false, nil, nil }
+func (k *kern) endMask() { k.masked, k.mask, k.left = false, nil, nil }
 
 // each runs body for all n floats of a row, a vector at a time and the rest as a partial one.
 func (k *kern) each(n reg.GPVirtual, body func(where at)) {
 	offset, end := GP64(), GP64()
 	XORQ(offset, offset)
+	k.rest(n, offset, end, body)
+}
+
+// rest runs body for what each has left from offset on.
+func (k *kern) rest(n, offset, end reg.GPVirtual, body func(where at)) {
 	MOVQ(n, end)
 	ANDQ(I32(-k.floats()), end)
 	SHLQ(U8(2), end)
-	loop, test, done := k.label("loop"), k.label("test"), k.label("done")
-	JMP(LabelRef(test))
-	Label(loop)
-	body(at{offset, 0})
-	ADDQ(U32(k.bytes()), offset)
-	Label(test)
-	CMPQ(offset, end)
-	JB(LabelRef(loop))
-
-	rest := GP64()
+	k.loop(offset, end, k.bytes(), func() { body(at{offset, 0}) })
+	rest, done := GP64(), k.label("done")
 	MOVQ(n, rest)
 	ANDQ(U32(k.floats()-1), rest)
 	JZ(LabelRef(done))
@@ -281,6 +300,35 @@ func (k *kern) each(n reg.GPVirtual, body func(where at)) {
 	body(at{offset, 0})
 	k.endMask()
 	Label(done)
+}
+
+// loop runs body while offset is below end.
+func (k *kern) loop(offset, end reg.GPVirtual, step int, body func()) {
+	loop, test := k.label("loop"), k.label("test")
+	JMP(LabelRef(test))
+	Label(loop)
+	body()
+	ADDQ(U32(step), offset)
+	Label(test)
+	CMPQ(offset, end)
+	JB(LabelRef(loop))
+}
+
+// eachPair is each for bodies that take two vectors side by side where there are as many. On AVX2 all come alone: it has too
+// few registers.
+func (k *kern) eachPair(n reg.GPVirtual, body func(places ...at)) {
+	one := func(where at) { body(where) }
+	if !k.wide {
+		k.each(n, one)
+		return
+	}
+	offset, end := GP64(), GP64()
+	XORQ(offset, offset)
+	MOVQ(n, end)
+	ANDQ(I32(-2*k.floats()), end)
+	SHLQ(U8(2), end)
+	k.loop(offset, end, 2*k.bytes(), func() { body(at{offset, 0}, at{offset, k.bytes()}) })
+	k.rest(n, offset, end, one)
 }
 
 // sums returns the 64 lanes of a reduction, each set to the constant's value, or to 0 for "".

@@ -3,7 +3,8 @@
 //
 //	go run ./rows -out ../amd64/rows_amd64.s -stubs ../amd64/rows_amd64.go -widths ../amd64/rows_widths_amd64.go -pkg amd64
 //
-// Nothing here fuses: every product is rounded before it is added, as in package generic. Start at kern.go.
+// Only exponentials and sigmoids fuse, as in package f32; every other product is rounded before it is added, as in package
+// generic. Start at kern.go.
 package main
 
 import (
@@ -50,7 +51,7 @@ func suffix(wide bool) string {
 }
 
 func write(r routine, wide bool) {
-	needs := "AVX2"
+	needs := "AVX2 and FMA"
 	if wide {
 		needs = "AVX-512 F and DQ, BMI2"
 	}
@@ -61,6 +62,9 @@ func write(r routine, wide bool) {
 	r.body(k)
 	build.VZEROUPPER()
 	build.RET()
+	for _, aside := range k.asides {
+		aside()
+	}
 }
 
 // methods returns the Go source of one method of Rows for each routine.

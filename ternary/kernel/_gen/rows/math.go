@@ -1,6 +1,8 @@
 package main
 
 import (
+	"maps"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -28,16 +30,16 @@ func (k *kern) holdExp(upper bool) {
 
 // exp is f32.Exp. Without upper x is at most 88.02, where n is 127, or NaN.
 func (k *kern) exp(x reg.VecVirtual, upper bool) reg.VecVirtual {
-	t := k.add(k.mul(x, k.c("log2e")), k.c("magic"))
+	t := k.fma(x, k.c("log2e"), k.c("magic"))
 	n := k.sub(t, k.c("magic"))
-	r := k.sub(x, k.mul(n, k.c("ln2Hi")))
-	r = k.sub(r, k.mul(n, k.c("ln2Lo")))
-	p := k.mul(r, k.c("p5"))
-	for _, name := range []string{"p4", "p3", "p2", "p1"} {
-		p = k.mul(k.add(p, k.c(name)), r)
+	r := k.vec()
+	VMOVAPS(x, r)
+	VFNMADD231PS(k.c("ln2Hi"), n, r)
+	VFNMADD231PS(k.c("ln2Lo"), n, r)
+	y := k.fma(r, k.c("p5"), k.c("p4"))
+	for _, name := range []string{"p3", "p2", "p1", "p0", "one", "one"} {
+		VFMADD213PS(k.c(name), r, y)
 	}
-	p = k.add(p, k.c("p0"))
-	y := k.add(k.add(k.mul(p, k.mul(r, r)), r), k.c("one"))
 	if k.wide {
 		// y·2^n, rounded once if the result is denormal: what f32 does in two steps, the first of them exact.
 		keep, v := K(), k.vec()
@@ -79,19 +81,130 @@ func (k *kern) exp(x reg.VecVirtual, upper bool) reg.VecVirtual {
 	return y
 }
 
-// sigmoid is f32.Sigmoid.
-func (k *kern) sigmoid(z reg.VecVirtual) reg.VecVirtual {
-	e := k.exp(k.or(z, k.c("signBit")), false)
-	over := k.div(k.cr("one"), k.add(e, k.cr("one")))
-	numerator := k.vec()
-	if k.wide {
-		negative := K()
-		VPMOVD2M(z, negative)
-		VBLENDMPS(e, k.cr("one"), negative, numerator)
-	} else {
-		VBLENDVPS(z, e, k.cr("one"), numerator)
+// logistic is f32.Logistic in package amd64, a row of 16 for each power, the lowest first.
+func logistic(power int) Mem {
+	const row = 64
+	return NewDataAddr(Symbol{Name: "·logistic"}, power*row)
+}
+
+const logisticDegree = 6
+
+// holdSigmoid puts the constants of sigmoid into registers, and its table; AVX2 has too few for that.
+func (k *kern) holdSigmoid() {
+	k.hold("one", "magic")
+	if !k.wide {
+		return
 	}
-	return k.mul(numerator, over)
+	k.hold("allButSign", "signBit", "beyond")
+	k.table = nil
+	for power := range logisticDegree + 1 {
+		v := k.vec()
+		VMOVUPS(logistic(power), v)
+		k.table = append(k.table, v)
+	}
+}
+
+// partial is a sigmoid on its way: of z, from q = σ(−t) with t = |z|, for which y chose the part of the table.
+type partial struct{ z, t, y, r, q reg.VecVirtual }
+
+// sigmoids is f32.Sigmoid of each vector. AVX-512 takes them side by side and asks once whether any value is beyond the
+// table; AVX2, one after the other.
+func (k *kern) sigmoids(z ...reg.VecVirtual) []reg.VecVirtual {
+	sigmoids := make([]reg.VecVirtual, len(z))
+	if !k.wide {
+		for i, v := range z {
+			sigmoids[i] = k.sigmoid(v)
+		}
+		return sigmoids
+	}
+	list := make([]partial, len(z))
+	for i, v := range z {
+		list[i] = k.reduceSigmoid(v)
+	}
+	for power := logisticDegree; power >= 0; power-- {
+		for i := range list {
+			c := k.vec()
+			VPERMPS(k.table[power], list[i].y, c)
+			list[i].step(c)
+		}
+	}
+	far := make([]reg.OpmaskVirtual, len(list))
+	for i, s := range list {
+		far[i] = K()
+		VPTESTMD(k.cr("beyond"), s.y, far[i])
+	}
+	KORTESTW(far[0], far[len(far)-1])
+	back := k.label("back")
+	JNZ(LabelRef(k.aside(back, func() {
+		for i, s := range list {
+			VMOVAPS(k.tail(s.t), far[i], s.q)
+		}
+	})))
+	Label(back)
+	for i, s := range list {
+		positive := K()
+		VPTESTNMD(k.cr("signBit"), s.z, positive)
+		VSUBPS(s.q, k.cr("one"), positive, s.q)
+		sigmoids[i] = s.q
+	}
+	return sigmoids
+}
+
+// sigmoid is f32.Sigmoid on AVX2.
+func (k *kern) sigmoid(z reg.VecVirtual) reg.VecVirtual {
+	s, upper := k.reduceSigmoid(z), k.vec() // the sign bit of a word of upper chooses a row's half
+	VPSLLD(U8(28), s.y, upper)
+	for power := logisticDegree; power >= 0; power-- {
+		low, high := k.vec(), k.vec()
+		VPERMPS(logistic(power), s.y, low)
+		VPERMPS(logistic(power).Offset(32), s.y, high)
+		VBLENDVPS(upper, high, low, low)
+		s.step(low)
+	}
+	far, back := k.vec(), k.label("back")
+	VPCMPGTD(k.c("lastPart"), s.y, far)
+	VTESTPS(far, far)
+	JNZ(LabelRef(k.aside(back, func() { VBLENDVPS(far, k.tail(k.and(z, k.c("allButSign"))), s.q, s.q) })))
+	Label(back)
+	VBLENDVPS(z, s.q, k.sub(k.cr("one"), s.q), s.q)
+	return s.q
+}
+
+// reduceSigmoid finds each value's part of the table, in the lowest four bits of y, and its distance r from the middle.
+func (k *kern) reduceSigmoid(z reg.VecVirtual) partial {
+	t := k.and(z, k.c("allButSign"))
+	y := k.add(t, k.cr("magic"))
+	return partial{z: z, t: t, y: y, r: k.sub(t, k.sub(y, k.cr("magic")))}
+}
+
+// step is one of Horner's: q = q·r + c, rounded once, in c's register; q = c at first.
+func (s *partial) step(c reg.VecVirtual) {
+	if s.q != nil {
+		VFMADD231PS(s.r, s.q, c)
+	}
+	s.q = c
+}
+
+// tail is σ(−t) beyond the table, e/(1+e) with e = e^−t.
+func (k *kern) tail(t reg.VecVirtual) reg.VecVirtual {
+	held := k.held
+	k.held = maps.Clone(held)
+	k.holdExp(false)
+	e := k.exp(k.or(t, k.c("signBit")), false)
+	q := k.div(e, k.add(e, k.cr("one")))
+	k.held = held
+	return q
+}
+
+// aside keeps what is seldom run for the end of the routine, from where it jumps to the label back.
+func (k *kern) aside(back string, body func()) (label string) {
+	label = k.label("aside")
+	k.asides = append(k.asides, func() {
+		Label(label)
+		body()
+		JMP(LabelRef(back))
+	})
+	return label
 }
 
 // slope is silu'(z) = σ(1 + z(1−σ)).

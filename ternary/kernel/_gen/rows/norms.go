@@ -163,7 +163,7 @@ func (k *kern) storeBytes(v reg.VecVirtual, base reg.GPVirtual, where at) {
 	}
 	eight, count, loop := GP64(), GP64(), k.label("bytes")
 	VMOVQ(low, eight)
-	MOVQ(k.rest, count)
+	MOVQ(k.left, count)
 	Label(loop)
 	MOVB(eight.As8(), m)
 	SHRQ(U8(8), eight)

@@ -23,23 +23,27 @@ func timeMixRoutines() []routine {
 		{
 			"receptance", "dst, r, y *float32, n int", "", "generic.Receptance.",
 			func(k *kern) {
-				k.holdExp(false)
+				k.holdSigmoid()
 				p := ptrs("dst", "r", "y")
-				k.each(ptr("n"), func(where at) {
-					k.store(k.mul(k.sigmoid(k.load(p[1], where)), k.load(p[2], where)), p[0], where)
+				k.eachPair(ptr("n"), func(places ...at) {
+					for j, sig := range k.sigmoids(k.loads(p[1], places)...) {
+						k.store(k.mul(sig, k.load(p[2], places[j])), p[0], places[j])
+					}
 				})
 			},
 		},
 		{
 			"receptanceBack", "dr, dy, da, r, y *float32, n int", "", "generic.ReceptanceBackward. dr may be r, and dy da.",
 			func(k *kern) {
-				k.holdExp(false)
+				k.holdSigmoid()
 				p := ptrs("dr", "dy", "da", "r", "y")
-				k.each(ptr("n"), func(where at) {
-					sig, d := k.sigmoid(k.load(p[3], where)), k.load(p[2], where)
-					slope := k.mul(sig, k.sub(k.cr("one"), sig))
-					k.store(k.mul(k.mul(d, k.load(p[4], where)), slope), p[0], where)
-					k.store(k.mul(d, sig), p[1], where)
+				k.eachPair(ptr("n"), func(places ...at) {
+					for j, sig := range k.sigmoids(k.loads(p[3], places)...) {
+						where, d := places[j], k.load(p[2], places[j])
+						slope := k.mul(sig, k.sub(k.cr("one"), sig))
+						k.store(k.mul(k.mul(d, k.load(p[4], where)), slope), p[0], where)
+						k.store(k.mul(d, sig), p[1], where)
+					}
 				})
 			},
 		},
