@@ -38,6 +38,7 @@ func avx512Products(s *Set) {
 	s.Prepare, s.MatVec = amd64.Prepare512, amd64.MatVec512
 	s.Few, s.PrepareFew, s.MatVecFew = amd64.Few512, amd64.PrepareFew512, amd64.MatVecFewWords512
 	s.Encode, s.EncodeTransposed = amd64.Encode512, amd64.EncodeTransposed512
+	s.Fetch = amd64.Fetch
 	if cpu.X86.HasAVX512VBMI && !amd64.PicksWords() {
 		s.MatMul, s.MatVecFew = amd64.MatMulBytes512, amd64.MatVecFewBytes512
 	}
@@ -49,4 +50,5 @@ func avx2Products(s *Set) {
 	s.Prepare, s.MatVec = amd64.Prepare256, amd64.MatVec256
 	s.Few, s.PrepareFew, s.MatVecFew = amd64.Few256, amd64.PrepareFew256, amd64.MatVecFew256
 	s.Encode, s.EncodeTransposed = amd64.Encode256, amd64.EncodeTransposed256
+	s.Fetch = amd64.Fetch
 }

@@ -29,6 +29,9 @@ type Set struct {
 	PrepareFew func(prepared []int16, x []int8, K, n, j0, j1 int)
 	// MatVecFew is MatMul of n tokens, prepared by PrepareFew. One token's form is Prepare's.
 	MatVecFew func(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, prepared []int16, scale []float32, n int)
+	// Fetch asks for the words' memory, some microseconds before they are read, and does not wait for it; nil: no set of this
+	// machine's can.
+	Fetch func(words []uint16)
 	// MatMulFloat: dst[t·ldd+r] = (Σ_k w[r,k]·y[t·K+k])·scale for float32 y. Order: the columns are taken in blocks of 54;
 	// within a block, sums of three consecutive columns (0±y0, then ±y1, then ±y2, a zero trit skipped) go in turn to three
 	// chains a, b, c, each added in column order from 0; the block's (a+b)+c is added to the total, from 0, in block order.

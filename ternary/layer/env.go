@@ -50,7 +50,7 @@ func NewEnv(set *kernel.Set, pool *par.Pool, c spec.Config) *Env {
 	for range pool.Threads() {
 		e.rows = append(e.rows, make([]float32, width))
 	}
-	e.few.make, e.few.run = e.few.makeBlock, e.few.runBlock
+	e.few.make, e.few.run, e.few.ahead = e.few.makeBlock, e.few.runBlock, newAhead(e)
 	e.products.run = e.products.block
 	e.addition.run = e.addition.block
 	e.dense.run = e.dense.block

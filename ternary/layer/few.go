@@ -32,6 +32,7 @@ type fewJob struct {
 	words    int // words that a block prepares; 0: each worker makes its own tables
 	before   int // products of all jobs before
 	first    [maxTogether + 1]int
+	ahead    ahead
 }
 
 func (j *fewJob) start(e *Env, n int, products []Product) {
@@ -39,6 +40,7 @@ func (j *fewJob) start(e *Env, n int, products []Product) {
 	if n*e.Pool.Threads() > fewMakers {
 		j.words = max(8, prepareWords/n)
 	}
+	j.ahead.start(products)
 	j.before += j.count
 	j.count = copy(j.products[:], products)
 	work, widest := 0, 0
@@ -58,7 +60,7 @@ func (j *fewJob) start(e *Env, n int, products []Product) {
 			e.own[w] = ownTables{prepared: room(nil, widest)}
 		}
 	}
-	j.each(work, j.cut(func(w *pack.Matrix) int { return Blocks(w.Superblocks(), j.supers(w)) }), j.run)
+	j.each(work, j.cut(j.blocks), j.run)
 }
 
 // room returns tables of at least that many entries, t where it is large enough.
@@ -105,6 +107,9 @@ func (j *fewJob) supers(w *pack.Matrix) int {
 	return max(1, w.Superblocks()/(blocks*j.env.Pool.Threads()))
 }
 
+// blocks returns the number of blocks of a product.
+func (j *fewJob) blocks(w *pack.Matrix) int { return Blocks(w.Superblocks(), j.supers(w)) }
+
 func (j *fewJob) makeBlock(_, block int) {
 	i, of := j.find(block)
 	p := &j.products[i]
@@ -113,6 +118,7 @@ func (j *fewJob) makeBlock(_, block int) {
 }
 
 func (j *fewJob) runBlock(worker, block int) {
+	j.ahead.plan(j, worker)
 	i, of := j.find(block)
 	p := &j.products[i]
 	prepared := j.env.shared[i]

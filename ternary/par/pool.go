@@ -36,7 +36,8 @@ type Pool struct {
 type share struct {
 	next atomic.Int64 // the next block to claim
 	end  int64
-	_    [48]byte // a cache line of its own
+	idle func() bool // what its worker does while it waits; no other touches it
+	_    [40]byte    // a cache line of its own
 }
 
 // helper is one worker beside the caller.
@@ -72,6 +73,20 @@ func New(threads int) *Pool {
 	return p
 }
 
+// Meanwhile has a worker call step while it waits, for others or for work, until step returns false. It is for the worker
+// itself to call, from its work. A step should take some tens of nanoseconds, or what is waited for is noticed late.
+func (p *Pool) Meanwhile(worker int, step func() bool) { p.shares[worker].idle = step }
+
+// spin is what a worker does between two looks.
+func (s *share) spin() {
+	if s.idle != nil && !s.idle() {
+		s.idle = nil
+	}
+}
+
+// First returns the first block of a worker's own in a Run of so many.
+func (p *Pool) First(blocks, worker int) int { return blocks * worker / p.threads }
+
 // Threads returns the number of workers; worker indices are below it.
 func (p *Pool) Threads() int { return p.threads }
 
@@ -87,8 +102,8 @@ func (p *Pool) Run(blocks int, work func(worker, block int)) {
 	p.work = work
 	p.failed.Store(nil) // a helper's panic that the caller's own overtook in an earlier call
 	for i := range p.shares {
-		p.shares[i].next.Store(int64(blocks * i / p.threads))
-		p.shares[i].end = int64(blocks * (i + 1) / p.threads)
+		p.shares[i].next.Store(int64(p.First(blocks, i)))
+		p.shares[i].end = int64(p.First(blocks, i+1))
 	}
 	p.run.Add(1) // open
 	for _, h := range p.helpers[:min(blocks, p.threads)-1] {
@@ -116,6 +131,7 @@ func (p *Pool) finish() {
 func (p *Pool) await() {
 	start, spins := time.Time{}, 0
 	for p.inside.Load() > 0 {
+		p.shares[0].spin()
 		if spins++; spins%spinsPerLook != 0 {
 			continue
 		}
@@ -183,6 +199,7 @@ func (h *helper) wait(done uint64) uint64 {
 				if now := p.run.Load(); now != done && now%2 == 1 {
 					return now
 				}
+				p.shares[h.index].spin()
 			}
 		}
 	}

@@ -97,6 +97,43 @@ func TestPanicsOfOneRunDoNotReachTheNext(t *testing.T) {
 	}
 }
 
+// TestMeanwhile: a step that a worker asks for is called while it waits, by nobody else, and not again when it is done.
+func TestMeanwhile(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("helpers do not spin on one core")
+	}
+	p := New(2)
+	defer p.Close()
+	var calls [2]atomic.Int32
+	const most = 5
+	step := [2]func() bool{}
+	for w := range step {
+		step[w] = func() bool { return calls[w].Add(1) < most }
+	}
+	for start := time.Now(); calls[0].Load() < most || calls[1].Load() < most; {
+		if time.Since(start) > 10*time.Second {
+			t.Fatalf("%d and %d of %d steps were taken", calls[0].Load(), calls[1].Load(), most)
+		}
+		var took atomic.Int32
+		p.Run(2, func(worker, _ int) {
+			if calls[worker].Load() == 0 {
+				p.Meanwhile(worker, step[worker])
+			}
+			took.Add(1)
+			for since := time.Now(); worker == 1 && time.Since(since) < 20*time.Microsecond; { // the caller waits
+			}
+		})
+		if took.Load() != 2 {
+			t.Fatalf("%d blocks of 2", took.Load())
+		}
+	}
+	p.Run(2, func(int, int) {})
+	time.Sleep(time.Millisecond)
+	if a, b := calls[0].Load(), calls[1].Load(); a != most || b != most {
+		t.Errorf("%d and %d steps, asked for were %d each", a, b, most)
+	}
+}
+
 func TestRunAllocatesNothing(t *testing.T) {
 	p := New(2)
 	defer p.Close()

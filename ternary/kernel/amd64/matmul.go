@@ -135,6 +135,13 @@ func prefetchNext(w *pack.Matrix, s, s0, end, j, nb int) {
 	prefetchWords(&next[0], min(nb*pack.SuperblockRows, len(next))*bytesPerWord/bytesPerLine)
 }
 
+// Fetch is kernel.Set.Fetch, into the second-level cache.
+func Fetch(words []uint16) {
+	if len(words) > 0 {
+		prefetchWords(&words[0], (len(words)*bytesPerWord+bytesPerLine-1)/bytesPerLine)
+	}
+}
+
 // lowBits64 returns a mask of the lowest n ≤ 64 bits.
 func lowBits64(n int) uint64 { return 1<<n - 1 }
 
