@@ -107,8 +107,8 @@ func (k *kern) holdSigmoid() {
 // partial is a sigmoid on its way: of z, from q = σ(−t) with t = |z|, for which y chose the part of the table.
 type partial struct{ z, t, y, r, q reg.VecVirtual }
 
-// sigmoids is f32.Sigmoid of each vector. AVX-512 takes them side by side and asks once whether any value is beyond the
-// table; AVX2, one after the other.
+// sigmoids is f32.Sigmoid of one or two vectors. AVX-512 takes them side by side and asks once whether any value is beyond
+// the table; AVX2, one after the other.
 func (k *kern) sigmoids(z ...reg.VecVirtual) []reg.VecVirtual {
 	sigmoids := make([]reg.VecVirtual, len(z))
 	if !k.wide {
