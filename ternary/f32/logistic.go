@@ -8,24 +8,25 @@ const (
 	logisticEnd    = logisticParts - 0.5
 )
 
-// parts are the columns of Logistic, the highest power first.
-var parts = func() (parts [logisticParts][logisticDegree + 1]float32) {
-	table := Logistic()
-	for k := range parts {
-		for j := range table {
-			parts[k][logisticDegree-j] = table[j][k]
+// logistic approximates σ(−t) for 0 ≤ t < 15.5: around the integer k, from k−½ to k+½, by the polynomial of t−k whose
+// coefficients logistic[k] are, the highest power's first.
+var logistic = interpolate()
+
+// Logistic returns Sigmoid's coefficients for vector units: table[j][k] is that of (t−k)^j in the polynomial for σ(−t)
+// around the integer k, 0 ≤ t < 15.5. A register holds a row, and finds its coefficients there by the lowest bits of t,
+// rounded; neither an exponential nor a division is needed.
+func Logistic() (table [logisticDegree + 1][logisticParts]float32) {
+	for k, p := range logistic {
+		for i, c := range p {
+			table[logisticDegree-i][k] = c
 		}
 	}
-	return parts
-}()
+	return table
+}
 
-// Logistic returns a table of σ(−t) for 0 ≤ t < 15.5: around the integer k, from k−½ to k+½, it is the polynomial of
-// coefficients table[j][k] of (t−k)^j. A vector register holds a row, and finds its coefficients there by the lowest bits
-// of t, rounded; neither an exponential nor a division is needed.
-//
-// The polynomials interpolate σ at the zeros of Chebyshev's of the next degree, moved to each part. Every operation is one
-// that all machines round alike.
-func Logistic() (table [logisticDegree + 1][logisticParts]float32) {
+// interpolate makes the polynomials that are σ at the zeros of Chebyshev's of the next degree, moved to each part. Every
+// operation is one that all machines round alike.
+func interpolate() (parts [logisticParts][logisticDegree + 1]float32) {
 	zeros := [logisticDegree + 1]float64{ // cos((2i+1)π/14)
 		0.97492791218182361, 0.78183148246802981, 0.43388373911755812, 0,
 		-0.43388373911755812, -0.78183148246802981, -0.97492791218182361,
@@ -51,13 +52,13 @@ func Logistic() (table [logisticDegree + 1][logisticParts]float32) {
 			}
 			p[0] = d[i] - float64(p[0]*at[i])
 		}
-		for j := range table {
-			table[j][k] = float32(p[j])
+		for j, c := range p {
+			parts[k][logisticDegree-j] = float32(c)
 		}
 		middle, width = 0, 1
 		scale = float64(scale * (1 / math.E))
 	}
-	return table
+	return parts
 }
 
 // expSmall is e^r for |r| < 1/2, by its series.
@@ -87,6 +88,6 @@ func logisticTail(t float32) float32 {
 	y := t + roundMagic
 	k := math.Float32bits(y) % logisticParts
 	r := t - (y - roundMagic)
-	p := &parts[k]
+	p := &logistic[k]
 	return horner(p[0], r, p[1:])
 }

@@ -20,11 +20,10 @@ type ahead struct {
 	at      int        // the number of those that have come
 	started int        // jobs in all
 	next    matrices   // of the job that is expected
+	cut     cut        // of that one
+	blocks  int        // of that one
 	workers []fetching
 }
-
-// matrices are those of a job.
-type matrices [maxTogether]*pack.Matrix
 
 // fetching is what one worker has still to fetch.
 type fetching struct {
@@ -49,10 +48,9 @@ func newAhead(e *Env) ahead {
 }
 
 // start notes that a job begins, and what is expected behind it.
-func (a *ahead) start(products []Product) {
-	var job matrices
-	for i := range products {
-		job[i] = products[i].W
+func (a *ahead) start(j *fewJob, job matrices) {
+	if j.env.Set.Fetch == nil || len(a.workers) == 1 {
+		return
 	}
 	switch {
 	case a.at < len(a.jobs) && a.jobs[a.at] == job:
@@ -66,34 +64,20 @@ func (a *ahead) start(products []Product) {
 	a.at++
 	a.started++
 	a.next = a.jobs[a.at%len(a.jobs)]
+	a.blocks = a.cut.number(a.next, j.blocks)
 }
 
 // plan tells the worker, once in a job, where its own part of the next one begins.
 func (a *ahead) plan(j *fewJob, worker int) {
 	f := &a.workers[worker]
-	if f.job == a.started || j.env.Set.Fetch == nil {
+	if f.job == a.started {
 		return
 	}
 	f.job = a.started
-	blocks := 0
-	for _, w := range a.next {
-		if w != nil {
-			blocks += j.blocks(w)
-		}
-	}
-	block := j.env.Pool.First(blocks, worker)
-	for _, w := range a.next {
-		if w == nil {
-			return
-		}
-		if n := j.blocks(w); block >= n {
-			block -= n
-			continue
-		}
-		row, _, _ := w.Superblock(block * j.supers(w))
-		words := w.Words[row*pack.WordsPerRow(w.Cols):]
-		f.words = words[:min(aheadBytes/2, len(words))]
-		j.env.Pool.Meanwhile(worker, f.step)
-		return
-	}
+	i, of := a.cut.find(j.env.Pool.First(a.blocks, worker))
+	w := a.next[i]
+	row, _, _ := w.Superblock(of * j.supers(w))
+	words := w.Words[row*pack.WordsPerRow(w.Cols):]
+	f.words = words[:min(aheadBytes/2, len(words))]
+	j.env.Pool.Meanwhile(worker, f.step)
 }

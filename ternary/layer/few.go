@@ -31,7 +31,7 @@ type fewJob struct {
 	count    int
 	words    int // words that a block prepares; 0: each worker makes its own tables
 	before   int // products of all jobs before
-	first    [maxTogether + 1]int
+	cut      cut
 	ahead    ahead
 }
 
@@ -40,9 +40,9 @@ func (j *fewJob) start(e *Env, n int, products []Product) {
 	if n*e.Pool.Threads() > fewMakers {
 		j.words = max(8, prepareWords/n)
 	}
-	j.ahead.start(products)
 	j.before += j.count
 	j.count = copy(j.products[:], products)
+	ws := matricesOf(j.products[:j.count])
 	work, widest := 0, 0
 	for i := range j.count {
 		w := j.products[i].W
@@ -54,13 +54,14 @@ func (j *fewJob) start(e *Env, n int, products []Product) {
 		}
 	}
 	if j.words > 0 {
-		j.each(work, j.cut(func(w *pack.Matrix) int { return Blocks(pack.WordsPerRow(w.Cols), j.words) }), j.make)
+		j.each(work, j.cut.number(ws, func(w *pack.Matrix) int { return Blocks(pack.WordsPerRow(w.Cols), j.words) }), j.make)
 	} else if len(e.own[0].prepared) < widest { // all workers' have one size
 		for w := range e.own {
 			e.own[w] = ownTables{prepared: room(nil, widest)}
 		}
 	}
-	j.each(work, j.cut(j.blocks), j.run)
+	j.ahead.start(j, ws)
+	j.each(work, j.cut.number(ws, j.blocks), j.run)
 }
 
 // room returns tables of at least that many entries, t where it is large enough.
@@ -82,20 +83,36 @@ func (j *fewJob) each(work, blocks int, do func(worker, block int)) {
 	}
 }
 
-// cut numbers the blocks of all products and returns how many there are.
-func (j *fewJob) cut(blocks func(w *pack.Matrix) int) int {
-	for i := range j.count {
-		j.first[i+1] = j.first[i] + blocks(j.products[i].W)
+// matrices are those of a job's products; nil where there are fewer.
+type matrices [maxTogether]*pack.Matrix
+
+func matricesOf(products []Product) (ws matrices) {
+	for i := range products {
+		ws[i] = products[i].W
 	}
-	return j.first[j.count]
+	return ws
+}
+
+// cut is how a job's products are cut: the number of each one's first block.
+type cut [maxTogether + 1]int
+
+// number numbers the blocks of all products and returns how many there are.
+func (c *cut) number(ws matrices, blocks func(w *pack.Matrix) int) int {
+	for i, w := range ws {
+		c[i+1] = c[i]
+		if w != nil {
+			c[i+1] += blocks(w)
+		}
+	}
+	return c[maxTogether]
 }
 
 // find returns the product of a block, and its number there.
-func (j *fewJob) find(block int) (i, of int) {
-	for block >= j.first[i+1] {
+func (c *cut) find(block int) (i, of int) {
+	for block >= c[i+1] {
 		i++
 	}
-	return i, block - j.first[i]
+	return i, block - c[i]
 }
 
 // supers returns the number of superblocks of one block.
@@ -111,7 +128,7 @@ func (j *fewJob) supers(w *pack.Matrix) int {
 func (j *fewJob) blocks(w *pack.Matrix) int { return Blocks(w.Superblocks(), j.supers(w)) }
 
 func (j *fewJob) makeBlock(_, block int) {
-	i, of := j.find(block)
+	i, of := j.cut.find(block)
 	p := &j.products[i]
 	j0, j1 := Span(of, j.words, pack.WordsPerRow(p.W.Cols))
 	j.env.Set.PrepareFew(j.env.shared[i], p.Codes.Q, p.W.Cols, j.n, j0, j1)
@@ -119,7 +136,7 @@ func (j *fewJob) makeBlock(_, block int) {
 
 func (j *fewJob) runBlock(worker, block int) {
 	j.ahead.plan(j, worker)
-	i, of := j.find(block)
+	i, of := j.cut.find(block)
 	p := &j.products[i]
 	prepared := j.env.shared[i]
 	if j.words == 0 {

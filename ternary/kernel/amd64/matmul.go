@@ -132,7 +132,7 @@ func passOf(j, nw int) (widen bool, keep, keepWide uint32) {
 // from the second-level cache up to 2% more.
 func prefetchNext(w *pack.Matrix, s, s0, end, j, nb int) {
 	next := aheadOf(w, s, s0, end, j, nb)
-	prefetchWords(&next[0], min(nb*pack.SuperblockRows, len(next))*bytesPerWord/bytesPerLine)
+	Fetch(next[:min(nb*pack.SuperblockRows, len(next))])
 }
 
 // Fetch is kernel.Set.Fetch, into the second-level cache.

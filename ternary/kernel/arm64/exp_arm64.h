@@ -37,6 +37,11 @@ GLOBL exponential<>(SB), RODATA|NOPTR, $60
 	VLD1R.P	4(R15), [V30.S4]; \
 	VEOR	V31.B16, V31.B16, V31.B16
 
+// to = sum·V1 + c, rounded once
+#define HORNER(sum, c, to) \
+	VMOV	c.B16, to.B16; \
+	VFMLA	sum.S4, V1.S4, to.S4
+
 // V2 = x·log2e + magic, its integer n in the low bits; V3 = e^(x − n·ln 2), for x in V0. V1, V4 are lost.
 #define POLYNOMIAL \
 	VMOV	V17.B16, V2.B16; \
@@ -45,20 +50,13 @@ GLOBL exponential<>(SB), RODATA|NOPTR, $60
 	VMOV	V0.B16, V1.B16; \
 	VFMLS	V18.S4, V3.S4, V1.S4; \
 	VFMLS	V19.S4, V3.S4, V1.S4; \
-	VMOV	V21.B16, V3.B16; \
-	VFMLA	V20.S4, V1.S4, V3.S4; \
-	VMOV	V22.B16, V4.B16; \
-	VFMLA	V3.S4, V1.S4, V4.S4; \
-	VMOV	V23.B16, V3.B16; \
-	VFMLA	V4.S4, V1.S4, V3.S4; \
-	VMOV	V24.B16, V4.B16; \
-	VFMLA	V3.S4, V1.S4, V4.S4; \
-	VMOV	V25.B16, V3.B16; \
-	VFMLA	V4.S4, V1.S4, V3.S4; \
-	VMOV	V26.B16, V4.B16; \
-	VFMLA	V3.S4, V1.S4, V4.S4; \
-	VMOV	V26.B16, V3.B16; \
-	VFMLA	V4.S4, V1.S4, V3.S4
+	HORNER(V20, V21, V3); \
+	HORNER(V3, V22, V4); \
+	HORNER(V4, V23, V3); \
+	HORNER(V3, V24, V4); \
+	HORNER(V4, V25, V3); \
+	HORNER(V3, V26, V4); \
+	HORNER(V4, V26, V3)
 
 // V3 = e^V0 for V0 ≤ 0 or NaN: 2^n is a normal float32, so that one product does what f32.Exp's two do. V1 … V4 are lost.
 #define EXP_NEGATIVE \

@@ -230,7 +230,7 @@ func (k *kern) add(a, b Op) reg.VecVirtual { return k.two(VADDPS, a, b) }
 func (k *kern) sub(a, b Op) reg.VecVirtual { return k.two(VSUBPS, a, b) }
 func (k *kern) mul(a, b Op) reg.VecVirtual { return k.two(VMULPS, a, b) }
 
-// fma is a·b + c, rounded once; a and b, or c, may be memory, but for a.
+// fma is a·b + c, rounded once; b and c may be memory.
 func (k *kern) fma(a, b, c Op) reg.VecVirtual {
 	v := k.vec()
 	VMOVUPS(c, v)

@@ -96,7 +96,6 @@ func (k *kern) holdSigmoid() {
 		return
 	}
 	k.hold("allButSign", "signBit", "beyond")
-	k.table = nil
 	for power := range logisticDegree + 1 {
 		v := k.vec()
 		VMOVUPS(logistic(power), v)
