@@ -48,6 +48,59 @@ func TestOthersSharesAreTaken(t *testing.T) {
 	}
 }
 
+// TestClaim: a share gives each block once to the latest run, none to a run that is over, and forgets what older runs claimed.
+func TestClaim(t *testing.T) {
+	for _, run := range []uint32{1, 1 << 31, 0} { // 0 follows 2³²−1
+		var s share
+		s.next.Store(number(run-5, 9))
+		for want := uint32(3); want < 6; want++ {
+			if b, ok := s.claim(run, 3, 6); !ok || b != want {
+				t.Fatalf("run %d: block %d, %v, want %d", run, b, ok, want)
+			}
+		}
+		for of, who := range map[uint32]string{run: "the run whose blocks are gone", run - 1: "an earlier run"} {
+			if b, ok := s.claim(of, 3, 6); ok {
+				t.Errorf("run %d: %s got block %d of the share", run, who, b)
+			}
+		}
+		if b, ok := s.claim(run-1, 0, 100); ok {
+			t.Errorf("run %d: an earlier run got block %d", run, b)
+		}
+		if b, ok := s.claim(run+1, 7, 8); !ok || b != 7 {
+			t.Errorf("run %d: the next run got %d, %v", run, b, ok)
+		}
+		if b, ok := s.claim(run+2, 4, 4); ok {
+			t.Errorf("run %d: block %d of an empty share", run, b)
+		}
+	}
+}
+
+// TestRunNumbersWrap: shares that no run has touched for 2³² runs are shares like any other.
+func TestRunNumbersWrap(t *testing.T) {
+	p := New(5)
+	defer p.Close()
+	for phase := uint32(1); phase <= 8; phase++ {
+		p.run.Store(number(phase*renewed-2, 0))
+		sizes := []int{2, 2, 2, 2}
+		if phase%4 == 3 {
+			sizes = append(sizes, 100)
+		}
+		for _, blocks := range sizes {
+			var ran atomic.Int32
+			done := make(chan struct{})
+			go func() { defer close(done); p.Run(blocks, func(int, int) { ran.Add(1) }) }()
+			select {
+			case <-done:
+			case <-time.After(10 * time.Second):
+				t.Fatalf("phase %d: a run of %d blocks does not end", phase, blocks)
+			}
+			if int(ran.Load()) != blocks {
+				t.Fatalf("phase %d: %d of %d blocks ran", phase, ran.Load(), blocks)
+			}
+		}
+	}
+}
+
 func TestRunRaisesAPanicInTheCaller(t *testing.T) {
 	p := New(2)
 	defer p.Close()
@@ -208,7 +261,7 @@ func TestCallerSleepsForASlowHelper(t *testing.T) {
 }
 
 // TestNoBlockIsLostUnderStress: runs of uneven lengths, short and longer than anybody spins, in any order. When Run returns
-// every block has ended, and no helper is left inside.
+// every block has ended.
 func TestNoBlockIsLostUnderStress(t *testing.T) {
 	const runs = 20_000
 	for _, threads := range []int{2, 3, 5} {
@@ -249,7 +302,7 @@ func TestNoBlockIsLostUnderStress(t *testing.T) {
 func TestALateSignalOfAnEarlierRunEndsNoWait(t *testing.T) {
 	p := New(2)
 	defer p.Close()
-	p.inside.Add(1) // a helper in the run
+	p.total++ // a block that a helper has claimed
 	done := make(chan struct{})
 	go func() { p.await(); close(done) }()
 	for deadline := time.Now().Add(10 * time.Second); !p.waiting.CompareAndSwap(true, false); runtime.Gosched() {
@@ -260,9 +313,9 @@ func TestALateSignalOfAnEarlierRunEndsNoWait(t *testing.T) {
 	p.left <- struct{}{} // the second half of a leave, delayed
 	select {
 	case <-done:
-		t.Fatal("await returned with a helper inside")
+		t.Fatal("await returned before the helper was done")
 	case <-time.After(20 * spinTime):
 	}
-	p.leave()
+	p.leave(1)
 	<-done
 }
