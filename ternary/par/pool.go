@@ -128,8 +128,8 @@ func (p *Pool) First(blocks, worker int) int { return blocks * worker / len(p.sh
 func (p *Pool) Threads() int { return p.threads }
 
 // Run calls work(worker, block) once for each block in [0, blocks), on whichever worker is free, and returns when all
-// are done. It allocates nothing; pass a function value that exists already, not a new closure, where that matters. blocks
-// is below 2³².
+// are done. It allocates nothing; pass a function value that exists already, not a new closure, where that matters. It panics
+// when there are more than 2³² − 1 blocks.
 func (p *Pool) Run(blocks int, work func(worker, block int)) {
 	if blocks <= 1 || p.threads == 1 {
 		for b := range blocks {
@@ -138,7 +138,7 @@ func (p *Pool) Run(blocks int, work func(worker, block int)) {
 		return
 	}
 	if blocks > math.MaxUint32 {
-		panic("par: more than 2³² blocks")
+		panic("par: more than 2³² − 1 blocks")
 	}
 	last, _ := split(p.run.Load())
 	run := last + 1
