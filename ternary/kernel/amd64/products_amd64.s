@@ -1239,103 +1239,263 @@ word:
 	VZEROUPPER
 	RET
 
-DATA matVecFewBytes512index<>+0(SB)/2, $0x0000
-DATA matVecFewBytes512index<>+2(SB)/2, $0x0202
-DATA matVecFewBytes512index<>+4(SB)/2, $0x0404
-DATA matVecFewBytes512index<>+6(SB)/2, $0x0606
-DATA matVecFewBytes512index<>+8(SB)/2, $0x0808
-DATA matVecFewBytes512index<>+10(SB)/2, $0x0a0a
-DATA matVecFewBytes512index<>+12(SB)/2, $0x0c0c
-DATA matVecFewBytes512index<>+14(SB)/2, $0x0e0e
-DATA matVecFewBytes512index<>+16(SB)/2, $0x0000
-DATA matVecFewBytes512index<>+18(SB)/2, $0x0202
-DATA matVecFewBytes512index<>+20(SB)/2, $0x0404
-DATA matVecFewBytes512index<>+22(SB)/2, $0x0606
-DATA matVecFewBytes512index<>+24(SB)/2, $0x0808
-DATA matVecFewBytes512index<>+26(SB)/2, $0x0a0a
-DATA matVecFewBytes512index<>+28(SB)/2, $0x0c0c
-DATA matVecFewBytes512index<>+30(SB)/2, $0x0e0e
-DATA matVecFewBytes512index<>+32(SB)/2, $0x0000
-DATA matVecFewBytes512index<>+34(SB)/2, $0x0202
-DATA matVecFewBytes512index<>+36(SB)/2, $0x0404
-DATA matVecFewBytes512index<>+38(SB)/2, $0x0606
-DATA matVecFewBytes512index<>+40(SB)/2, $0x0808
-DATA matVecFewBytes512index<>+42(SB)/2, $0x0a0a
-DATA matVecFewBytes512index<>+44(SB)/2, $0x0c0c
-DATA matVecFewBytes512index<>+46(SB)/2, $0x0e0e
-DATA matVecFewBytes512index<>+48(SB)/2, $0x0000
-DATA matVecFewBytes512index<>+50(SB)/2, $0x0202
-DATA matVecFewBytes512index<>+52(SB)/2, $0x0404
-DATA matVecFewBytes512index<>+54(SB)/2, $0x0606
-DATA matVecFewBytes512index<>+56(SB)/2, $0x0808
-DATA matVecFewBytes512index<>+58(SB)/2, $0x0a0a
-DATA matVecFewBytes512index<>+60(SB)/2, $0x0c0c
-DATA matVecFewBytes512index<>+62(SB)/2, $0x0e0e
-DATA matVecFewBytes512index<>+64(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+66(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+68(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+70(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+72(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+74(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+76(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+78(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+80(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+82(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+84(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+86(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+88(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+90(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+92(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+94(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+96(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+98(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+100(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+102(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+104(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+106(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+108(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+110(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+112(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+114(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+116(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+118(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+120(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+122(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+124(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+126(SB)/2, $0x3e3e
-DATA matVecFewBytes512index<>+128(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+130(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+132(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+134(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+136(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+138(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+140(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+142(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+144(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+146(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+148(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+150(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+152(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+154(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+156(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+158(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+160(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+162(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+164(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+166(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+168(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+170(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+172(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+174(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+176(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+178(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+180(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+182(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+184(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+186(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+188(SB)/2, $0x0100
-DATA matVecFewBytes512index<>+190(SB)/2, $0x0100
-GLOBL matVecFewBytes512index<>(SB), RODATA|NOPTR, $192
+DATA matVecFewBytes512index<>+0(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+1(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+2(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+3(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+4(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+5(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+6(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+7(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+8(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+9(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+10(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+11(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+12(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+13(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+14(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+15(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+16(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+17(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+18(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+19(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+20(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+21(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+22(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+23(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+24(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+25(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+26(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+27(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+28(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+29(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+30(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+31(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+32(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+33(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+34(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+35(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+36(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+37(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+38(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+39(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+40(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+41(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+42(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+43(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+44(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+45(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+46(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+47(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+48(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+49(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+50(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+51(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+52(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+53(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+54(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+55(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+56(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+57(SB)/1, $0x3f
+DATA matVecFewBytes512index<>+58(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+59(SB)/1, $0x0f
+DATA matVecFewBytes512index<>+60(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+61(SB)/1, $0x1f
+DATA matVecFewBytes512index<>+62(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+63(SB)/1, $0x2f
+DATA matVecFewBytes512index<>+64(SB)/1, $0x04
+DATA matVecFewBytes512index<>+65(SB)/1, $0x04
+DATA matVecFewBytes512index<>+66(SB)/1, $0x14
+DATA matVecFewBytes512index<>+67(SB)/1, $0x14
+DATA matVecFewBytes512index<>+68(SB)/1, $0x24
+DATA matVecFewBytes512index<>+69(SB)/1, $0x24
+DATA matVecFewBytes512index<>+70(SB)/1, $0x34
+DATA matVecFewBytes512index<>+71(SB)/1, $0x34
+DATA matVecFewBytes512index<>+72(SB)/1, $0x04
+DATA matVecFewBytes512index<>+73(SB)/1, $0x04
+DATA matVecFewBytes512index<>+74(SB)/1, $0x14
+DATA matVecFewBytes512index<>+75(SB)/1, $0x14
+DATA matVecFewBytes512index<>+76(SB)/1, $0x24
+DATA matVecFewBytes512index<>+77(SB)/1, $0x24
+DATA matVecFewBytes512index<>+78(SB)/1, $0x34
+DATA matVecFewBytes512index<>+79(SB)/1, $0x34
+DATA matVecFewBytes512index<>+80(SB)/1, $0x04
+DATA matVecFewBytes512index<>+81(SB)/1, $0x04
+DATA matVecFewBytes512index<>+82(SB)/1, $0x14
+DATA matVecFewBytes512index<>+83(SB)/1, $0x14
+DATA matVecFewBytes512index<>+84(SB)/1, $0x24
+DATA matVecFewBytes512index<>+85(SB)/1, $0x24
+DATA matVecFewBytes512index<>+86(SB)/1, $0x34
+DATA matVecFewBytes512index<>+87(SB)/1, $0x34
+DATA matVecFewBytes512index<>+88(SB)/1, $0x04
+DATA matVecFewBytes512index<>+89(SB)/1, $0x04
+DATA matVecFewBytes512index<>+90(SB)/1, $0x14
+DATA matVecFewBytes512index<>+91(SB)/1, $0x14
+DATA matVecFewBytes512index<>+92(SB)/1, $0x24
+DATA matVecFewBytes512index<>+93(SB)/1, $0x24
+DATA matVecFewBytes512index<>+94(SB)/1, $0x34
+DATA matVecFewBytes512index<>+95(SB)/1, $0x34
+DATA matVecFewBytes512index<>+96(SB)/1, $0x04
+DATA matVecFewBytes512index<>+97(SB)/1, $0x04
+DATA matVecFewBytes512index<>+98(SB)/1, $0x14
+DATA matVecFewBytes512index<>+99(SB)/1, $0x14
+DATA matVecFewBytes512index<>+100(SB)/1, $0x24
+DATA matVecFewBytes512index<>+101(SB)/1, $0x24
+DATA matVecFewBytes512index<>+102(SB)/1, $0x34
+DATA matVecFewBytes512index<>+103(SB)/1, $0x34
+DATA matVecFewBytes512index<>+104(SB)/1, $0x04
+DATA matVecFewBytes512index<>+105(SB)/1, $0x04
+DATA matVecFewBytes512index<>+106(SB)/1, $0x14
+DATA matVecFewBytes512index<>+107(SB)/1, $0x14
+DATA matVecFewBytes512index<>+108(SB)/1, $0x24
+DATA matVecFewBytes512index<>+109(SB)/1, $0x24
+DATA matVecFewBytes512index<>+110(SB)/1, $0x34
+DATA matVecFewBytes512index<>+111(SB)/1, $0x34
+DATA matVecFewBytes512index<>+112(SB)/1, $0x04
+DATA matVecFewBytes512index<>+113(SB)/1, $0x04
+DATA matVecFewBytes512index<>+114(SB)/1, $0x14
+DATA matVecFewBytes512index<>+115(SB)/1, $0x14
+DATA matVecFewBytes512index<>+116(SB)/1, $0x24
+DATA matVecFewBytes512index<>+117(SB)/1, $0x24
+DATA matVecFewBytes512index<>+118(SB)/1, $0x34
+DATA matVecFewBytes512index<>+119(SB)/1, $0x34
+DATA matVecFewBytes512index<>+120(SB)/1, $0x04
+DATA matVecFewBytes512index<>+121(SB)/1, $0x04
+DATA matVecFewBytes512index<>+122(SB)/1, $0x14
+DATA matVecFewBytes512index<>+123(SB)/1, $0x14
+DATA matVecFewBytes512index<>+124(SB)/1, $0x24
+DATA matVecFewBytes512index<>+125(SB)/1, $0x24
+DATA matVecFewBytes512index<>+126(SB)/1, $0x34
+DATA matVecFewBytes512index<>+127(SB)/1, $0x34
+DATA matVecFewBytes512index<>+128(SB)/1, $0x09
+DATA matVecFewBytes512index<>+129(SB)/1, $0x09
+DATA matVecFewBytes512index<>+130(SB)/1, $0x19
+DATA matVecFewBytes512index<>+131(SB)/1, $0x19
+DATA matVecFewBytes512index<>+132(SB)/1, $0x29
+DATA matVecFewBytes512index<>+133(SB)/1, $0x29
+DATA matVecFewBytes512index<>+134(SB)/1, $0x39
+DATA matVecFewBytes512index<>+135(SB)/1, $0x39
+DATA matVecFewBytes512index<>+136(SB)/1, $0x09
+DATA matVecFewBytes512index<>+137(SB)/1, $0x09
+DATA matVecFewBytes512index<>+138(SB)/1, $0x19
+DATA matVecFewBytes512index<>+139(SB)/1, $0x19
+DATA matVecFewBytes512index<>+140(SB)/1, $0x29
+DATA matVecFewBytes512index<>+141(SB)/1, $0x29
+DATA matVecFewBytes512index<>+142(SB)/1, $0x39
+DATA matVecFewBytes512index<>+143(SB)/1, $0x39
+DATA matVecFewBytes512index<>+144(SB)/1, $0x09
+DATA matVecFewBytes512index<>+145(SB)/1, $0x09
+DATA matVecFewBytes512index<>+146(SB)/1, $0x19
+DATA matVecFewBytes512index<>+147(SB)/1, $0x19
+DATA matVecFewBytes512index<>+148(SB)/1, $0x29
+DATA matVecFewBytes512index<>+149(SB)/1, $0x29
+DATA matVecFewBytes512index<>+150(SB)/1, $0x39
+DATA matVecFewBytes512index<>+151(SB)/1, $0x39
+DATA matVecFewBytes512index<>+152(SB)/1, $0x09
+DATA matVecFewBytes512index<>+153(SB)/1, $0x09
+DATA matVecFewBytes512index<>+154(SB)/1, $0x19
+DATA matVecFewBytes512index<>+155(SB)/1, $0x19
+DATA matVecFewBytes512index<>+156(SB)/1, $0x29
+DATA matVecFewBytes512index<>+157(SB)/1, $0x29
+DATA matVecFewBytes512index<>+158(SB)/1, $0x39
+DATA matVecFewBytes512index<>+159(SB)/1, $0x39
+DATA matVecFewBytes512index<>+160(SB)/1, $0x09
+DATA matVecFewBytes512index<>+161(SB)/1, $0x09
+DATA matVecFewBytes512index<>+162(SB)/1, $0x19
+DATA matVecFewBytes512index<>+163(SB)/1, $0x19
+DATA matVecFewBytes512index<>+164(SB)/1, $0x29
+DATA matVecFewBytes512index<>+165(SB)/1, $0x29
+DATA matVecFewBytes512index<>+166(SB)/1, $0x39
+DATA matVecFewBytes512index<>+167(SB)/1, $0x39
+DATA matVecFewBytes512index<>+168(SB)/1, $0x09
+DATA matVecFewBytes512index<>+169(SB)/1, $0x09
+DATA matVecFewBytes512index<>+170(SB)/1, $0x19
+DATA matVecFewBytes512index<>+171(SB)/1, $0x19
+DATA matVecFewBytes512index<>+172(SB)/1, $0x29
+DATA matVecFewBytes512index<>+173(SB)/1, $0x29
+DATA matVecFewBytes512index<>+174(SB)/1, $0x39
+DATA matVecFewBytes512index<>+175(SB)/1, $0x39
+DATA matVecFewBytes512index<>+176(SB)/1, $0x09
+DATA matVecFewBytes512index<>+177(SB)/1, $0x09
+DATA matVecFewBytes512index<>+178(SB)/1, $0x19
+DATA matVecFewBytes512index<>+179(SB)/1, $0x19
+DATA matVecFewBytes512index<>+180(SB)/1, $0x29
+DATA matVecFewBytes512index<>+181(SB)/1, $0x29
+DATA matVecFewBytes512index<>+182(SB)/1, $0x39
+DATA matVecFewBytes512index<>+183(SB)/1, $0x39
+DATA matVecFewBytes512index<>+184(SB)/1, $0x09
+DATA matVecFewBytes512index<>+185(SB)/1, $0x09
+DATA matVecFewBytes512index<>+186(SB)/1, $0x19
+DATA matVecFewBytes512index<>+187(SB)/1, $0x19
+DATA matVecFewBytes512index<>+188(SB)/1, $0x29
+DATA matVecFewBytes512index<>+189(SB)/1, $0x29
+DATA matVecFewBytes512index<>+190(SB)/1, $0x39
+DATA matVecFewBytes512index<>+191(SB)/1, $0x39
+DATA matVecFewBytes512index<>+192(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+194(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+196(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+198(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+200(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+202(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+204(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+206(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+208(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+210(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+212(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+214(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+216(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+218(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+220(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+222(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+224(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+226(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+228(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+230(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+232(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+234(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+236(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+238(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+240(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+242(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+244(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+246(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+248(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+250(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+252(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+254(SB)/2, $0x3e3e
+DATA matVecFewBytes512index<>+256(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+258(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+260(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+262(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+264(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+266(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+268(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+270(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+272(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+274(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+276(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+278(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+280(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+282(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+284(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+286(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+288(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+290(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+292(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+294(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+296(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+298(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+300(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+302(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+304(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+306(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+308(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+310(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+312(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+314(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+316(SB)/2, $0x0100
+DATA matVecFewBytes512index<>+318(SB)/2, $0x0100
+GLOBL matVecFewBytes512index<>(SB), RODATA|NOPTR, $320
 
 // func matVecFewWords512t1x1(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
 // Requires: AVX, AVX512BW, AVX512F, MMX+
@@ -2672,41 +2832,40 @@ TEXT ·matVecFewBytes512t1x1(SB), NOSPLIT, $0-56
 	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
 	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
 	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
-	VPXORD    Z3, Z3, Z3
+	VMOVDQU64 matVecFewBytes512index<>+192(SB), Z3
+	VMOVDQU64 matVecFewBytes512index<>+256(SB), Z4
+	VPXORD    Z5, Z5, Z5
 
 word:
-	PREFETCHT0 (R8)
-	VMOVDQU64  (CX), Z4
-	VPSLLW     $0x01, Z4, Z5
-	VPSHUFB    Z0, Z5, Z5
-	VPTERNLOGD $0xea, Z2, Z1, Z5
-	VPSRLW     $0x04, Z4, Z6
-	VPSHUFB    Z0, Z6, Z6
-	VPTERNLOGD $0xea, Z2, Z1, Z6
-	VPSRLW     $0x09, Z4, Z4
-	VPSHUFB    Z0, Z4, Z4
-	VPTERNLOGD $0xea, Z2, Z1, Z4
-	VMOVDQU64  (BX), Z7
-	VPERMB     Z7, Z5, Z5
-	VPADDW     Z5, Z3, Z3
-	VMOVDQU64  64(BX), Z5
-	VPERMB     Z5, Z6, Z5
-	VPADDW     Z5, Z3, Z3
-	VMOVDQU64  128(BX), Z5
-	VPERMB     Z5, Z4, Z4
-	VPADDW     Z4, Z3, Z3
-	ADDQ       DX, CX
-	ADDQ       DX, R8
-	ADDQ       SI, BX
-	DECQ       DI
-	JNZ        word
-	VPSLLD     $0x10, Z3, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     (AX), Z0, Z0
-	VMOVDQU64  Z0, (AX)
-	VPSRAD     $0x10, Z3, Z3
-	VPADDD     64(AX), Z3, Z3
-	VMOVDQU64  Z3, 64(AX)
+	PREFETCHT0     (R8)
+	VMOVDQU64      (CX), Z6
+	VPMULTISHIFTQB Z6, Z0, Z7
+	VPTERNLOGD     $0xea, Z4, Z3, Z7
+	VPMULTISHIFTQB Z6, Z1, Z8
+	VPTERNLOGD     $0xea, Z4, Z3, Z8
+	VPMULTISHIFTQB Z6, Z2, Z6
+	VPTERNLOGD     $0xea, Z4, Z3, Z6
+	VMOVDQU64      (BX), Z9
+	VPERMB         Z9, Z7, Z7
+	VPADDW         Z7, Z5, Z5
+	VMOVDQU64      64(BX), Z7
+	VPERMB         Z7, Z8, Z7
+	VPADDW         Z7, Z5, Z5
+	VMOVDQU64      128(BX), Z7
+	VPERMB         Z7, Z6, Z6
+	VPADDW         Z6, Z5, Z5
+	ADDQ           DX, CX
+	ADDQ           DX, R8
+	ADDQ           SI, BX
+	DECQ           DI
+	JNZ            word
+	VPSLLD         $0x10, Z5, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         (AX), Z0, Z0
+	VMOVDQU64      Z0, (AX)
+	VPSRAD         $0x10, Z5, Z5
+	VPADDD         64(AX), Z5, Z5
+	VMOVDQU64      Z5, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -2723,97 +2882,93 @@ TEXT ·matVecFewBytes512t2x2(SB), NOSPLIT, $0-56
 	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
 	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
 	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
-	VPXORD    Z3, Z3, Z3
-	VPXORD    Z4, Z4, Z4
+	VMOVDQU64 matVecFewBytes512index<>+192(SB), Z3
+	VMOVDQU64 matVecFewBytes512index<>+256(SB), Z4
 	VPXORD    Z5, Z5, Z5
 	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	VPXORD    Z8, Z8, Z8
 
 word:
-	PREFETCHT0 (R8)
-	VMOVDQU64  (CX), Z7
-	VPSLLW     $0x01, Z7, Z8
-	VPSHUFB    Z0, Z8, Z8
-	VPTERNLOGD $0xea, Z2, Z1, Z8
-	VPSRLW     $0x04, Z7, Z9
-	VPSHUFB    Z0, Z9, Z9
-	VPTERNLOGD $0xea, Z2, Z1, Z9
-	VPSRLW     $0x09, Z7, Z7
-	VPSHUFB    Z0, Z7, Z7
-	VPTERNLOGD $0xea, Z2, Z1, Z7
-	PREFETCHT0 64(R8)
-	VMOVDQU64  64(CX), Z10
-	VPSLLW     $0x01, Z10, Z11
-	VPSHUFB    Z0, Z11, Z11
-	VPTERNLOGD $0xea, Z2, Z1, Z11
-	VPSRLW     $0x04, Z10, Z12
-	VPSHUFB    Z0, Z12, Z12
-	VPTERNLOGD $0xea, Z2, Z1, Z12
-	VPSRLW     $0x09, Z10, Z10
-	VPSHUFB    Z0, Z10, Z10
-	VPTERNLOGD $0xea, Z2, Z1, Z10
-	VMOVDQU64  (BX), Z13
-	VPERMB     Z13, Z8, Z14
-	VPADDW     Z14, Z3, Z3
-	VPERMB     Z13, Z11, Z13
-	VPADDW     Z13, Z5, Z5
-	VMOVDQU64  64(BX), Z13
-	VPERMB     Z13, Z9, Z14
-	VPADDW     Z14, Z3, Z3
-	VPERMB     Z13, Z12, Z13
-	VPADDW     Z13, Z5, Z5
-	VMOVDQU64  128(BX), Z13
-	VPERMB     Z13, Z7, Z14
-	VPADDW     Z14, Z3, Z3
-	VPERMB     Z13, Z10, Z13
-	VPADDW     Z13, Z5, Z5
-	VMOVDQU64  192(BX), Z13
-	VPERMB     Z13, Z8, Z8
-	VPADDW     Z8, Z4, Z4
-	VPERMB     Z13, Z11, Z8
-	VPADDW     Z8, Z6, Z6
-	VMOVDQU64  256(BX), Z8
-	VPERMB     Z8, Z9, Z9
-	VPADDW     Z9, Z4, Z4
-	VPERMB     Z8, Z12, Z8
-	VPADDW     Z8, Z6, Z6
-	VMOVDQU64  320(BX), Z8
-	VPERMB     Z8, Z7, Z7
-	VPADDW     Z7, Z4, Z4
-	VPERMB     Z8, Z10, Z7
-	VPADDW     Z7, Z6, Z6
-	ADDQ       DX, CX
-	ADDQ       DX, R8
-	ADDQ       SI, BX
-	DECQ       DI
-	JNZ        word
-	VPSLLD     $0x10, Z3, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     (AX), Z0, Z0
-	VMOVDQU64  Z0, (AX)
-	VPSRAD     $0x10, Z3, Z3
-	VPADDD     64(AX), Z3, Z3
-	VMOVDQU64  Z3, 64(AX)
-	VPSLLD     $0x10, Z4, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     128(AX), Z0, Z0
-	VMOVDQU64  Z0, 128(AX)
-	VPSRAD     $0x10, Z4, Z4
-	VPADDD     192(AX), Z4, Z4
-	VMOVDQU64  Z4, 192(AX)
-	VPSLLD     $0x10, Z5, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     256(AX), Z0, Z0
-	VMOVDQU64  Z0, 256(AX)
-	VPSRAD     $0x10, Z5, Z5
-	VPADDD     320(AX), Z5, Z5
-	VMOVDQU64  Z5, 320(AX)
-	VPSLLD     $0x10, Z6, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     384(AX), Z0, Z0
-	VMOVDQU64  Z0, 384(AX)
-	VPSRAD     $0x10, Z6, Z6
-	VPADDD     448(AX), Z6, Z6
-	VMOVDQU64  Z6, 448(AX)
+	PREFETCHT0     (R8)
+	VMOVDQU64      (CX), Z9
+	VPMULTISHIFTQB Z9, Z0, Z10
+	VPTERNLOGD     $0xea, Z4, Z3, Z10
+	VPMULTISHIFTQB Z9, Z1, Z11
+	VPTERNLOGD     $0xea, Z4, Z3, Z11
+	VPMULTISHIFTQB Z9, Z2, Z9
+	VPTERNLOGD     $0xea, Z4, Z3, Z9
+	PREFETCHT0     64(R8)
+	VMOVDQU64      64(CX), Z12
+	VPMULTISHIFTQB Z12, Z0, Z13
+	VPTERNLOGD     $0xea, Z4, Z3, Z13
+	VPMULTISHIFTQB Z12, Z1, Z14
+	VPTERNLOGD     $0xea, Z4, Z3, Z14
+	VPMULTISHIFTQB Z12, Z2, Z12
+	VPTERNLOGD     $0xea, Z4, Z3, Z12
+	VMOVDQU64      (BX), Z15
+	VPERMB         Z15, Z10, Z16
+	VPADDW         Z16, Z5, Z5
+	VPERMB         Z15, Z13, Z15
+	VPADDW         Z15, Z7, Z7
+	VMOVDQU64      64(BX), Z15
+	VPERMB         Z15, Z11, Z16
+	VPADDW         Z16, Z5, Z5
+	VPERMB         Z15, Z14, Z15
+	VPADDW         Z15, Z7, Z7
+	VMOVDQU64      128(BX), Z15
+	VPERMB         Z15, Z9, Z16
+	VPADDW         Z16, Z5, Z5
+	VPERMB         Z15, Z12, Z15
+	VPADDW         Z15, Z7, Z7
+	VMOVDQU64      192(BX), Z15
+	VPERMB         Z15, Z10, Z10
+	VPADDW         Z10, Z6, Z6
+	VPERMB         Z15, Z13, Z10
+	VPADDW         Z10, Z8, Z8
+	VMOVDQU64      256(BX), Z10
+	VPERMB         Z10, Z11, Z11
+	VPADDW         Z11, Z6, Z6
+	VPERMB         Z10, Z14, Z10
+	VPADDW         Z10, Z8, Z8
+	VMOVDQU64      320(BX), Z10
+	VPERMB         Z10, Z9, Z9
+	VPADDW         Z9, Z6, Z6
+	VPERMB         Z10, Z12, Z9
+	VPADDW         Z9, Z8, Z8
+	ADDQ           DX, CX
+	ADDQ           DX, R8
+	ADDQ           SI, BX
+	DECQ           DI
+	JNZ            word
+	VPSLLD         $0x10, Z5, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         (AX), Z0, Z0
+	VMOVDQU64      Z0, (AX)
+	VPSRAD         $0x10, Z5, Z5
+	VPADDD         64(AX), Z5, Z5
+	VMOVDQU64      Z5, 64(AX)
+	VPSLLD         $0x10, Z6, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         128(AX), Z0, Z0
+	VMOVDQU64      Z0, 128(AX)
+	VPSRAD         $0x10, Z6, Z6
+	VPADDD         192(AX), Z6, Z6
+	VMOVDQU64      Z6, 192(AX)
+	VPSLLD         $0x10, Z7, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         256(AX), Z0, Z0
+	VMOVDQU64      Z0, 256(AX)
+	VPSRAD         $0x10, Z7, Z7
+	VPADDD         320(AX), Z7, Z7
+	VMOVDQU64      Z7, 320(AX)
+	VPSLLD         $0x10, Z8, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         384(AX), Z0, Z0
+	VMOVDQU64      Z0, 384(AX)
+	VPSRAD         $0x10, Z8, Z8
+	VPADDD         448(AX), Z8, Z8
+	VMOVDQU64      Z8, 448(AX)
 	VZEROUPPER
 	RET
 
@@ -2830,128 +2985,124 @@ TEXT ·matVecFewBytes512t3x2(SB), NOSPLIT, $0-56
 	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
 	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
 	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
-	VPXORD    Z3, Z3, Z3
-	VPXORD    Z4, Z4, Z4
+	VMOVDQU64 matVecFewBytes512index<>+192(SB), Z3
+	VMOVDQU64 matVecFewBytes512index<>+256(SB), Z4
 	VPXORD    Z5, Z5, Z5
 	VPXORD    Z6, Z6, Z6
 	VPXORD    Z7, Z7, Z7
 	VPXORD    Z8, Z8, Z8
+	VPXORD    Z9, Z9, Z9
+	VPXORD    Z10, Z10, Z10
 
 word:
-	PREFETCHT0 (R8)
-	VMOVDQU64  (CX), Z9
-	VPSLLW     $0x01, Z9, Z10
-	VPSHUFB    Z0, Z10, Z10
-	VPTERNLOGD $0xea, Z2, Z1, Z10
-	VPSRLW     $0x04, Z9, Z11
-	VPSHUFB    Z0, Z11, Z11
-	VPTERNLOGD $0xea, Z2, Z1, Z11
-	VPSRLW     $0x09, Z9, Z9
-	VPSHUFB    Z0, Z9, Z9
-	VPTERNLOGD $0xea, Z2, Z1, Z9
-	PREFETCHT0 64(R8)
-	VMOVDQU64  64(CX), Z12
-	VPSLLW     $0x01, Z12, Z13
-	VPSHUFB    Z0, Z13, Z13
-	VPTERNLOGD $0xea, Z2, Z1, Z13
-	VPSRLW     $0x04, Z12, Z14
-	VPSHUFB    Z0, Z14, Z14
-	VPTERNLOGD $0xea, Z2, Z1, Z14
-	VPSRLW     $0x09, Z12, Z12
-	VPSHUFB    Z0, Z12, Z12
-	VPTERNLOGD $0xea, Z2, Z1, Z12
-	VMOVDQU64  (BX), Z15
-	VPERMB     Z15, Z10, Z16
-	VPADDW     Z16, Z3, Z3
-	VPERMB     Z15, Z13, Z15
-	VPADDW     Z15, Z6, Z6
-	VMOVDQU64  64(BX), Z15
-	VPERMB     Z15, Z11, Z16
-	VPADDW     Z16, Z3, Z3
-	VPERMB     Z15, Z14, Z15
-	VPADDW     Z15, Z6, Z6
-	VMOVDQU64  128(BX), Z15
-	VPERMB     Z15, Z9, Z16
-	VPADDW     Z16, Z3, Z3
-	VPERMB     Z15, Z12, Z15
-	VPADDW     Z15, Z6, Z6
-	VMOVDQU64  192(BX), Z15
-	VPERMB     Z15, Z10, Z16
-	VPADDW     Z16, Z4, Z4
-	VPERMB     Z15, Z13, Z15
-	VPADDW     Z15, Z7, Z7
-	VMOVDQU64  256(BX), Z15
-	VPERMB     Z15, Z11, Z16
-	VPADDW     Z16, Z4, Z4
-	VPERMB     Z15, Z14, Z15
-	VPADDW     Z15, Z7, Z7
-	VMOVDQU64  320(BX), Z15
-	VPERMB     Z15, Z9, Z16
-	VPADDW     Z16, Z4, Z4
-	VPERMB     Z15, Z12, Z15
-	VPADDW     Z15, Z7, Z7
-	VMOVDQU64  384(BX), Z15
-	VPERMB     Z15, Z10, Z10
-	VPADDW     Z10, Z5, Z5
-	VPERMB     Z15, Z13, Z10
-	VPADDW     Z10, Z8, Z8
-	VMOVDQU64  448(BX), Z10
-	VPERMB     Z10, Z11, Z11
-	VPADDW     Z11, Z5, Z5
-	VPERMB     Z10, Z14, Z10
-	VPADDW     Z10, Z8, Z8
-	VMOVDQU64  512(BX), Z10
-	VPERMB     Z10, Z9, Z9
-	VPADDW     Z9, Z5, Z5
-	VPERMB     Z10, Z12, Z9
-	VPADDW     Z9, Z8, Z8
-	ADDQ       DX, CX
-	ADDQ       DX, R8
-	ADDQ       SI, BX
-	DECQ       DI
-	JNZ        word
-	VPSLLD     $0x10, Z3, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     (AX), Z0, Z0
-	VMOVDQU64  Z0, (AX)
-	VPSRAD     $0x10, Z3, Z3
-	VPADDD     64(AX), Z3, Z3
-	VMOVDQU64  Z3, 64(AX)
-	VPSLLD     $0x10, Z4, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     128(AX), Z0, Z0
-	VMOVDQU64  Z0, 128(AX)
-	VPSRAD     $0x10, Z4, Z4
-	VPADDD     192(AX), Z4, Z4
-	VMOVDQU64  Z4, 192(AX)
-	VPSLLD     $0x10, Z5, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     256(AX), Z0, Z0
-	VMOVDQU64  Z0, 256(AX)
-	VPSRAD     $0x10, Z5, Z5
-	VPADDD     320(AX), Z5, Z5
-	VMOVDQU64  Z5, 320(AX)
-	VPSLLD     $0x10, Z6, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     384(AX), Z0, Z0
-	VMOVDQU64  Z0, 384(AX)
-	VPSRAD     $0x10, Z6, Z6
-	VPADDD     448(AX), Z6, Z6
-	VMOVDQU64  Z6, 448(AX)
-	VPSLLD     $0x10, Z7, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     512(AX), Z0, Z0
-	VMOVDQU64  Z0, 512(AX)
-	VPSRAD     $0x10, Z7, Z7
-	VPADDD     576(AX), Z7, Z7
-	VMOVDQU64  Z7, 576(AX)
-	VPSLLD     $0x10, Z8, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     640(AX), Z0, Z0
-	VMOVDQU64  Z0, 640(AX)
-	VPSRAD     $0x10, Z8, Z8
-	VPADDD     704(AX), Z8, Z8
-	VMOVDQU64  Z8, 704(AX)
+	PREFETCHT0     (R8)
+	VMOVDQU64      (CX), Z11
+	VPMULTISHIFTQB Z11, Z0, Z12
+	VPTERNLOGD     $0xea, Z4, Z3, Z12
+	VPMULTISHIFTQB Z11, Z1, Z13
+	VPTERNLOGD     $0xea, Z4, Z3, Z13
+	VPMULTISHIFTQB Z11, Z2, Z11
+	VPTERNLOGD     $0xea, Z4, Z3, Z11
+	PREFETCHT0     64(R8)
+	VMOVDQU64      64(CX), Z14
+	VPMULTISHIFTQB Z14, Z0, Z15
+	VPTERNLOGD     $0xea, Z4, Z3, Z15
+	VPMULTISHIFTQB Z14, Z1, Z16
+	VPTERNLOGD     $0xea, Z4, Z3, Z16
+	VPMULTISHIFTQB Z14, Z2, Z14
+	VPTERNLOGD     $0xea, Z4, Z3, Z14
+	VMOVDQU64      (BX), Z17
+	VPERMB         Z17, Z12, Z18
+	VPADDW         Z18, Z5, Z5
+	VPERMB         Z17, Z15, Z17
+	VPADDW         Z17, Z8, Z8
+	VMOVDQU64      64(BX), Z17
+	VPERMB         Z17, Z13, Z18
+	VPADDW         Z18, Z5, Z5
+	VPERMB         Z17, Z16, Z17
+	VPADDW         Z17, Z8, Z8
+	VMOVDQU64      128(BX), Z17
+	VPERMB         Z17, Z11, Z18
+	VPADDW         Z18, Z5, Z5
+	VPERMB         Z17, Z14, Z17
+	VPADDW         Z17, Z8, Z8
+	VMOVDQU64      192(BX), Z17
+	VPERMB         Z17, Z12, Z18
+	VPADDW         Z18, Z6, Z6
+	VPERMB         Z17, Z15, Z17
+	VPADDW         Z17, Z9, Z9
+	VMOVDQU64      256(BX), Z17
+	VPERMB         Z17, Z13, Z18
+	VPADDW         Z18, Z6, Z6
+	VPERMB         Z17, Z16, Z17
+	VPADDW         Z17, Z9, Z9
+	VMOVDQU64      320(BX), Z17
+	VPERMB         Z17, Z11, Z18
+	VPADDW         Z18, Z6, Z6
+	VPERMB         Z17, Z14, Z17
+	VPADDW         Z17, Z9, Z9
+	VMOVDQU64      384(BX), Z17
+	VPERMB         Z17, Z12, Z12
+	VPADDW         Z12, Z7, Z7
+	VPERMB         Z17, Z15, Z12
+	VPADDW         Z12, Z10, Z10
+	VMOVDQU64      448(BX), Z12
+	VPERMB         Z12, Z13, Z13
+	VPADDW         Z13, Z7, Z7
+	VPERMB         Z12, Z16, Z12
+	VPADDW         Z12, Z10, Z10
+	VMOVDQU64      512(BX), Z12
+	VPERMB         Z12, Z11, Z11
+	VPADDW         Z11, Z7, Z7
+	VPERMB         Z12, Z14, Z11
+	VPADDW         Z11, Z10, Z10
+	ADDQ           DX, CX
+	ADDQ           DX, R8
+	ADDQ           SI, BX
+	DECQ           DI
+	JNZ            word
+	VPSLLD         $0x10, Z5, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         (AX), Z0, Z0
+	VMOVDQU64      Z0, (AX)
+	VPSRAD         $0x10, Z5, Z5
+	VPADDD         64(AX), Z5, Z5
+	VMOVDQU64      Z5, 64(AX)
+	VPSLLD         $0x10, Z6, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         128(AX), Z0, Z0
+	VMOVDQU64      Z0, 128(AX)
+	VPSRAD         $0x10, Z6, Z6
+	VPADDD         192(AX), Z6, Z6
+	VMOVDQU64      Z6, 192(AX)
+	VPSLLD         $0x10, Z7, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         256(AX), Z0, Z0
+	VMOVDQU64      Z0, 256(AX)
+	VPSRAD         $0x10, Z7, Z7
+	VPADDD         320(AX), Z7, Z7
+	VMOVDQU64      Z7, 320(AX)
+	VPSLLD         $0x10, Z8, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         384(AX), Z0, Z0
+	VMOVDQU64      Z0, 384(AX)
+	VPSRAD         $0x10, Z8, Z8
+	VPADDD         448(AX), Z8, Z8
+	VMOVDQU64      Z8, 448(AX)
+	VPSLLD         $0x10, Z9, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         512(AX), Z0, Z0
+	VMOVDQU64      Z0, 512(AX)
+	VPSRAD         $0x10, Z9, Z9
+	VPADDD         576(AX), Z9, Z9
+	VMOVDQU64      Z9, 576(AX)
+	VPSLLD         $0x10, Z10, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         640(AX), Z0, Z0
+	VMOVDQU64      Z0, 640(AX)
+	VPSRAD         $0x10, Z10, Z10
+	VPADDD         704(AX), Z10, Z10
+	VMOVDQU64      Z10, 704(AX)
 	VZEROUPPER
 	RET
 
@@ -2968,159 +3119,155 @@ TEXT ·matVecFewBytes512t4x2(SB), NOSPLIT, $0-56
 	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
 	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
 	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
-	VPXORD    Z3, Z3, Z3
-	VPXORD    Z4, Z4, Z4
+	VMOVDQU64 matVecFewBytes512index<>+192(SB), Z3
+	VMOVDQU64 matVecFewBytes512index<>+256(SB), Z4
 	VPXORD    Z5, Z5, Z5
 	VPXORD    Z6, Z6, Z6
 	VPXORD    Z7, Z7, Z7
 	VPXORD    Z8, Z8, Z8
 	VPXORD    Z9, Z9, Z9
 	VPXORD    Z10, Z10, Z10
+	VPXORD    Z11, Z11, Z11
+	VPXORD    Z12, Z12, Z12
 
 word:
-	PREFETCHT0 (R8)
-	VMOVDQU64  (CX), Z11
-	VPSLLW     $0x01, Z11, Z12
-	VPSHUFB    Z0, Z12, Z12
-	VPTERNLOGD $0xea, Z2, Z1, Z12
-	VPSRLW     $0x04, Z11, Z13
-	VPSHUFB    Z0, Z13, Z13
-	VPTERNLOGD $0xea, Z2, Z1, Z13
-	VPSRLW     $0x09, Z11, Z11
-	VPSHUFB    Z0, Z11, Z11
-	VPTERNLOGD $0xea, Z2, Z1, Z11
-	PREFETCHT0 64(R8)
-	VMOVDQU64  64(CX), Z14
-	VPSLLW     $0x01, Z14, Z15
-	VPSHUFB    Z0, Z15, Z15
-	VPTERNLOGD $0xea, Z2, Z1, Z15
-	VPSRLW     $0x04, Z14, Z16
-	VPSHUFB    Z0, Z16, Z16
-	VPTERNLOGD $0xea, Z2, Z1, Z16
-	VPSRLW     $0x09, Z14, Z14
-	VPSHUFB    Z0, Z14, Z14
-	VPTERNLOGD $0xea, Z2, Z1, Z14
-	VMOVDQU64  (BX), Z17
-	VPERMB     Z17, Z12, Z18
-	VPADDW     Z18, Z3, Z3
-	VPERMB     Z17, Z15, Z17
-	VPADDW     Z17, Z7, Z7
-	VMOVDQU64  64(BX), Z17
-	VPERMB     Z17, Z13, Z18
-	VPADDW     Z18, Z3, Z3
-	VPERMB     Z17, Z16, Z17
-	VPADDW     Z17, Z7, Z7
-	VMOVDQU64  128(BX), Z17
-	VPERMB     Z17, Z11, Z18
-	VPADDW     Z18, Z3, Z3
-	VPERMB     Z17, Z14, Z17
-	VPADDW     Z17, Z7, Z7
-	VMOVDQU64  192(BX), Z17
-	VPERMB     Z17, Z12, Z18
-	VPADDW     Z18, Z4, Z4
-	VPERMB     Z17, Z15, Z17
-	VPADDW     Z17, Z8, Z8
-	VMOVDQU64  256(BX), Z17
-	VPERMB     Z17, Z13, Z18
-	VPADDW     Z18, Z4, Z4
-	VPERMB     Z17, Z16, Z17
-	VPADDW     Z17, Z8, Z8
-	VMOVDQU64  320(BX), Z17
-	VPERMB     Z17, Z11, Z18
-	VPADDW     Z18, Z4, Z4
-	VPERMB     Z17, Z14, Z17
-	VPADDW     Z17, Z8, Z8
-	VMOVDQU64  384(BX), Z17
-	VPERMB     Z17, Z12, Z18
-	VPADDW     Z18, Z5, Z5
-	VPERMB     Z17, Z15, Z17
-	VPADDW     Z17, Z9, Z9
-	VMOVDQU64  448(BX), Z17
-	VPERMB     Z17, Z13, Z18
-	VPADDW     Z18, Z5, Z5
-	VPERMB     Z17, Z16, Z17
-	VPADDW     Z17, Z9, Z9
-	VMOVDQU64  512(BX), Z17
-	VPERMB     Z17, Z11, Z18
-	VPADDW     Z18, Z5, Z5
-	VPERMB     Z17, Z14, Z17
-	VPADDW     Z17, Z9, Z9
-	VMOVDQU64  576(BX), Z17
-	VPERMB     Z17, Z12, Z12
-	VPADDW     Z12, Z6, Z6
-	VPERMB     Z17, Z15, Z12
-	VPADDW     Z12, Z10, Z10
-	VMOVDQU64  640(BX), Z12
-	VPERMB     Z12, Z13, Z13
-	VPADDW     Z13, Z6, Z6
-	VPERMB     Z12, Z16, Z12
-	VPADDW     Z12, Z10, Z10
-	VMOVDQU64  704(BX), Z12
-	VPERMB     Z12, Z11, Z11
-	VPADDW     Z11, Z6, Z6
-	VPERMB     Z12, Z14, Z11
-	VPADDW     Z11, Z10, Z10
-	ADDQ       DX, CX
-	ADDQ       DX, R8
-	ADDQ       SI, BX
-	DECQ       DI
-	JNZ        word
-	VPSLLD     $0x10, Z3, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     (AX), Z0, Z0
-	VMOVDQU64  Z0, (AX)
-	VPSRAD     $0x10, Z3, Z3
-	VPADDD     64(AX), Z3, Z3
-	VMOVDQU64  Z3, 64(AX)
-	VPSLLD     $0x10, Z4, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     128(AX), Z0, Z0
-	VMOVDQU64  Z0, 128(AX)
-	VPSRAD     $0x10, Z4, Z4
-	VPADDD     192(AX), Z4, Z4
-	VMOVDQU64  Z4, 192(AX)
-	VPSLLD     $0x10, Z5, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     256(AX), Z0, Z0
-	VMOVDQU64  Z0, 256(AX)
-	VPSRAD     $0x10, Z5, Z5
-	VPADDD     320(AX), Z5, Z5
-	VMOVDQU64  Z5, 320(AX)
-	VPSLLD     $0x10, Z6, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     384(AX), Z0, Z0
-	VMOVDQU64  Z0, 384(AX)
-	VPSRAD     $0x10, Z6, Z6
-	VPADDD     448(AX), Z6, Z6
-	VMOVDQU64  Z6, 448(AX)
-	VPSLLD     $0x10, Z7, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     512(AX), Z0, Z0
-	VMOVDQU64  Z0, 512(AX)
-	VPSRAD     $0x10, Z7, Z7
-	VPADDD     576(AX), Z7, Z7
-	VMOVDQU64  Z7, 576(AX)
-	VPSLLD     $0x10, Z8, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     640(AX), Z0, Z0
-	VMOVDQU64  Z0, 640(AX)
-	VPSRAD     $0x10, Z8, Z8
-	VPADDD     704(AX), Z8, Z8
-	VMOVDQU64  Z8, 704(AX)
-	VPSLLD     $0x10, Z9, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     768(AX), Z0, Z0
-	VMOVDQU64  Z0, 768(AX)
-	VPSRAD     $0x10, Z9, Z9
-	VPADDD     832(AX), Z9, Z9
-	VMOVDQU64  Z9, 832(AX)
-	VPSLLD     $0x10, Z10, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     896(AX), Z0, Z0
-	VMOVDQU64  Z0, 896(AX)
-	VPSRAD     $0x10, Z10, Z10
-	VPADDD     960(AX), Z10, Z10
-	VMOVDQU64  Z10, 960(AX)
+	PREFETCHT0     (R8)
+	VMOVDQU64      (CX), Z13
+	VPMULTISHIFTQB Z13, Z0, Z14
+	VPTERNLOGD     $0xea, Z4, Z3, Z14
+	VPMULTISHIFTQB Z13, Z1, Z15
+	VPTERNLOGD     $0xea, Z4, Z3, Z15
+	VPMULTISHIFTQB Z13, Z2, Z13
+	VPTERNLOGD     $0xea, Z4, Z3, Z13
+	PREFETCHT0     64(R8)
+	VMOVDQU64      64(CX), Z16
+	VPMULTISHIFTQB Z16, Z0, Z17
+	VPTERNLOGD     $0xea, Z4, Z3, Z17
+	VPMULTISHIFTQB Z16, Z1, Z18
+	VPTERNLOGD     $0xea, Z4, Z3, Z18
+	VPMULTISHIFTQB Z16, Z2, Z16
+	VPTERNLOGD     $0xea, Z4, Z3, Z16
+	VMOVDQU64      (BX), Z19
+	VPERMB         Z19, Z14, Z20
+	VPADDW         Z20, Z5, Z5
+	VPERMB         Z19, Z17, Z19
+	VPADDW         Z19, Z9, Z9
+	VMOVDQU64      64(BX), Z19
+	VPERMB         Z19, Z15, Z20
+	VPADDW         Z20, Z5, Z5
+	VPERMB         Z19, Z18, Z19
+	VPADDW         Z19, Z9, Z9
+	VMOVDQU64      128(BX), Z19
+	VPERMB         Z19, Z13, Z20
+	VPADDW         Z20, Z5, Z5
+	VPERMB         Z19, Z16, Z19
+	VPADDW         Z19, Z9, Z9
+	VMOVDQU64      192(BX), Z19
+	VPERMB         Z19, Z14, Z20
+	VPADDW         Z20, Z6, Z6
+	VPERMB         Z19, Z17, Z19
+	VPADDW         Z19, Z10, Z10
+	VMOVDQU64      256(BX), Z19
+	VPERMB         Z19, Z15, Z20
+	VPADDW         Z20, Z6, Z6
+	VPERMB         Z19, Z18, Z19
+	VPADDW         Z19, Z10, Z10
+	VMOVDQU64      320(BX), Z19
+	VPERMB         Z19, Z13, Z20
+	VPADDW         Z20, Z6, Z6
+	VPERMB         Z19, Z16, Z19
+	VPADDW         Z19, Z10, Z10
+	VMOVDQU64      384(BX), Z19
+	VPERMB         Z19, Z14, Z20
+	VPADDW         Z20, Z7, Z7
+	VPERMB         Z19, Z17, Z19
+	VPADDW         Z19, Z11, Z11
+	VMOVDQU64      448(BX), Z19
+	VPERMB         Z19, Z15, Z20
+	VPADDW         Z20, Z7, Z7
+	VPERMB         Z19, Z18, Z19
+	VPADDW         Z19, Z11, Z11
+	VMOVDQU64      512(BX), Z19
+	VPERMB         Z19, Z13, Z20
+	VPADDW         Z20, Z7, Z7
+	VPERMB         Z19, Z16, Z19
+	VPADDW         Z19, Z11, Z11
+	VMOVDQU64      576(BX), Z19
+	VPERMB         Z19, Z14, Z14
+	VPADDW         Z14, Z8, Z8
+	VPERMB         Z19, Z17, Z14
+	VPADDW         Z14, Z12, Z12
+	VMOVDQU64      640(BX), Z14
+	VPERMB         Z14, Z15, Z15
+	VPADDW         Z15, Z8, Z8
+	VPERMB         Z14, Z18, Z14
+	VPADDW         Z14, Z12, Z12
+	VMOVDQU64      704(BX), Z14
+	VPERMB         Z14, Z13, Z13
+	VPADDW         Z13, Z8, Z8
+	VPERMB         Z14, Z16, Z13
+	VPADDW         Z13, Z12, Z12
+	ADDQ           DX, CX
+	ADDQ           DX, R8
+	ADDQ           SI, BX
+	DECQ           DI
+	JNZ            word
+	VPSLLD         $0x10, Z5, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         (AX), Z0, Z0
+	VMOVDQU64      Z0, (AX)
+	VPSRAD         $0x10, Z5, Z5
+	VPADDD         64(AX), Z5, Z5
+	VMOVDQU64      Z5, 64(AX)
+	VPSLLD         $0x10, Z6, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         128(AX), Z0, Z0
+	VMOVDQU64      Z0, 128(AX)
+	VPSRAD         $0x10, Z6, Z6
+	VPADDD         192(AX), Z6, Z6
+	VMOVDQU64      Z6, 192(AX)
+	VPSLLD         $0x10, Z7, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         256(AX), Z0, Z0
+	VMOVDQU64      Z0, 256(AX)
+	VPSRAD         $0x10, Z7, Z7
+	VPADDD         320(AX), Z7, Z7
+	VMOVDQU64      Z7, 320(AX)
+	VPSLLD         $0x10, Z8, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         384(AX), Z0, Z0
+	VMOVDQU64      Z0, 384(AX)
+	VPSRAD         $0x10, Z8, Z8
+	VPADDD         448(AX), Z8, Z8
+	VMOVDQU64      Z8, 448(AX)
+	VPSLLD         $0x10, Z9, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         512(AX), Z0, Z0
+	VMOVDQU64      Z0, 512(AX)
+	VPSRAD         $0x10, Z9, Z9
+	VPADDD         576(AX), Z9, Z9
+	VMOVDQU64      Z9, 576(AX)
+	VPSLLD         $0x10, Z10, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         640(AX), Z0, Z0
+	VMOVDQU64      Z0, 640(AX)
+	VPSRAD         $0x10, Z10, Z10
+	VPADDD         704(AX), Z10, Z10
+	VMOVDQU64      Z10, 704(AX)
+	VPSLLD         $0x10, Z11, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         768(AX), Z0, Z0
+	VMOVDQU64      Z0, 768(AX)
+	VPSRAD         $0x10, Z11, Z11
+	VPADDD         832(AX), Z11, Z11
+	VMOVDQU64      Z11, 832(AX)
+	VPSLLD         $0x10, Z12, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         896(AX), Z0, Z0
+	VMOVDQU64      Z0, 896(AX)
+	VPSRAD         $0x10, Z12, Z12
+	VPADDD         960(AX), Z12, Z12
+	VMOVDQU64      Z12, 960(AX)
 	VZEROUPPER
 	RET
 
@@ -3137,8 +3284,8 @@ TEXT ·matVecFewBytes512t5x2(SB), NOSPLIT, $0-56
 	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
 	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
 	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
-	VPXORD    Z3, Z3, Z3
-	VPXORD    Z4, Z4, Z4
+	VMOVDQU64 matVecFewBytes512index<>+192(SB), Z3
+	VMOVDQU64 matVecFewBytes512index<>+256(SB), Z4
 	VPXORD    Z5, Z5, Z5
 	VPXORD    Z6, Z6, Z6
 	VPXORD    Z7, Z7, Z7
@@ -3147,180 +3294,176 @@ TEXT ·matVecFewBytes512t5x2(SB), NOSPLIT, $0-56
 	VPXORD    Z10, Z10, Z10
 	VPXORD    Z11, Z11, Z11
 	VPXORD    Z12, Z12, Z12
+	VPXORD    Z13, Z13, Z13
+	VPXORD    Z14, Z14, Z14
 
 word:
-	PREFETCHT0 (R8)
-	VMOVDQU64  (CX), Z13
-	VPSLLW     $0x01, Z13, Z14
-	VPSHUFB    Z0, Z14, Z14
-	VPTERNLOGD $0xea, Z2, Z1, Z14
-	VPSRLW     $0x04, Z13, Z15
-	VPSHUFB    Z0, Z15, Z15
-	VPTERNLOGD $0xea, Z2, Z1, Z15
-	VPSRLW     $0x09, Z13, Z13
-	VPSHUFB    Z0, Z13, Z13
-	VPTERNLOGD $0xea, Z2, Z1, Z13
-	PREFETCHT0 64(R8)
-	VMOVDQU64  64(CX), Z16
-	VPSLLW     $0x01, Z16, Z17
-	VPSHUFB    Z0, Z17, Z17
-	VPTERNLOGD $0xea, Z2, Z1, Z17
-	VPSRLW     $0x04, Z16, Z18
-	VPSHUFB    Z0, Z18, Z18
-	VPTERNLOGD $0xea, Z2, Z1, Z18
-	VPSRLW     $0x09, Z16, Z16
-	VPSHUFB    Z0, Z16, Z16
-	VPTERNLOGD $0xea, Z2, Z1, Z16
-	VMOVDQU64  (BX), Z19
-	VPERMB     Z19, Z14, Z20
-	VPADDW     Z20, Z3, Z3
-	VPERMB     Z19, Z17, Z19
-	VPADDW     Z19, Z8, Z8
-	VMOVDQU64  64(BX), Z19
-	VPERMB     Z19, Z15, Z20
-	VPADDW     Z20, Z3, Z3
-	VPERMB     Z19, Z18, Z19
-	VPADDW     Z19, Z8, Z8
-	VMOVDQU64  128(BX), Z19
-	VPERMB     Z19, Z13, Z20
-	VPADDW     Z20, Z3, Z3
-	VPERMB     Z19, Z16, Z19
-	VPADDW     Z19, Z8, Z8
-	VMOVDQU64  192(BX), Z19
-	VPERMB     Z19, Z14, Z20
-	VPADDW     Z20, Z4, Z4
-	VPERMB     Z19, Z17, Z19
-	VPADDW     Z19, Z9, Z9
-	VMOVDQU64  256(BX), Z19
-	VPERMB     Z19, Z15, Z20
-	VPADDW     Z20, Z4, Z4
-	VPERMB     Z19, Z18, Z19
-	VPADDW     Z19, Z9, Z9
-	VMOVDQU64  320(BX), Z19
-	VPERMB     Z19, Z13, Z20
-	VPADDW     Z20, Z4, Z4
-	VPERMB     Z19, Z16, Z19
-	VPADDW     Z19, Z9, Z9
-	VMOVDQU64  384(BX), Z19
-	VPERMB     Z19, Z14, Z20
-	VPADDW     Z20, Z5, Z5
-	VPERMB     Z19, Z17, Z19
-	VPADDW     Z19, Z10, Z10
-	VMOVDQU64  448(BX), Z19
-	VPERMB     Z19, Z15, Z20
-	VPADDW     Z20, Z5, Z5
-	VPERMB     Z19, Z18, Z19
-	VPADDW     Z19, Z10, Z10
-	VMOVDQU64  512(BX), Z19
-	VPERMB     Z19, Z13, Z20
-	VPADDW     Z20, Z5, Z5
-	VPERMB     Z19, Z16, Z19
-	VPADDW     Z19, Z10, Z10
-	VMOVDQU64  576(BX), Z19
-	VPERMB     Z19, Z14, Z20
-	VPADDW     Z20, Z6, Z6
-	VPERMB     Z19, Z17, Z19
-	VPADDW     Z19, Z11, Z11
-	VMOVDQU64  640(BX), Z19
-	VPERMB     Z19, Z15, Z20
-	VPADDW     Z20, Z6, Z6
-	VPERMB     Z19, Z18, Z19
-	VPADDW     Z19, Z11, Z11
-	VMOVDQU64  704(BX), Z19
-	VPERMB     Z19, Z13, Z20
-	VPADDW     Z20, Z6, Z6
-	VPERMB     Z19, Z16, Z19
-	VPADDW     Z19, Z11, Z11
-	VMOVDQU64  768(BX), Z19
-	VPERMB     Z19, Z14, Z14
-	VPADDW     Z14, Z7, Z7
-	VPERMB     Z19, Z17, Z14
-	VPADDW     Z14, Z12, Z12
-	VMOVDQU64  832(BX), Z14
-	VPERMB     Z14, Z15, Z15
-	VPADDW     Z15, Z7, Z7
-	VPERMB     Z14, Z18, Z14
-	VPADDW     Z14, Z12, Z12
-	VMOVDQU64  896(BX), Z14
-	VPERMB     Z14, Z13, Z13
-	VPADDW     Z13, Z7, Z7
-	VPERMB     Z14, Z16, Z13
-	VPADDW     Z13, Z12, Z12
-	ADDQ       DX, CX
-	ADDQ       DX, R8
-	ADDQ       SI, BX
-	DECQ       DI
-	JNZ        word
-	VPSLLD     $0x10, Z3, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     (AX), Z0, Z0
-	VMOVDQU64  Z0, (AX)
-	VPSRAD     $0x10, Z3, Z3
-	VPADDD     64(AX), Z3, Z3
-	VMOVDQU64  Z3, 64(AX)
-	VPSLLD     $0x10, Z4, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     128(AX), Z0, Z0
-	VMOVDQU64  Z0, 128(AX)
-	VPSRAD     $0x10, Z4, Z4
-	VPADDD     192(AX), Z4, Z4
-	VMOVDQU64  Z4, 192(AX)
-	VPSLLD     $0x10, Z5, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     256(AX), Z0, Z0
-	VMOVDQU64  Z0, 256(AX)
-	VPSRAD     $0x10, Z5, Z5
-	VPADDD     320(AX), Z5, Z5
-	VMOVDQU64  Z5, 320(AX)
-	VPSLLD     $0x10, Z6, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     384(AX), Z0, Z0
-	VMOVDQU64  Z0, 384(AX)
-	VPSRAD     $0x10, Z6, Z6
-	VPADDD     448(AX), Z6, Z6
-	VMOVDQU64  Z6, 448(AX)
-	VPSLLD     $0x10, Z7, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     512(AX), Z0, Z0
-	VMOVDQU64  Z0, 512(AX)
-	VPSRAD     $0x10, Z7, Z7
-	VPADDD     576(AX), Z7, Z7
-	VMOVDQU64  Z7, 576(AX)
-	VPSLLD     $0x10, Z8, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     640(AX), Z0, Z0
-	VMOVDQU64  Z0, 640(AX)
-	VPSRAD     $0x10, Z8, Z8
-	VPADDD     704(AX), Z8, Z8
-	VMOVDQU64  Z8, 704(AX)
-	VPSLLD     $0x10, Z9, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     768(AX), Z0, Z0
-	VMOVDQU64  Z0, 768(AX)
-	VPSRAD     $0x10, Z9, Z9
-	VPADDD     832(AX), Z9, Z9
-	VMOVDQU64  Z9, 832(AX)
-	VPSLLD     $0x10, Z10, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     896(AX), Z0, Z0
-	VMOVDQU64  Z0, 896(AX)
-	VPSRAD     $0x10, Z10, Z10
-	VPADDD     960(AX), Z10, Z10
-	VMOVDQU64  Z10, 960(AX)
-	VPSLLD     $0x10, Z11, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1024(AX), Z0, Z0
-	VMOVDQU64  Z0, 1024(AX)
-	VPSRAD     $0x10, Z11, Z11
-	VPADDD     1088(AX), Z11, Z11
-	VMOVDQU64  Z11, 1088(AX)
-	VPSLLD     $0x10, Z12, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1152(AX), Z0, Z0
-	VMOVDQU64  Z0, 1152(AX)
-	VPSRAD     $0x10, Z12, Z12
-	VPADDD     1216(AX), Z12, Z12
-	VMOVDQU64  Z12, 1216(AX)
+	PREFETCHT0     (R8)
+	VMOVDQU64      (CX), Z15
+	VPMULTISHIFTQB Z15, Z0, Z16
+	VPTERNLOGD     $0xea, Z4, Z3, Z16
+	VPMULTISHIFTQB Z15, Z1, Z17
+	VPTERNLOGD     $0xea, Z4, Z3, Z17
+	VPMULTISHIFTQB Z15, Z2, Z15
+	VPTERNLOGD     $0xea, Z4, Z3, Z15
+	PREFETCHT0     64(R8)
+	VMOVDQU64      64(CX), Z18
+	VPMULTISHIFTQB Z18, Z0, Z19
+	VPTERNLOGD     $0xea, Z4, Z3, Z19
+	VPMULTISHIFTQB Z18, Z1, Z20
+	VPTERNLOGD     $0xea, Z4, Z3, Z20
+	VPMULTISHIFTQB Z18, Z2, Z18
+	VPTERNLOGD     $0xea, Z4, Z3, Z18
+	VMOVDQU64      (BX), Z21
+	VPERMB         Z21, Z16, Z22
+	VPADDW         Z22, Z5, Z5
+	VPERMB         Z21, Z19, Z21
+	VPADDW         Z21, Z10, Z10
+	VMOVDQU64      64(BX), Z21
+	VPERMB         Z21, Z17, Z22
+	VPADDW         Z22, Z5, Z5
+	VPERMB         Z21, Z20, Z21
+	VPADDW         Z21, Z10, Z10
+	VMOVDQU64      128(BX), Z21
+	VPERMB         Z21, Z15, Z22
+	VPADDW         Z22, Z5, Z5
+	VPERMB         Z21, Z18, Z21
+	VPADDW         Z21, Z10, Z10
+	VMOVDQU64      192(BX), Z21
+	VPERMB         Z21, Z16, Z22
+	VPADDW         Z22, Z6, Z6
+	VPERMB         Z21, Z19, Z21
+	VPADDW         Z21, Z11, Z11
+	VMOVDQU64      256(BX), Z21
+	VPERMB         Z21, Z17, Z22
+	VPADDW         Z22, Z6, Z6
+	VPERMB         Z21, Z20, Z21
+	VPADDW         Z21, Z11, Z11
+	VMOVDQU64      320(BX), Z21
+	VPERMB         Z21, Z15, Z22
+	VPADDW         Z22, Z6, Z6
+	VPERMB         Z21, Z18, Z21
+	VPADDW         Z21, Z11, Z11
+	VMOVDQU64      384(BX), Z21
+	VPERMB         Z21, Z16, Z22
+	VPADDW         Z22, Z7, Z7
+	VPERMB         Z21, Z19, Z21
+	VPADDW         Z21, Z12, Z12
+	VMOVDQU64      448(BX), Z21
+	VPERMB         Z21, Z17, Z22
+	VPADDW         Z22, Z7, Z7
+	VPERMB         Z21, Z20, Z21
+	VPADDW         Z21, Z12, Z12
+	VMOVDQU64      512(BX), Z21
+	VPERMB         Z21, Z15, Z22
+	VPADDW         Z22, Z7, Z7
+	VPERMB         Z21, Z18, Z21
+	VPADDW         Z21, Z12, Z12
+	VMOVDQU64      576(BX), Z21
+	VPERMB         Z21, Z16, Z22
+	VPADDW         Z22, Z8, Z8
+	VPERMB         Z21, Z19, Z21
+	VPADDW         Z21, Z13, Z13
+	VMOVDQU64      640(BX), Z21
+	VPERMB         Z21, Z17, Z22
+	VPADDW         Z22, Z8, Z8
+	VPERMB         Z21, Z20, Z21
+	VPADDW         Z21, Z13, Z13
+	VMOVDQU64      704(BX), Z21
+	VPERMB         Z21, Z15, Z22
+	VPADDW         Z22, Z8, Z8
+	VPERMB         Z21, Z18, Z21
+	VPADDW         Z21, Z13, Z13
+	VMOVDQU64      768(BX), Z21
+	VPERMB         Z21, Z16, Z16
+	VPADDW         Z16, Z9, Z9
+	VPERMB         Z21, Z19, Z16
+	VPADDW         Z16, Z14, Z14
+	VMOVDQU64      832(BX), Z16
+	VPERMB         Z16, Z17, Z17
+	VPADDW         Z17, Z9, Z9
+	VPERMB         Z16, Z20, Z16
+	VPADDW         Z16, Z14, Z14
+	VMOVDQU64      896(BX), Z16
+	VPERMB         Z16, Z15, Z15
+	VPADDW         Z15, Z9, Z9
+	VPERMB         Z16, Z18, Z15
+	VPADDW         Z15, Z14, Z14
+	ADDQ           DX, CX
+	ADDQ           DX, R8
+	ADDQ           SI, BX
+	DECQ           DI
+	JNZ            word
+	VPSLLD         $0x10, Z5, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         (AX), Z0, Z0
+	VMOVDQU64      Z0, (AX)
+	VPSRAD         $0x10, Z5, Z5
+	VPADDD         64(AX), Z5, Z5
+	VMOVDQU64      Z5, 64(AX)
+	VPSLLD         $0x10, Z6, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         128(AX), Z0, Z0
+	VMOVDQU64      Z0, 128(AX)
+	VPSRAD         $0x10, Z6, Z6
+	VPADDD         192(AX), Z6, Z6
+	VMOVDQU64      Z6, 192(AX)
+	VPSLLD         $0x10, Z7, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         256(AX), Z0, Z0
+	VMOVDQU64      Z0, 256(AX)
+	VPSRAD         $0x10, Z7, Z7
+	VPADDD         320(AX), Z7, Z7
+	VMOVDQU64      Z7, 320(AX)
+	VPSLLD         $0x10, Z8, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         384(AX), Z0, Z0
+	VMOVDQU64      Z0, 384(AX)
+	VPSRAD         $0x10, Z8, Z8
+	VPADDD         448(AX), Z8, Z8
+	VMOVDQU64      Z8, 448(AX)
+	VPSLLD         $0x10, Z9, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         512(AX), Z0, Z0
+	VMOVDQU64      Z0, 512(AX)
+	VPSRAD         $0x10, Z9, Z9
+	VPADDD         576(AX), Z9, Z9
+	VMOVDQU64      Z9, 576(AX)
+	VPSLLD         $0x10, Z10, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         640(AX), Z0, Z0
+	VMOVDQU64      Z0, 640(AX)
+	VPSRAD         $0x10, Z10, Z10
+	VPADDD         704(AX), Z10, Z10
+	VMOVDQU64      Z10, 704(AX)
+	VPSLLD         $0x10, Z11, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         768(AX), Z0, Z0
+	VMOVDQU64      Z0, 768(AX)
+	VPSRAD         $0x10, Z11, Z11
+	VPADDD         832(AX), Z11, Z11
+	VMOVDQU64      Z11, 832(AX)
+	VPSLLD         $0x10, Z12, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         896(AX), Z0, Z0
+	VMOVDQU64      Z0, 896(AX)
+	VPSRAD         $0x10, Z12, Z12
+	VPADDD         960(AX), Z12, Z12
+	VMOVDQU64      Z12, 960(AX)
+	VPSLLD         $0x10, Z13, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1024(AX), Z0, Z0
+	VMOVDQU64      Z0, 1024(AX)
+	VPSRAD         $0x10, Z13, Z13
+	VPADDD         1088(AX), Z13, Z13
+	VMOVDQU64      Z13, 1088(AX)
+	VPSLLD         $0x10, Z14, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1152(AX), Z0, Z0
+	VMOVDQU64      Z0, 1152(AX)
+	VPSRAD         $0x10, Z14, Z14
+	VPADDD         1216(AX), Z14, Z14
+	VMOVDQU64      Z14, 1216(AX)
 	VZEROUPPER
 	RET
 
@@ -3337,8 +3480,8 @@ TEXT ·matVecFewBytes512t6x2(SB), NOSPLIT, $0-56
 	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
 	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
 	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
-	VPXORD    Z3, Z3, Z3
-	VPXORD    Z4, Z4, Z4
+	VMOVDQU64 matVecFewBytes512index<>+192(SB), Z3
+	VMOVDQU64 matVecFewBytes512index<>+256(SB), Z4
 	VPXORD    Z5, Z5, Z5
 	VPXORD    Z6, Z6, Z6
 	VPXORD    Z7, Z7, Z7
@@ -3349,209 +3492,205 @@ TEXT ·matVecFewBytes512t6x2(SB), NOSPLIT, $0-56
 	VPXORD    Z12, Z12, Z12
 	VPXORD    Z13, Z13, Z13
 	VPXORD    Z14, Z14, Z14
+	VPXORD    Z15, Z15, Z15
+	VPXORD    Z16, Z16, Z16
 
 word:
-	PREFETCHT0 (R8)
-	VMOVDQU64  (CX), Z15
-	VPSLLW     $0x01, Z15, Z16
-	VPSHUFB    Z0, Z16, Z16
-	VPTERNLOGD $0xea, Z2, Z1, Z16
-	VPSRLW     $0x04, Z15, Z17
-	VPSHUFB    Z0, Z17, Z17
-	VPTERNLOGD $0xea, Z2, Z1, Z17
-	VPSRLW     $0x09, Z15, Z15
-	VPSHUFB    Z0, Z15, Z15
-	VPTERNLOGD $0xea, Z2, Z1, Z15
-	PREFETCHT0 64(R8)
-	VMOVDQU64  64(CX), Z18
-	VPSLLW     $0x01, Z18, Z19
-	VPSHUFB    Z0, Z19, Z19
-	VPTERNLOGD $0xea, Z2, Z1, Z19
-	VPSRLW     $0x04, Z18, Z20
-	VPSHUFB    Z0, Z20, Z20
-	VPTERNLOGD $0xea, Z2, Z1, Z20
-	VPSRLW     $0x09, Z18, Z18
-	VPSHUFB    Z0, Z18, Z18
-	VPTERNLOGD $0xea, Z2, Z1, Z18
-	VMOVDQU64  (BX), Z21
-	VPERMB     Z21, Z16, Z22
-	VPADDW     Z22, Z3, Z3
-	VPERMB     Z21, Z19, Z21
-	VPADDW     Z21, Z9, Z9
-	VMOVDQU64  64(BX), Z21
-	VPERMB     Z21, Z17, Z22
-	VPADDW     Z22, Z3, Z3
-	VPERMB     Z21, Z20, Z21
-	VPADDW     Z21, Z9, Z9
-	VMOVDQU64  128(BX), Z21
-	VPERMB     Z21, Z15, Z22
-	VPADDW     Z22, Z3, Z3
-	VPERMB     Z21, Z18, Z21
-	VPADDW     Z21, Z9, Z9
-	VMOVDQU64  192(BX), Z21
-	VPERMB     Z21, Z16, Z22
-	VPADDW     Z22, Z4, Z4
-	VPERMB     Z21, Z19, Z21
-	VPADDW     Z21, Z10, Z10
-	VMOVDQU64  256(BX), Z21
-	VPERMB     Z21, Z17, Z22
-	VPADDW     Z22, Z4, Z4
-	VPERMB     Z21, Z20, Z21
-	VPADDW     Z21, Z10, Z10
-	VMOVDQU64  320(BX), Z21
-	VPERMB     Z21, Z15, Z22
-	VPADDW     Z22, Z4, Z4
-	VPERMB     Z21, Z18, Z21
-	VPADDW     Z21, Z10, Z10
-	VMOVDQU64  384(BX), Z21
-	VPERMB     Z21, Z16, Z22
-	VPADDW     Z22, Z5, Z5
-	VPERMB     Z21, Z19, Z21
-	VPADDW     Z21, Z11, Z11
-	VMOVDQU64  448(BX), Z21
-	VPERMB     Z21, Z17, Z22
-	VPADDW     Z22, Z5, Z5
-	VPERMB     Z21, Z20, Z21
-	VPADDW     Z21, Z11, Z11
-	VMOVDQU64  512(BX), Z21
-	VPERMB     Z21, Z15, Z22
-	VPADDW     Z22, Z5, Z5
-	VPERMB     Z21, Z18, Z21
-	VPADDW     Z21, Z11, Z11
-	VMOVDQU64  576(BX), Z21
-	VPERMB     Z21, Z16, Z22
-	VPADDW     Z22, Z6, Z6
-	VPERMB     Z21, Z19, Z21
-	VPADDW     Z21, Z12, Z12
-	VMOVDQU64  640(BX), Z21
-	VPERMB     Z21, Z17, Z22
-	VPADDW     Z22, Z6, Z6
-	VPERMB     Z21, Z20, Z21
-	VPADDW     Z21, Z12, Z12
-	VMOVDQU64  704(BX), Z21
-	VPERMB     Z21, Z15, Z22
-	VPADDW     Z22, Z6, Z6
-	VPERMB     Z21, Z18, Z21
-	VPADDW     Z21, Z12, Z12
-	VMOVDQU64  768(BX), Z21
-	VPERMB     Z21, Z16, Z22
-	VPADDW     Z22, Z7, Z7
-	VPERMB     Z21, Z19, Z21
-	VPADDW     Z21, Z13, Z13
-	VMOVDQU64  832(BX), Z21
-	VPERMB     Z21, Z17, Z22
-	VPADDW     Z22, Z7, Z7
-	VPERMB     Z21, Z20, Z21
-	VPADDW     Z21, Z13, Z13
-	VMOVDQU64  896(BX), Z21
-	VPERMB     Z21, Z15, Z22
-	VPADDW     Z22, Z7, Z7
-	VPERMB     Z21, Z18, Z21
-	VPADDW     Z21, Z13, Z13
-	VMOVDQU64  960(BX), Z21
-	VPERMB     Z21, Z16, Z16
-	VPADDW     Z16, Z8, Z8
-	VPERMB     Z21, Z19, Z16
-	VPADDW     Z16, Z14, Z14
-	VMOVDQU64  1024(BX), Z16
-	VPERMB     Z16, Z17, Z17
-	VPADDW     Z17, Z8, Z8
-	VPERMB     Z16, Z20, Z16
-	VPADDW     Z16, Z14, Z14
-	VMOVDQU64  1088(BX), Z16
-	VPERMB     Z16, Z15, Z15
-	VPADDW     Z15, Z8, Z8
-	VPERMB     Z16, Z18, Z15
-	VPADDW     Z15, Z14, Z14
-	ADDQ       DX, CX
-	ADDQ       DX, R8
-	ADDQ       SI, BX
-	DECQ       DI
-	JNZ        word
-	VPSLLD     $0x10, Z3, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     (AX), Z0, Z0
-	VMOVDQU64  Z0, (AX)
-	VPSRAD     $0x10, Z3, Z3
-	VPADDD     64(AX), Z3, Z3
-	VMOVDQU64  Z3, 64(AX)
-	VPSLLD     $0x10, Z4, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     128(AX), Z0, Z0
-	VMOVDQU64  Z0, 128(AX)
-	VPSRAD     $0x10, Z4, Z4
-	VPADDD     192(AX), Z4, Z4
-	VMOVDQU64  Z4, 192(AX)
-	VPSLLD     $0x10, Z5, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     256(AX), Z0, Z0
-	VMOVDQU64  Z0, 256(AX)
-	VPSRAD     $0x10, Z5, Z5
-	VPADDD     320(AX), Z5, Z5
-	VMOVDQU64  Z5, 320(AX)
-	VPSLLD     $0x10, Z6, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     384(AX), Z0, Z0
-	VMOVDQU64  Z0, 384(AX)
-	VPSRAD     $0x10, Z6, Z6
-	VPADDD     448(AX), Z6, Z6
-	VMOVDQU64  Z6, 448(AX)
-	VPSLLD     $0x10, Z7, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     512(AX), Z0, Z0
-	VMOVDQU64  Z0, 512(AX)
-	VPSRAD     $0x10, Z7, Z7
-	VPADDD     576(AX), Z7, Z7
-	VMOVDQU64  Z7, 576(AX)
-	VPSLLD     $0x10, Z8, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     640(AX), Z0, Z0
-	VMOVDQU64  Z0, 640(AX)
-	VPSRAD     $0x10, Z8, Z8
-	VPADDD     704(AX), Z8, Z8
-	VMOVDQU64  Z8, 704(AX)
-	VPSLLD     $0x10, Z9, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     768(AX), Z0, Z0
-	VMOVDQU64  Z0, 768(AX)
-	VPSRAD     $0x10, Z9, Z9
-	VPADDD     832(AX), Z9, Z9
-	VMOVDQU64  Z9, 832(AX)
-	VPSLLD     $0x10, Z10, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     896(AX), Z0, Z0
-	VMOVDQU64  Z0, 896(AX)
-	VPSRAD     $0x10, Z10, Z10
-	VPADDD     960(AX), Z10, Z10
-	VMOVDQU64  Z10, 960(AX)
-	VPSLLD     $0x10, Z11, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1024(AX), Z0, Z0
-	VMOVDQU64  Z0, 1024(AX)
-	VPSRAD     $0x10, Z11, Z11
-	VPADDD     1088(AX), Z11, Z11
-	VMOVDQU64  Z11, 1088(AX)
-	VPSLLD     $0x10, Z12, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1152(AX), Z0, Z0
-	VMOVDQU64  Z0, 1152(AX)
-	VPSRAD     $0x10, Z12, Z12
-	VPADDD     1216(AX), Z12, Z12
-	VMOVDQU64  Z12, 1216(AX)
-	VPSLLD     $0x10, Z13, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1280(AX), Z0, Z0
-	VMOVDQU64  Z0, 1280(AX)
-	VPSRAD     $0x10, Z13, Z13
-	VPADDD     1344(AX), Z13, Z13
-	VMOVDQU64  Z13, 1344(AX)
-	VPSLLD     $0x10, Z14, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1408(AX), Z0, Z0
-	VMOVDQU64  Z0, 1408(AX)
-	VPSRAD     $0x10, Z14, Z14
-	VPADDD     1472(AX), Z14, Z14
-	VMOVDQU64  Z14, 1472(AX)
+	PREFETCHT0     (R8)
+	VMOVDQU64      (CX), Z17
+	VPMULTISHIFTQB Z17, Z0, Z18
+	VPTERNLOGD     $0xea, Z4, Z3, Z18
+	VPMULTISHIFTQB Z17, Z1, Z19
+	VPTERNLOGD     $0xea, Z4, Z3, Z19
+	VPMULTISHIFTQB Z17, Z2, Z17
+	VPTERNLOGD     $0xea, Z4, Z3, Z17
+	PREFETCHT0     64(R8)
+	VMOVDQU64      64(CX), Z20
+	VPMULTISHIFTQB Z20, Z0, Z21
+	VPTERNLOGD     $0xea, Z4, Z3, Z21
+	VPMULTISHIFTQB Z20, Z1, Z22
+	VPTERNLOGD     $0xea, Z4, Z3, Z22
+	VPMULTISHIFTQB Z20, Z2, Z20
+	VPTERNLOGD     $0xea, Z4, Z3, Z20
+	VMOVDQU64      (BX), Z23
+	VPERMB         Z23, Z18, Z24
+	VPADDW         Z24, Z5, Z5
+	VPERMB         Z23, Z21, Z23
+	VPADDW         Z23, Z11, Z11
+	VMOVDQU64      64(BX), Z23
+	VPERMB         Z23, Z19, Z24
+	VPADDW         Z24, Z5, Z5
+	VPERMB         Z23, Z22, Z23
+	VPADDW         Z23, Z11, Z11
+	VMOVDQU64      128(BX), Z23
+	VPERMB         Z23, Z17, Z24
+	VPADDW         Z24, Z5, Z5
+	VPERMB         Z23, Z20, Z23
+	VPADDW         Z23, Z11, Z11
+	VMOVDQU64      192(BX), Z23
+	VPERMB         Z23, Z18, Z24
+	VPADDW         Z24, Z6, Z6
+	VPERMB         Z23, Z21, Z23
+	VPADDW         Z23, Z12, Z12
+	VMOVDQU64      256(BX), Z23
+	VPERMB         Z23, Z19, Z24
+	VPADDW         Z24, Z6, Z6
+	VPERMB         Z23, Z22, Z23
+	VPADDW         Z23, Z12, Z12
+	VMOVDQU64      320(BX), Z23
+	VPERMB         Z23, Z17, Z24
+	VPADDW         Z24, Z6, Z6
+	VPERMB         Z23, Z20, Z23
+	VPADDW         Z23, Z12, Z12
+	VMOVDQU64      384(BX), Z23
+	VPERMB         Z23, Z18, Z24
+	VPADDW         Z24, Z7, Z7
+	VPERMB         Z23, Z21, Z23
+	VPADDW         Z23, Z13, Z13
+	VMOVDQU64      448(BX), Z23
+	VPERMB         Z23, Z19, Z24
+	VPADDW         Z24, Z7, Z7
+	VPERMB         Z23, Z22, Z23
+	VPADDW         Z23, Z13, Z13
+	VMOVDQU64      512(BX), Z23
+	VPERMB         Z23, Z17, Z24
+	VPADDW         Z24, Z7, Z7
+	VPERMB         Z23, Z20, Z23
+	VPADDW         Z23, Z13, Z13
+	VMOVDQU64      576(BX), Z23
+	VPERMB         Z23, Z18, Z24
+	VPADDW         Z24, Z8, Z8
+	VPERMB         Z23, Z21, Z23
+	VPADDW         Z23, Z14, Z14
+	VMOVDQU64      640(BX), Z23
+	VPERMB         Z23, Z19, Z24
+	VPADDW         Z24, Z8, Z8
+	VPERMB         Z23, Z22, Z23
+	VPADDW         Z23, Z14, Z14
+	VMOVDQU64      704(BX), Z23
+	VPERMB         Z23, Z17, Z24
+	VPADDW         Z24, Z8, Z8
+	VPERMB         Z23, Z20, Z23
+	VPADDW         Z23, Z14, Z14
+	VMOVDQU64      768(BX), Z23
+	VPERMB         Z23, Z18, Z24
+	VPADDW         Z24, Z9, Z9
+	VPERMB         Z23, Z21, Z23
+	VPADDW         Z23, Z15, Z15
+	VMOVDQU64      832(BX), Z23
+	VPERMB         Z23, Z19, Z24
+	VPADDW         Z24, Z9, Z9
+	VPERMB         Z23, Z22, Z23
+	VPADDW         Z23, Z15, Z15
+	VMOVDQU64      896(BX), Z23
+	VPERMB         Z23, Z17, Z24
+	VPADDW         Z24, Z9, Z9
+	VPERMB         Z23, Z20, Z23
+	VPADDW         Z23, Z15, Z15
+	VMOVDQU64      960(BX), Z23
+	VPERMB         Z23, Z18, Z18
+	VPADDW         Z18, Z10, Z10
+	VPERMB         Z23, Z21, Z18
+	VPADDW         Z18, Z16, Z16
+	VMOVDQU64      1024(BX), Z18
+	VPERMB         Z18, Z19, Z19
+	VPADDW         Z19, Z10, Z10
+	VPERMB         Z18, Z22, Z18
+	VPADDW         Z18, Z16, Z16
+	VMOVDQU64      1088(BX), Z18
+	VPERMB         Z18, Z17, Z17
+	VPADDW         Z17, Z10, Z10
+	VPERMB         Z18, Z20, Z17
+	VPADDW         Z17, Z16, Z16
+	ADDQ           DX, CX
+	ADDQ           DX, R8
+	ADDQ           SI, BX
+	DECQ           DI
+	JNZ            word
+	VPSLLD         $0x10, Z5, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         (AX), Z0, Z0
+	VMOVDQU64      Z0, (AX)
+	VPSRAD         $0x10, Z5, Z5
+	VPADDD         64(AX), Z5, Z5
+	VMOVDQU64      Z5, 64(AX)
+	VPSLLD         $0x10, Z6, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         128(AX), Z0, Z0
+	VMOVDQU64      Z0, 128(AX)
+	VPSRAD         $0x10, Z6, Z6
+	VPADDD         192(AX), Z6, Z6
+	VMOVDQU64      Z6, 192(AX)
+	VPSLLD         $0x10, Z7, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         256(AX), Z0, Z0
+	VMOVDQU64      Z0, 256(AX)
+	VPSRAD         $0x10, Z7, Z7
+	VPADDD         320(AX), Z7, Z7
+	VMOVDQU64      Z7, 320(AX)
+	VPSLLD         $0x10, Z8, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         384(AX), Z0, Z0
+	VMOVDQU64      Z0, 384(AX)
+	VPSRAD         $0x10, Z8, Z8
+	VPADDD         448(AX), Z8, Z8
+	VMOVDQU64      Z8, 448(AX)
+	VPSLLD         $0x10, Z9, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         512(AX), Z0, Z0
+	VMOVDQU64      Z0, 512(AX)
+	VPSRAD         $0x10, Z9, Z9
+	VPADDD         576(AX), Z9, Z9
+	VMOVDQU64      Z9, 576(AX)
+	VPSLLD         $0x10, Z10, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         640(AX), Z0, Z0
+	VMOVDQU64      Z0, 640(AX)
+	VPSRAD         $0x10, Z10, Z10
+	VPADDD         704(AX), Z10, Z10
+	VMOVDQU64      Z10, 704(AX)
+	VPSLLD         $0x10, Z11, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         768(AX), Z0, Z0
+	VMOVDQU64      Z0, 768(AX)
+	VPSRAD         $0x10, Z11, Z11
+	VPADDD         832(AX), Z11, Z11
+	VMOVDQU64      Z11, 832(AX)
+	VPSLLD         $0x10, Z12, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         896(AX), Z0, Z0
+	VMOVDQU64      Z0, 896(AX)
+	VPSRAD         $0x10, Z12, Z12
+	VPADDD         960(AX), Z12, Z12
+	VMOVDQU64      Z12, 960(AX)
+	VPSLLD         $0x10, Z13, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1024(AX), Z0, Z0
+	VMOVDQU64      Z0, 1024(AX)
+	VPSRAD         $0x10, Z13, Z13
+	VPADDD         1088(AX), Z13, Z13
+	VMOVDQU64      Z13, 1088(AX)
+	VPSLLD         $0x10, Z14, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1152(AX), Z0, Z0
+	VMOVDQU64      Z0, 1152(AX)
+	VPSRAD         $0x10, Z14, Z14
+	VPADDD         1216(AX), Z14, Z14
+	VMOVDQU64      Z14, 1216(AX)
+	VPSLLD         $0x10, Z15, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1280(AX), Z0, Z0
+	VMOVDQU64      Z0, 1280(AX)
+	VPSRAD         $0x10, Z15, Z15
+	VPADDD         1344(AX), Z15, Z15
+	VMOVDQU64      Z15, 1344(AX)
+	VPSLLD         $0x10, Z16, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1408(AX), Z0, Z0
+	VMOVDQU64      Z0, 1408(AX)
+	VPSRAD         $0x10, Z16, Z16
+	VPADDD         1472(AX), Z16, Z16
+	VMOVDQU64      Z16, 1472(AX)
 	VZEROUPPER
 	RET
 
@@ -3568,270 +3707,8 @@ TEXT ·matVecFewBytes512t7x2(SB), NOSPLIT, $0-56
 	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
 	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
 	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
-	VPXORD    Z3, Z3, Z3
-	VPXORD    Z4, Z4, Z4
-	VPXORD    Z5, Z5, Z5
-	VPXORD    Z6, Z6, Z6
-	VPXORD    Z7, Z7, Z7
-	VPXORD    Z8, Z8, Z8
-	VPXORD    Z9, Z9, Z9
-	VPXORD    Z10, Z10, Z10
-	VPXORD    Z11, Z11, Z11
-	VPXORD    Z12, Z12, Z12
-	VPXORD    Z13, Z13, Z13
-	VPXORD    Z14, Z14, Z14
-	VPXORD    Z15, Z15, Z15
-	VPXORD    Z16, Z16, Z16
-
-word:
-	PREFETCHT0 (R8)
-	VMOVDQU64  (CX), Z17
-	VPSLLW     $0x01, Z17, Z18
-	VPSHUFB    Z0, Z18, Z18
-	VPTERNLOGD $0xea, Z2, Z1, Z18
-	VPSRLW     $0x04, Z17, Z19
-	VPSHUFB    Z0, Z19, Z19
-	VPTERNLOGD $0xea, Z2, Z1, Z19
-	VPSRLW     $0x09, Z17, Z17
-	VPSHUFB    Z0, Z17, Z17
-	VPTERNLOGD $0xea, Z2, Z1, Z17
-	PREFETCHT0 64(R8)
-	VMOVDQU64  64(CX), Z20
-	VPSLLW     $0x01, Z20, Z21
-	VPSHUFB    Z0, Z21, Z21
-	VPTERNLOGD $0xea, Z2, Z1, Z21
-	VPSRLW     $0x04, Z20, Z22
-	VPSHUFB    Z0, Z22, Z22
-	VPTERNLOGD $0xea, Z2, Z1, Z22
-	VPSRLW     $0x09, Z20, Z20
-	VPSHUFB    Z0, Z20, Z20
-	VPTERNLOGD $0xea, Z2, Z1, Z20
-	VMOVDQU64  (BX), Z23
-	VPERMB     Z23, Z18, Z24
-	VPADDW     Z24, Z3, Z3
-	VPERMB     Z23, Z21, Z23
-	VPADDW     Z23, Z10, Z10
-	VMOVDQU64  64(BX), Z23
-	VPERMB     Z23, Z19, Z24
-	VPADDW     Z24, Z3, Z3
-	VPERMB     Z23, Z22, Z23
-	VPADDW     Z23, Z10, Z10
-	VMOVDQU64  128(BX), Z23
-	VPERMB     Z23, Z17, Z24
-	VPADDW     Z24, Z3, Z3
-	VPERMB     Z23, Z20, Z23
-	VPADDW     Z23, Z10, Z10
-	VMOVDQU64  192(BX), Z23
-	VPERMB     Z23, Z18, Z24
-	VPADDW     Z24, Z4, Z4
-	VPERMB     Z23, Z21, Z23
-	VPADDW     Z23, Z11, Z11
-	VMOVDQU64  256(BX), Z23
-	VPERMB     Z23, Z19, Z24
-	VPADDW     Z24, Z4, Z4
-	VPERMB     Z23, Z22, Z23
-	VPADDW     Z23, Z11, Z11
-	VMOVDQU64  320(BX), Z23
-	VPERMB     Z23, Z17, Z24
-	VPADDW     Z24, Z4, Z4
-	VPERMB     Z23, Z20, Z23
-	VPADDW     Z23, Z11, Z11
-	VMOVDQU64  384(BX), Z23
-	VPERMB     Z23, Z18, Z24
-	VPADDW     Z24, Z5, Z5
-	VPERMB     Z23, Z21, Z23
-	VPADDW     Z23, Z12, Z12
-	VMOVDQU64  448(BX), Z23
-	VPERMB     Z23, Z19, Z24
-	VPADDW     Z24, Z5, Z5
-	VPERMB     Z23, Z22, Z23
-	VPADDW     Z23, Z12, Z12
-	VMOVDQU64  512(BX), Z23
-	VPERMB     Z23, Z17, Z24
-	VPADDW     Z24, Z5, Z5
-	VPERMB     Z23, Z20, Z23
-	VPADDW     Z23, Z12, Z12
-	VMOVDQU64  576(BX), Z23
-	VPERMB     Z23, Z18, Z24
-	VPADDW     Z24, Z6, Z6
-	VPERMB     Z23, Z21, Z23
-	VPADDW     Z23, Z13, Z13
-	VMOVDQU64  640(BX), Z23
-	VPERMB     Z23, Z19, Z24
-	VPADDW     Z24, Z6, Z6
-	VPERMB     Z23, Z22, Z23
-	VPADDW     Z23, Z13, Z13
-	VMOVDQU64  704(BX), Z23
-	VPERMB     Z23, Z17, Z24
-	VPADDW     Z24, Z6, Z6
-	VPERMB     Z23, Z20, Z23
-	VPADDW     Z23, Z13, Z13
-	VMOVDQU64  768(BX), Z23
-	VPERMB     Z23, Z18, Z24
-	VPADDW     Z24, Z7, Z7
-	VPERMB     Z23, Z21, Z23
-	VPADDW     Z23, Z14, Z14
-	VMOVDQU64  832(BX), Z23
-	VPERMB     Z23, Z19, Z24
-	VPADDW     Z24, Z7, Z7
-	VPERMB     Z23, Z22, Z23
-	VPADDW     Z23, Z14, Z14
-	VMOVDQU64  896(BX), Z23
-	VPERMB     Z23, Z17, Z24
-	VPADDW     Z24, Z7, Z7
-	VPERMB     Z23, Z20, Z23
-	VPADDW     Z23, Z14, Z14
-	VMOVDQU64  960(BX), Z23
-	VPERMB     Z23, Z18, Z24
-	VPADDW     Z24, Z8, Z8
-	VPERMB     Z23, Z21, Z23
-	VPADDW     Z23, Z15, Z15
-	VMOVDQU64  1024(BX), Z23
-	VPERMB     Z23, Z19, Z24
-	VPADDW     Z24, Z8, Z8
-	VPERMB     Z23, Z22, Z23
-	VPADDW     Z23, Z15, Z15
-	VMOVDQU64  1088(BX), Z23
-	VPERMB     Z23, Z17, Z24
-	VPADDW     Z24, Z8, Z8
-	VPERMB     Z23, Z20, Z23
-	VPADDW     Z23, Z15, Z15
-	VMOVDQU64  1152(BX), Z23
-	VPERMB     Z23, Z18, Z18
-	VPADDW     Z18, Z9, Z9
-	VPERMB     Z23, Z21, Z18
-	VPADDW     Z18, Z16, Z16
-	VMOVDQU64  1216(BX), Z18
-	VPERMB     Z18, Z19, Z19
-	VPADDW     Z19, Z9, Z9
-	VPERMB     Z18, Z22, Z18
-	VPADDW     Z18, Z16, Z16
-	VMOVDQU64  1280(BX), Z18
-	VPERMB     Z18, Z17, Z17
-	VPADDW     Z17, Z9, Z9
-	VPERMB     Z18, Z20, Z17
-	VPADDW     Z17, Z16, Z16
-	ADDQ       DX, CX
-	ADDQ       DX, R8
-	ADDQ       SI, BX
-	DECQ       DI
-	JNZ        word
-	VPSLLD     $0x10, Z3, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     (AX), Z0, Z0
-	VMOVDQU64  Z0, (AX)
-	VPSRAD     $0x10, Z3, Z3
-	VPADDD     64(AX), Z3, Z3
-	VMOVDQU64  Z3, 64(AX)
-	VPSLLD     $0x10, Z4, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     128(AX), Z0, Z0
-	VMOVDQU64  Z0, 128(AX)
-	VPSRAD     $0x10, Z4, Z4
-	VPADDD     192(AX), Z4, Z4
-	VMOVDQU64  Z4, 192(AX)
-	VPSLLD     $0x10, Z5, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     256(AX), Z0, Z0
-	VMOVDQU64  Z0, 256(AX)
-	VPSRAD     $0x10, Z5, Z5
-	VPADDD     320(AX), Z5, Z5
-	VMOVDQU64  Z5, 320(AX)
-	VPSLLD     $0x10, Z6, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     384(AX), Z0, Z0
-	VMOVDQU64  Z0, 384(AX)
-	VPSRAD     $0x10, Z6, Z6
-	VPADDD     448(AX), Z6, Z6
-	VMOVDQU64  Z6, 448(AX)
-	VPSLLD     $0x10, Z7, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     512(AX), Z0, Z0
-	VMOVDQU64  Z0, 512(AX)
-	VPSRAD     $0x10, Z7, Z7
-	VPADDD     576(AX), Z7, Z7
-	VMOVDQU64  Z7, 576(AX)
-	VPSLLD     $0x10, Z8, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     640(AX), Z0, Z0
-	VMOVDQU64  Z0, 640(AX)
-	VPSRAD     $0x10, Z8, Z8
-	VPADDD     704(AX), Z8, Z8
-	VMOVDQU64  Z8, 704(AX)
-	VPSLLD     $0x10, Z9, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     768(AX), Z0, Z0
-	VMOVDQU64  Z0, 768(AX)
-	VPSRAD     $0x10, Z9, Z9
-	VPADDD     832(AX), Z9, Z9
-	VMOVDQU64  Z9, 832(AX)
-	VPSLLD     $0x10, Z10, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     896(AX), Z0, Z0
-	VMOVDQU64  Z0, 896(AX)
-	VPSRAD     $0x10, Z10, Z10
-	VPADDD     960(AX), Z10, Z10
-	VMOVDQU64  Z10, 960(AX)
-	VPSLLD     $0x10, Z11, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1024(AX), Z0, Z0
-	VMOVDQU64  Z0, 1024(AX)
-	VPSRAD     $0x10, Z11, Z11
-	VPADDD     1088(AX), Z11, Z11
-	VMOVDQU64  Z11, 1088(AX)
-	VPSLLD     $0x10, Z12, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1152(AX), Z0, Z0
-	VMOVDQU64  Z0, 1152(AX)
-	VPSRAD     $0x10, Z12, Z12
-	VPADDD     1216(AX), Z12, Z12
-	VMOVDQU64  Z12, 1216(AX)
-	VPSLLD     $0x10, Z13, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1280(AX), Z0, Z0
-	VMOVDQU64  Z0, 1280(AX)
-	VPSRAD     $0x10, Z13, Z13
-	VPADDD     1344(AX), Z13, Z13
-	VMOVDQU64  Z13, 1344(AX)
-	VPSLLD     $0x10, Z14, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1408(AX), Z0, Z0
-	VMOVDQU64  Z0, 1408(AX)
-	VPSRAD     $0x10, Z14, Z14
-	VPADDD     1472(AX), Z14, Z14
-	VMOVDQU64  Z14, 1472(AX)
-	VPSLLD     $0x10, Z15, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1536(AX), Z0, Z0
-	VMOVDQU64  Z0, 1536(AX)
-	VPSRAD     $0x10, Z15, Z15
-	VPADDD     1600(AX), Z15, Z15
-	VMOVDQU64  Z15, 1600(AX)
-	VPSLLD     $0x10, Z16, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1664(AX), Z0, Z0
-	VMOVDQU64  Z0, 1664(AX)
-	VPSRAD     $0x10, Z16, Z16
-	VPADDD     1728(AX), Z16, Z16
-	VMOVDQU64  Z16, 1728(AX)
-	VZEROUPPER
-	RET
-
-// func matVecFewBytes512t8x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·matVecFewBytes512t8x2(SB), NOSPLIT, $0-56
-	MOVQ      sums+0(FP), AX
-	MOVQ      words+8(FP), CX
-	MOVQ      stride+16(FP), DX
-	MOVQ      tables+24(FP), BX
-	MOVQ      step+32(FP), SI
-	MOVQ      n+40(FP), DI
-	MOVQ      ahead+48(FP), R8
-	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
-	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
-	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
-	VPXORD    Z3, Z3, Z3
-	VPXORD    Z4, Z4, Z4
+	VMOVDQU64 matVecFewBytes512index<>+192(SB), Z3
+	VMOVDQU64 matVecFewBytes512index<>+256(SB), Z4
 	VPXORD    Z5, Z5, Z5
 	VPXORD    Z6, Z6, Z6
 	VPXORD    Z7, Z7, Z7
@@ -3848,265 +3725,519 @@ TEXT ·matVecFewBytes512t8x2(SB), NOSPLIT, $0-56
 	VPXORD    Z18, Z18, Z18
 
 word:
-	PREFETCHT0 (R8)
-	VMOVDQU64  (CX), Z19
-	VPSLLW     $0x01, Z19, Z20
-	VPSHUFB    Z0, Z20, Z20
-	VPTERNLOGD $0xea, Z2, Z1, Z20
-	VPSRLW     $0x04, Z19, Z21
-	VPSHUFB    Z0, Z21, Z21
-	VPTERNLOGD $0xea, Z2, Z1, Z21
-	VPSRLW     $0x09, Z19, Z19
-	VPSHUFB    Z0, Z19, Z19
-	VPTERNLOGD $0xea, Z2, Z1, Z19
-	PREFETCHT0 64(R8)
-	VMOVDQU64  64(CX), Z22
-	VPSLLW     $0x01, Z22, Z23
-	VPSHUFB    Z0, Z23, Z23
-	VPTERNLOGD $0xea, Z2, Z1, Z23
-	VPSRLW     $0x04, Z22, Z24
-	VPSHUFB    Z0, Z24, Z24
-	VPTERNLOGD $0xea, Z2, Z1, Z24
-	VPSRLW     $0x09, Z22, Z22
-	VPSHUFB    Z0, Z22, Z22
-	VPTERNLOGD $0xea, Z2, Z1, Z22
-	VMOVDQU64  (BX), Z25
-	VPERMB     Z25, Z20, Z26
-	VPADDW     Z26, Z3, Z3
-	VPERMB     Z25, Z23, Z25
-	VPADDW     Z25, Z11, Z11
-	VMOVDQU64  64(BX), Z25
-	VPERMB     Z25, Z21, Z26
-	VPADDW     Z26, Z3, Z3
-	VPERMB     Z25, Z24, Z25
-	VPADDW     Z25, Z11, Z11
-	VMOVDQU64  128(BX), Z25
-	VPERMB     Z25, Z19, Z26
-	VPADDW     Z26, Z3, Z3
-	VPERMB     Z25, Z22, Z25
-	VPADDW     Z25, Z11, Z11
-	VMOVDQU64  192(BX), Z25
-	VPERMB     Z25, Z20, Z26
-	VPADDW     Z26, Z4, Z4
-	VPERMB     Z25, Z23, Z25
-	VPADDW     Z25, Z12, Z12
-	VMOVDQU64  256(BX), Z25
-	VPERMB     Z25, Z21, Z26
-	VPADDW     Z26, Z4, Z4
-	VPERMB     Z25, Z24, Z25
-	VPADDW     Z25, Z12, Z12
-	VMOVDQU64  320(BX), Z25
-	VPERMB     Z25, Z19, Z26
-	VPADDW     Z26, Z4, Z4
-	VPERMB     Z25, Z22, Z25
-	VPADDW     Z25, Z12, Z12
-	VMOVDQU64  384(BX), Z25
-	VPERMB     Z25, Z20, Z26
-	VPADDW     Z26, Z5, Z5
-	VPERMB     Z25, Z23, Z25
-	VPADDW     Z25, Z13, Z13
-	VMOVDQU64  448(BX), Z25
-	VPERMB     Z25, Z21, Z26
-	VPADDW     Z26, Z5, Z5
-	VPERMB     Z25, Z24, Z25
-	VPADDW     Z25, Z13, Z13
-	VMOVDQU64  512(BX), Z25
-	VPERMB     Z25, Z19, Z26
-	VPADDW     Z26, Z5, Z5
-	VPERMB     Z25, Z22, Z25
-	VPADDW     Z25, Z13, Z13
-	VMOVDQU64  576(BX), Z25
-	VPERMB     Z25, Z20, Z26
-	VPADDW     Z26, Z6, Z6
-	VPERMB     Z25, Z23, Z25
-	VPADDW     Z25, Z14, Z14
-	VMOVDQU64  640(BX), Z25
-	VPERMB     Z25, Z21, Z26
-	VPADDW     Z26, Z6, Z6
-	VPERMB     Z25, Z24, Z25
-	VPADDW     Z25, Z14, Z14
-	VMOVDQU64  704(BX), Z25
-	VPERMB     Z25, Z19, Z26
-	VPADDW     Z26, Z6, Z6
-	VPERMB     Z25, Z22, Z25
-	VPADDW     Z25, Z14, Z14
-	VMOVDQU64  768(BX), Z25
-	VPERMB     Z25, Z20, Z26
-	VPADDW     Z26, Z7, Z7
-	VPERMB     Z25, Z23, Z25
-	VPADDW     Z25, Z15, Z15
-	VMOVDQU64  832(BX), Z25
-	VPERMB     Z25, Z21, Z26
-	VPADDW     Z26, Z7, Z7
-	VPERMB     Z25, Z24, Z25
-	VPADDW     Z25, Z15, Z15
-	VMOVDQU64  896(BX), Z25
-	VPERMB     Z25, Z19, Z26
-	VPADDW     Z26, Z7, Z7
-	VPERMB     Z25, Z22, Z25
-	VPADDW     Z25, Z15, Z15
-	VMOVDQU64  960(BX), Z25
-	VPERMB     Z25, Z20, Z26
-	VPADDW     Z26, Z8, Z8
-	VPERMB     Z25, Z23, Z25
-	VPADDW     Z25, Z16, Z16
-	VMOVDQU64  1024(BX), Z25
-	VPERMB     Z25, Z21, Z26
-	VPADDW     Z26, Z8, Z8
-	VPERMB     Z25, Z24, Z25
-	VPADDW     Z25, Z16, Z16
-	VMOVDQU64  1088(BX), Z25
-	VPERMB     Z25, Z19, Z26
-	VPADDW     Z26, Z8, Z8
-	VPERMB     Z25, Z22, Z25
-	VPADDW     Z25, Z16, Z16
-	VMOVDQU64  1152(BX), Z25
-	VPERMB     Z25, Z20, Z26
-	VPADDW     Z26, Z9, Z9
-	VPERMB     Z25, Z23, Z25
-	VPADDW     Z25, Z17, Z17
-	VMOVDQU64  1216(BX), Z25
-	VPERMB     Z25, Z21, Z26
-	VPADDW     Z26, Z9, Z9
-	VPERMB     Z25, Z24, Z25
-	VPADDW     Z25, Z17, Z17
-	VMOVDQU64  1280(BX), Z25
-	VPERMB     Z25, Z19, Z26
-	VPADDW     Z26, Z9, Z9
-	VPERMB     Z25, Z22, Z25
-	VPADDW     Z25, Z17, Z17
-	VMOVDQU64  1344(BX), Z25
-	VPERMB     Z25, Z20, Z20
-	VPADDW     Z20, Z10, Z10
-	VPERMB     Z25, Z23, Z20
-	VPADDW     Z20, Z18, Z18
-	VMOVDQU64  1408(BX), Z20
-	VPERMB     Z20, Z21, Z21
-	VPADDW     Z21, Z10, Z10
-	VPERMB     Z20, Z24, Z20
-	VPADDW     Z20, Z18, Z18
-	VMOVDQU64  1472(BX), Z20
-	VPERMB     Z20, Z19, Z19
-	VPADDW     Z19, Z10, Z10
-	VPERMB     Z20, Z22, Z19
-	VPADDW     Z19, Z18, Z18
-	ADDQ       DX, CX
-	ADDQ       DX, R8
-	ADDQ       SI, BX
-	DECQ       DI
-	JNZ        word
-	VPSLLD     $0x10, Z3, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     (AX), Z0, Z0
-	VMOVDQU64  Z0, (AX)
-	VPSRAD     $0x10, Z3, Z3
-	VPADDD     64(AX), Z3, Z3
-	VMOVDQU64  Z3, 64(AX)
-	VPSLLD     $0x10, Z4, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     128(AX), Z0, Z0
-	VMOVDQU64  Z0, 128(AX)
-	VPSRAD     $0x10, Z4, Z4
-	VPADDD     192(AX), Z4, Z4
-	VMOVDQU64  Z4, 192(AX)
-	VPSLLD     $0x10, Z5, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     256(AX), Z0, Z0
-	VMOVDQU64  Z0, 256(AX)
-	VPSRAD     $0x10, Z5, Z5
-	VPADDD     320(AX), Z5, Z5
-	VMOVDQU64  Z5, 320(AX)
-	VPSLLD     $0x10, Z6, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     384(AX), Z0, Z0
-	VMOVDQU64  Z0, 384(AX)
-	VPSRAD     $0x10, Z6, Z6
-	VPADDD     448(AX), Z6, Z6
-	VMOVDQU64  Z6, 448(AX)
-	VPSLLD     $0x10, Z7, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     512(AX), Z0, Z0
-	VMOVDQU64  Z0, 512(AX)
-	VPSRAD     $0x10, Z7, Z7
-	VPADDD     576(AX), Z7, Z7
-	VMOVDQU64  Z7, 576(AX)
-	VPSLLD     $0x10, Z8, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     640(AX), Z0, Z0
-	VMOVDQU64  Z0, 640(AX)
-	VPSRAD     $0x10, Z8, Z8
-	VPADDD     704(AX), Z8, Z8
-	VMOVDQU64  Z8, 704(AX)
-	VPSLLD     $0x10, Z9, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     768(AX), Z0, Z0
-	VMOVDQU64  Z0, 768(AX)
-	VPSRAD     $0x10, Z9, Z9
-	VPADDD     832(AX), Z9, Z9
-	VMOVDQU64  Z9, 832(AX)
-	VPSLLD     $0x10, Z10, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     896(AX), Z0, Z0
-	VMOVDQU64  Z0, 896(AX)
-	VPSRAD     $0x10, Z10, Z10
-	VPADDD     960(AX), Z10, Z10
-	VMOVDQU64  Z10, 960(AX)
-	VPSLLD     $0x10, Z11, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1024(AX), Z0, Z0
-	VMOVDQU64  Z0, 1024(AX)
-	VPSRAD     $0x10, Z11, Z11
-	VPADDD     1088(AX), Z11, Z11
-	VMOVDQU64  Z11, 1088(AX)
-	VPSLLD     $0x10, Z12, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1152(AX), Z0, Z0
-	VMOVDQU64  Z0, 1152(AX)
-	VPSRAD     $0x10, Z12, Z12
-	VPADDD     1216(AX), Z12, Z12
-	VMOVDQU64  Z12, 1216(AX)
-	VPSLLD     $0x10, Z13, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1280(AX), Z0, Z0
-	VMOVDQU64  Z0, 1280(AX)
-	VPSRAD     $0x10, Z13, Z13
-	VPADDD     1344(AX), Z13, Z13
-	VMOVDQU64  Z13, 1344(AX)
-	VPSLLD     $0x10, Z14, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1408(AX), Z0, Z0
-	VMOVDQU64  Z0, 1408(AX)
-	VPSRAD     $0x10, Z14, Z14
-	VPADDD     1472(AX), Z14, Z14
-	VMOVDQU64  Z14, 1472(AX)
-	VPSLLD     $0x10, Z15, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1536(AX), Z0, Z0
-	VMOVDQU64  Z0, 1536(AX)
-	VPSRAD     $0x10, Z15, Z15
-	VPADDD     1600(AX), Z15, Z15
-	VMOVDQU64  Z15, 1600(AX)
-	VPSLLD     $0x10, Z16, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1664(AX), Z0, Z0
-	VMOVDQU64  Z0, 1664(AX)
-	VPSRAD     $0x10, Z16, Z16
-	VPADDD     1728(AX), Z16, Z16
-	VMOVDQU64  Z16, 1728(AX)
-	VPSLLD     $0x10, Z17, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1792(AX), Z0, Z0
-	VMOVDQU64  Z0, 1792(AX)
-	VPSRAD     $0x10, Z17, Z17
-	VPADDD     1856(AX), Z17, Z17
-	VMOVDQU64  Z17, 1856(AX)
-	VPSLLD     $0x10, Z18, Z0
-	VPSRAD     $0x10, Z0, Z0
-	VPADDD     1920(AX), Z0, Z0
-	VMOVDQU64  Z0, 1920(AX)
-	VPSRAD     $0x10, Z18, Z18
-	VPADDD     1984(AX), Z18, Z18
-	VMOVDQU64  Z18, 1984(AX)
+	PREFETCHT0     (R8)
+	VMOVDQU64      (CX), Z19
+	VPMULTISHIFTQB Z19, Z0, Z20
+	VPTERNLOGD     $0xea, Z4, Z3, Z20
+	VPMULTISHIFTQB Z19, Z1, Z21
+	VPTERNLOGD     $0xea, Z4, Z3, Z21
+	VPMULTISHIFTQB Z19, Z2, Z19
+	VPTERNLOGD     $0xea, Z4, Z3, Z19
+	PREFETCHT0     64(R8)
+	VMOVDQU64      64(CX), Z22
+	VPMULTISHIFTQB Z22, Z0, Z23
+	VPTERNLOGD     $0xea, Z4, Z3, Z23
+	VPMULTISHIFTQB Z22, Z1, Z24
+	VPTERNLOGD     $0xea, Z4, Z3, Z24
+	VPMULTISHIFTQB Z22, Z2, Z22
+	VPTERNLOGD     $0xea, Z4, Z3, Z22
+	VMOVDQU64      (BX), Z25
+	VPERMB         Z25, Z20, Z26
+	VPADDW         Z26, Z5, Z5
+	VPERMB         Z25, Z23, Z25
+	VPADDW         Z25, Z12, Z12
+	VMOVDQU64      64(BX), Z25
+	VPERMB         Z25, Z21, Z26
+	VPADDW         Z26, Z5, Z5
+	VPERMB         Z25, Z24, Z25
+	VPADDW         Z25, Z12, Z12
+	VMOVDQU64      128(BX), Z25
+	VPERMB         Z25, Z19, Z26
+	VPADDW         Z26, Z5, Z5
+	VPERMB         Z25, Z22, Z25
+	VPADDW         Z25, Z12, Z12
+	VMOVDQU64      192(BX), Z25
+	VPERMB         Z25, Z20, Z26
+	VPADDW         Z26, Z6, Z6
+	VPERMB         Z25, Z23, Z25
+	VPADDW         Z25, Z13, Z13
+	VMOVDQU64      256(BX), Z25
+	VPERMB         Z25, Z21, Z26
+	VPADDW         Z26, Z6, Z6
+	VPERMB         Z25, Z24, Z25
+	VPADDW         Z25, Z13, Z13
+	VMOVDQU64      320(BX), Z25
+	VPERMB         Z25, Z19, Z26
+	VPADDW         Z26, Z6, Z6
+	VPERMB         Z25, Z22, Z25
+	VPADDW         Z25, Z13, Z13
+	VMOVDQU64      384(BX), Z25
+	VPERMB         Z25, Z20, Z26
+	VPADDW         Z26, Z7, Z7
+	VPERMB         Z25, Z23, Z25
+	VPADDW         Z25, Z14, Z14
+	VMOVDQU64      448(BX), Z25
+	VPERMB         Z25, Z21, Z26
+	VPADDW         Z26, Z7, Z7
+	VPERMB         Z25, Z24, Z25
+	VPADDW         Z25, Z14, Z14
+	VMOVDQU64      512(BX), Z25
+	VPERMB         Z25, Z19, Z26
+	VPADDW         Z26, Z7, Z7
+	VPERMB         Z25, Z22, Z25
+	VPADDW         Z25, Z14, Z14
+	VMOVDQU64      576(BX), Z25
+	VPERMB         Z25, Z20, Z26
+	VPADDW         Z26, Z8, Z8
+	VPERMB         Z25, Z23, Z25
+	VPADDW         Z25, Z15, Z15
+	VMOVDQU64      640(BX), Z25
+	VPERMB         Z25, Z21, Z26
+	VPADDW         Z26, Z8, Z8
+	VPERMB         Z25, Z24, Z25
+	VPADDW         Z25, Z15, Z15
+	VMOVDQU64      704(BX), Z25
+	VPERMB         Z25, Z19, Z26
+	VPADDW         Z26, Z8, Z8
+	VPERMB         Z25, Z22, Z25
+	VPADDW         Z25, Z15, Z15
+	VMOVDQU64      768(BX), Z25
+	VPERMB         Z25, Z20, Z26
+	VPADDW         Z26, Z9, Z9
+	VPERMB         Z25, Z23, Z25
+	VPADDW         Z25, Z16, Z16
+	VMOVDQU64      832(BX), Z25
+	VPERMB         Z25, Z21, Z26
+	VPADDW         Z26, Z9, Z9
+	VPERMB         Z25, Z24, Z25
+	VPADDW         Z25, Z16, Z16
+	VMOVDQU64      896(BX), Z25
+	VPERMB         Z25, Z19, Z26
+	VPADDW         Z26, Z9, Z9
+	VPERMB         Z25, Z22, Z25
+	VPADDW         Z25, Z16, Z16
+	VMOVDQU64      960(BX), Z25
+	VPERMB         Z25, Z20, Z26
+	VPADDW         Z26, Z10, Z10
+	VPERMB         Z25, Z23, Z25
+	VPADDW         Z25, Z17, Z17
+	VMOVDQU64      1024(BX), Z25
+	VPERMB         Z25, Z21, Z26
+	VPADDW         Z26, Z10, Z10
+	VPERMB         Z25, Z24, Z25
+	VPADDW         Z25, Z17, Z17
+	VMOVDQU64      1088(BX), Z25
+	VPERMB         Z25, Z19, Z26
+	VPADDW         Z26, Z10, Z10
+	VPERMB         Z25, Z22, Z25
+	VPADDW         Z25, Z17, Z17
+	VMOVDQU64      1152(BX), Z25
+	VPERMB         Z25, Z20, Z20
+	VPADDW         Z20, Z11, Z11
+	VPERMB         Z25, Z23, Z20
+	VPADDW         Z20, Z18, Z18
+	VMOVDQU64      1216(BX), Z20
+	VPERMB         Z20, Z21, Z21
+	VPADDW         Z21, Z11, Z11
+	VPERMB         Z20, Z24, Z20
+	VPADDW         Z20, Z18, Z18
+	VMOVDQU64      1280(BX), Z20
+	VPERMB         Z20, Z19, Z19
+	VPADDW         Z19, Z11, Z11
+	VPERMB         Z20, Z22, Z19
+	VPADDW         Z19, Z18, Z18
+	ADDQ           DX, CX
+	ADDQ           DX, R8
+	ADDQ           SI, BX
+	DECQ           DI
+	JNZ            word
+	VPSLLD         $0x10, Z5, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         (AX), Z0, Z0
+	VMOVDQU64      Z0, (AX)
+	VPSRAD         $0x10, Z5, Z5
+	VPADDD         64(AX), Z5, Z5
+	VMOVDQU64      Z5, 64(AX)
+	VPSLLD         $0x10, Z6, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         128(AX), Z0, Z0
+	VMOVDQU64      Z0, 128(AX)
+	VPSRAD         $0x10, Z6, Z6
+	VPADDD         192(AX), Z6, Z6
+	VMOVDQU64      Z6, 192(AX)
+	VPSLLD         $0x10, Z7, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         256(AX), Z0, Z0
+	VMOVDQU64      Z0, 256(AX)
+	VPSRAD         $0x10, Z7, Z7
+	VPADDD         320(AX), Z7, Z7
+	VMOVDQU64      Z7, 320(AX)
+	VPSLLD         $0x10, Z8, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         384(AX), Z0, Z0
+	VMOVDQU64      Z0, 384(AX)
+	VPSRAD         $0x10, Z8, Z8
+	VPADDD         448(AX), Z8, Z8
+	VMOVDQU64      Z8, 448(AX)
+	VPSLLD         $0x10, Z9, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         512(AX), Z0, Z0
+	VMOVDQU64      Z0, 512(AX)
+	VPSRAD         $0x10, Z9, Z9
+	VPADDD         576(AX), Z9, Z9
+	VMOVDQU64      Z9, 576(AX)
+	VPSLLD         $0x10, Z10, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         640(AX), Z0, Z0
+	VMOVDQU64      Z0, 640(AX)
+	VPSRAD         $0x10, Z10, Z10
+	VPADDD         704(AX), Z10, Z10
+	VMOVDQU64      Z10, 704(AX)
+	VPSLLD         $0x10, Z11, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         768(AX), Z0, Z0
+	VMOVDQU64      Z0, 768(AX)
+	VPSRAD         $0x10, Z11, Z11
+	VPADDD         832(AX), Z11, Z11
+	VMOVDQU64      Z11, 832(AX)
+	VPSLLD         $0x10, Z12, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         896(AX), Z0, Z0
+	VMOVDQU64      Z0, 896(AX)
+	VPSRAD         $0x10, Z12, Z12
+	VPADDD         960(AX), Z12, Z12
+	VMOVDQU64      Z12, 960(AX)
+	VPSLLD         $0x10, Z13, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1024(AX), Z0, Z0
+	VMOVDQU64      Z0, 1024(AX)
+	VPSRAD         $0x10, Z13, Z13
+	VPADDD         1088(AX), Z13, Z13
+	VMOVDQU64      Z13, 1088(AX)
+	VPSLLD         $0x10, Z14, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1152(AX), Z0, Z0
+	VMOVDQU64      Z0, 1152(AX)
+	VPSRAD         $0x10, Z14, Z14
+	VPADDD         1216(AX), Z14, Z14
+	VMOVDQU64      Z14, 1216(AX)
+	VPSLLD         $0x10, Z15, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1280(AX), Z0, Z0
+	VMOVDQU64      Z0, 1280(AX)
+	VPSRAD         $0x10, Z15, Z15
+	VPADDD         1344(AX), Z15, Z15
+	VMOVDQU64      Z15, 1344(AX)
+	VPSLLD         $0x10, Z16, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1408(AX), Z0, Z0
+	VMOVDQU64      Z0, 1408(AX)
+	VPSRAD         $0x10, Z16, Z16
+	VPADDD         1472(AX), Z16, Z16
+	VMOVDQU64      Z16, 1472(AX)
+	VPSLLD         $0x10, Z17, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1536(AX), Z0, Z0
+	VMOVDQU64      Z0, 1536(AX)
+	VPSRAD         $0x10, Z17, Z17
+	VPADDD         1600(AX), Z17, Z17
+	VMOVDQU64      Z17, 1600(AX)
+	VPSLLD         $0x10, Z18, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1664(AX), Z0, Z0
+	VMOVDQU64      Z0, 1664(AX)
+	VPSRAD         $0x10, Z18, Z18
+	VPADDD         1728(AX), Z18, Z18
+	VMOVDQU64      Z18, 1728(AX)
+	VZEROUPPER
+	RET
+
+// func matVecFewBytes512t8x2(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·matVecFewBytes512t8x2(SB), NOSPLIT, $0-56
+	MOVQ      sums+0(FP), AX
+	MOVQ      words+8(FP), CX
+	MOVQ      stride+16(FP), DX
+	MOVQ      tables+24(FP), BX
+	MOVQ      step+32(FP), SI
+	MOVQ      n+40(FP), DI
+	MOVQ      ahead+48(FP), R8
+	VMOVDQU64 matVecFewBytes512index<>+0(SB), Z0
+	VMOVDQU64 matVecFewBytes512index<>+64(SB), Z1
+	VMOVDQU64 matVecFewBytes512index<>+128(SB), Z2
+	VMOVDQU64 matVecFewBytes512index<>+192(SB), Z3
+	VMOVDQU64 matVecFewBytes512index<>+256(SB), Z4
+	VPXORD    Z5, Z5, Z5
+	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	VPXORD    Z8, Z8, Z8
+	VPXORD    Z9, Z9, Z9
+	VPXORD    Z10, Z10, Z10
+	VPXORD    Z11, Z11, Z11
+	VPXORD    Z12, Z12, Z12
+	VPXORD    Z13, Z13, Z13
+	VPXORD    Z14, Z14, Z14
+	VPXORD    Z15, Z15, Z15
+	VPXORD    Z16, Z16, Z16
+	VPXORD    Z17, Z17, Z17
+	VPXORD    Z18, Z18, Z18
+	VPXORD    Z19, Z19, Z19
+	VPXORD    Z20, Z20, Z20
+
+word:
+	PREFETCHT0     (R8)
+	VMOVDQU64      (CX), Z21
+	VPMULTISHIFTQB Z21, Z0, Z22
+	VPTERNLOGD     $0xea, Z4, Z3, Z22
+	VPMULTISHIFTQB Z21, Z1, Z23
+	VPTERNLOGD     $0xea, Z4, Z3, Z23
+	VPMULTISHIFTQB Z21, Z2, Z21
+	VPTERNLOGD     $0xea, Z4, Z3, Z21
+	PREFETCHT0     64(R8)
+	VMOVDQU64      64(CX), Z24
+	VPMULTISHIFTQB Z24, Z0, Z25
+	VPTERNLOGD     $0xea, Z4, Z3, Z25
+	VPMULTISHIFTQB Z24, Z1, Z26
+	VPTERNLOGD     $0xea, Z4, Z3, Z26
+	VPMULTISHIFTQB Z24, Z2, Z24
+	VPTERNLOGD     $0xea, Z4, Z3, Z24
+	VMOVDQU64      (BX), Z27
+	VPERMB         Z27, Z22, Z28
+	VPADDW         Z28, Z5, Z5
+	VPERMB         Z27, Z25, Z27
+	VPADDW         Z27, Z13, Z13
+	VMOVDQU64      64(BX), Z27
+	VPERMB         Z27, Z23, Z28
+	VPADDW         Z28, Z5, Z5
+	VPERMB         Z27, Z26, Z27
+	VPADDW         Z27, Z13, Z13
+	VMOVDQU64      128(BX), Z27
+	VPERMB         Z27, Z21, Z28
+	VPADDW         Z28, Z5, Z5
+	VPERMB         Z27, Z24, Z27
+	VPADDW         Z27, Z13, Z13
+	VMOVDQU64      192(BX), Z27
+	VPERMB         Z27, Z22, Z28
+	VPADDW         Z28, Z6, Z6
+	VPERMB         Z27, Z25, Z27
+	VPADDW         Z27, Z14, Z14
+	VMOVDQU64      256(BX), Z27
+	VPERMB         Z27, Z23, Z28
+	VPADDW         Z28, Z6, Z6
+	VPERMB         Z27, Z26, Z27
+	VPADDW         Z27, Z14, Z14
+	VMOVDQU64      320(BX), Z27
+	VPERMB         Z27, Z21, Z28
+	VPADDW         Z28, Z6, Z6
+	VPERMB         Z27, Z24, Z27
+	VPADDW         Z27, Z14, Z14
+	VMOVDQU64      384(BX), Z27
+	VPERMB         Z27, Z22, Z28
+	VPADDW         Z28, Z7, Z7
+	VPERMB         Z27, Z25, Z27
+	VPADDW         Z27, Z15, Z15
+	VMOVDQU64      448(BX), Z27
+	VPERMB         Z27, Z23, Z28
+	VPADDW         Z28, Z7, Z7
+	VPERMB         Z27, Z26, Z27
+	VPADDW         Z27, Z15, Z15
+	VMOVDQU64      512(BX), Z27
+	VPERMB         Z27, Z21, Z28
+	VPADDW         Z28, Z7, Z7
+	VPERMB         Z27, Z24, Z27
+	VPADDW         Z27, Z15, Z15
+	VMOVDQU64      576(BX), Z27
+	VPERMB         Z27, Z22, Z28
+	VPADDW         Z28, Z8, Z8
+	VPERMB         Z27, Z25, Z27
+	VPADDW         Z27, Z16, Z16
+	VMOVDQU64      640(BX), Z27
+	VPERMB         Z27, Z23, Z28
+	VPADDW         Z28, Z8, Z8
+	VPERMB         Z27, Z26, Z27
+	VPADDW         Z27, Z16, Z16
+	VMOVDQU64      704(BX), Z27
+	VPERMB         Z27, Z21, Z28
+	VPADDW         Z28, Z8, Z8
+	VPERMB         Z27, Z24, Z27
+	VPADDW         Z27, Z16, Z16
+	VMOVDQU64      768(BX), Z27
+	VPERMB         Z27, Z22, Z28
+	VPADDW         Z28, Z9, Z9
+	VPERMB         Z27, Z25, Z27
+	VPADDW         Z27, Z17, Z17
+	VMOVDQU64      832(BX), Z27
+	VPERMB         Z27, Z23, Z28
+	VPADDW         Z28, Z9, Z9
+	VPERMB         Z27, Z26, Z27
+	VPADDW         Z27, Z17, Z17
+	VMOVDQU64      896(BX), Z27
+	VPERMB         Z27, Z21, Z28
+	VPADDW         Z28, Z9, Z9
+	VPERMB         Z27, Z24, Z27
+	VPADDW         Z27, Z17, Z17
+	VMOVDQU64      960(BX), Z27
+	VPERMB         Z27, Z22, Z28
+	VPADDW         Z28, Z10, Z10
+	VPERMB         Z27, Z25, Z27
+	VPADDW         Z27, Z18, Z18
+	VMOVDQU64      1024(BX), Z27
+	VPERMB         Z27, Z23, Z28
+	VPADDW         Z28, Z10, Z10
+	VPERMB         Z27, Z26, Z27
+	VPADDW         Z27, Z18, Z18
+	VMOVDQU64      1088(BX), Z27
+	VPERMB         Z27, Z21, Z28
+	VPADDW         Z28, Z10, Z10
+	VPERMB         Z27, Z24, Z27
+	VPADDW         Z27, Z18, Z18
+	VMOVDQU64      1152(BX), Z27
+	VPERMB         Z27, Z22, Z28
+	VPADDW         Z28, Z11, Z11
+	VPERMB         Z27, Z25, Z27
+	VPADDW         Z27, Z19, Z19
+	VMOVDQU64      1216(BX), Z27
+	VPERMB         Z27, Z23, Z28
+	VPADDW         Z28, Z11, Z11
+	VPERMB         Z27, Z26, Z27
+	VPADDW         Z27, Z19, Z19
+	VMOVDQU64      1280(BX), Z27
+	VPERMB         Z27, Z21, Z28
+	VPADDW         Z28, Z11, Z11
+	VPERMB         Z27, Z24, Z27
+	VPADDW         Z27, Z19, Z19
+	VMOVDQU64      1344(BX), Z27
+	VPERMB         Z27, Z22, Z22
+	VPADDW         Z22, Z12, Z12
+	VPERMB         Z27, Z25, Z22
+	VPADDW         Z22, Z20, Z20
+	VMOVDQU64      1408(BX), Z22
+	VPERMB         Z22, Z23, Z23
+	VPADDW         Z23, Z12, Z12
+	VPERMB         Z22, Z26, Z22
+	VPADDW         Z22, Z20, Z20
+	VMOVDQU64      1472(BX), Z22
+	VPERMB         Z22, Z21, Z21
+	VPADDW         Z21, Z12, Z12
+	VPERMB         Z22, Z24, Z21
+	VPADDW         Z21, Z20, Z20
+	ADDQ           DX, CX
+	ADDQ           DX, R8
+	ADDQ           SI, BX
+	DECQ           DI
+	JNZ            word
+	VPSLLD         $0x10, Z5, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         (AX), Z0, Z0
+	VMOVDQU64      Z0, (AX)
+	VPSRAD         $0x10, Z5, Z5
+	VPADDD         64(AX), Z5, Z5
+	VMOVDQU64      Z5, 64(AX)
+	VPSLLD         $0x10, Z6, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         128(AX), Z0, Z0
+	VMOVDQU64      Z0, 128(AX)
+	VPSRAD         $0x10, Z6, Z6
+	VPADDD         192(AX), Z6, Z6
+	VMOVDQU64      Z6, 192(AX)
+	VPSLLD         $0x10, Z7, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         256(AX), Z0, Z0
+	VMOVDQU64      Z0, 256(AX)
+	VPSRAD         $0x10, Z7, Z7
+	VPADDD         320(AX), Z7, Z7
+	VMOVDQU64      Z7, 320(AX)
+	VPSLLD         $0x10, Z8, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         384(AX), Z0, Z0
+	VMOVDQU64      Z0, 384(AX)
+	VPSRAD         $0x10, Z8, Z8
+	VPADDD         448(AX), Z8, Z8
+	VMOVDQU64      Z8, 448(AX)
+	VPSLLD         $0x10, Z9, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         512(AX), Z0, Z0
+	VMOVDQU64      Z0, 512(AX)
+	VPSRAD         $0x10, Z9, Z9
+	VPADDD         576(AX), Z9, Z9
+	VMOVDQU64      Z9, 576(AX)
+	VPSLLD         $0x10, Z10, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         640(AX), Z0, Z0
+	VMOVDQU64      Z0, 640(AX)
+	VPSRAD         $0x10, Z10, Z10
+	VPADDD         704(AX), Z10, Z10
+	VMOVDQU64      Z10, 704(AX)
+	VPSLLD         $0x10, Z11, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         768(AX), Z0, Z0
+	VMOVDQU64      Z0, 768(AX)
+	VPSRAD         $0x10, Z11, Z11
+	VPADDD         832(AX), Z11, Z11
+	VMOVDQU64      Z11, 832(AX)
+	VPSLLD         $0x10, Z12, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         896(AX), Z0, Z0
+	VMOVDQU64      Z0, 896(AX)
+	VPSRAD         $0x10, Z12, Z12
+	VPADDD         960(AX), Z12, Z12
+	VMOVDQU64      Z12, 960(AX)
+	VPSLLD         $0x10, Z13, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1024(AX), Z0, Z0
+	VMOVDQU64      Z0, 1024(AX)
+	VPSRAD         $0x10, Z13, Z13
+	VPADDD         1088(AX), Z13, Z13
+	VMOVDQU64      Z13, 1088(AX)
+	VPSLLD         $0x10, Z14, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1152(AX), Z0, Z0
+	VMOVDQU64      Z0, 1152(AX)
+	VPSRAD         $0x10, Z14, Z14
+	VPADDD         1216(AX), Z14, Z14
+	VMOVDQU64      Z14, 1216(AX)
+	VPSLLD         $0x10, Z15, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1280(AX), Z0, Z0
+	VMOVDQU64      Z0, 1280(AX)
+	VPSRAD         $0x10, Z15, Z15
+	VPADDD         1344(AX), Z15, Z15
+	VMOVDQU64      Z15, 1344(AX)
+	VPSLLD         $0x10, Z16, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1408(AX), Z0, Z0
+	VMOVDQU64      Z0, 1408(AX)
+	VPSRAD         $0x10, Z16, Z16
+	VPADDD         1472(AX), Z16, Z16
+	VMOVDQU64      Z16, 1472(AX)
+	VPSLLD         $0x10, Z17, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1536(AX), Z0, Z0
+	VMOVDQU64      Z0, 1536(AX)
+	VPSRAD         $0x10, Z17, Z17
+	VPADDD         1600(AX), Z17, Z17
+	VMOVDQU64      Z17, 1600(AX)
+	VPSLLD         $0x10, Z18, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1664(AX), Z0, Z0
+	VMOVDQU64      Z0, 1664(AX)
+	VPSRAD         $0x10, Z18, Z18
+	VPADDD         1728(AX), Z18, Z18
+	VMOVDQU64      Z18, 1728(AX)
+	VPSLLD         $0x10, Z19, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1792(AX), Z0, Z0
+	VMOVDQU64      Z0, 1792(AX)
+	VPSRAD         $0x10, Z19, Z19
+	VPADDD         1856(AX), Z19, Z19
+	VMOVDQU64      Z19, 1856(AX)
+	VPSLLD         $0x10, Z20, Z0
+	VPSRAD         $0x10, Z0, Z0
+	VPADDD         1920(AX), Z0, Z0
+	VMOVDQU64      Z0, 1920(AX)
+	VPSRAD         $0x10, Z20, Z20
+	VPADDD         1984(AX), Z20, Z20
+	VMOVDQU64      Z20, 1984(AX)
 	VZEROUPPER
 	RET
 
