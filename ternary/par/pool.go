@@ -150,16 +150,9 @@ func (p *Pool) Run(blocks int, work func(worker, block int)) {
 	for _, h := range p.helpers[:min(blocks, p.threads)-1] {
 		h.rouse()
 	}
-	finished := false
-	defer func() { // even when our own block panics, no helper may outlive the call
-		if !finished {
-			p.drop(run, blocks)
-		}
-		p.finish(blocks)
-	}()
+	defer p.finish(run, blocks) // even when our own block panics, no helper may outlive the call
 	p.shares[0].took = 0
 	p.drain(0, run, blocks)
-	finished = true
 }
 
 // renew marks all shares as those of a run that is over.
@@ -169,19 +162,12 @@ func (p *Pool) renew(run uint32) {
 	}
 }
 
-// drop claims what is left, for nobody to do it.
-func (p *Pool) drop(run uint32, blocks int) {
-	for of := range p.shares {
-		for ok := true; ok; {
-			if _, ok = p.shares[of].claim(run, uint32(p.First(blocks, of)), uint32(p.First(blocks, of+1))); ok {
-				p.shares[0].took++
-			}
-		}
+// finish claims what our own block's panic may have left, for nobody to do it, waits for the blocks that helpers have claimed, and
+// passes on a panic of theirs.
+func (p *Pool) finish(run uint32, blocks int) {
+	for ok := true; ok; {
+		_, ok = p.claim(0, run, blocks)
 	}
-}
-
-// finish waits for the blocks that helpers have claimed, and passes on a panic of theirs.
-func (p *Pool) finish(blocks int) {
 	p.total += uint64(blocks) - p.shares[0].took
 	p.await()
 	if p.failed.Load() != nil {
@@ -222,21 +208,23 @@ func (p *Pool) leave(blocks uint64) {
 	}
 }
 
-// drain does the worker's own share, then what is left of the others'.
+// drain does the blocks that the worker can claim.
 func (p *Pool) drain(worker int, run uint32, blocks int) {
-	mine := &p.shares[worker]
+	for b, ok := p.claim(worker, run, blocks); ok; b, ok = p.claim(worker, run, blocks) {
+		p.work(worker, b)
+	}
+}
+
+// claim takes a block of the worker's own share or, when that is empty, of the others'.
+func (p *Pool) claim(worker int, run uint32, blocks int) (block int, ok bool) {
 	for i := range p.shares {
 		of := (worker + i) % len(p.shares)
-		first, end := uint32(p.First(blocks, of)), uint32(p.First(blocks, of+1))
-		for {
-			b, ok := p.shares[of].claim(run, first, end)
-			if !ok {
-				break
-			}
-			mine.took++
-			p.work(worker, int(b))
+		if b, ok := p.shares[of].claim(run, uint32(p.First(blocks, of)), uint32(p.First(blocks, of+1))); ok {
+			p.shares[worker].took++
+			return int(b), true
 		}
 	}
+	return 0, false
 }
 
 // rouse wakes the helper if it sleeps.
