@@ -30,6 +30,7 @@ const (
 )
 
 type matMulScratch512 struct {
+	pairs    [groupsPerPass / 2][blockRows]uint16 // of codes, taken apart
 	tables   [groupsPerPass * codesPerRow][Tile512]int16
 	columns  [64][Tile512]int8
 	sums     [rowsPerPass][Tile512]int16
@@ -98,9 +99,9 @@ func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 				at, sr, words := w.Superblock(s)
 				prefetchNext(w, s, s0, end, j, nb)
 				if widen {
-					addWide512(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, keep, keepWide)
+					addWide512(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep, keepWide)
 				} else {
-					addWords512(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, keep)
+					addWords512(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep)
 				}
 			}
 		}

@@ -21,6 +21,7 @@ const (
 )
 
 type matMulScratch256 struct {
+	pairs    [groupsPerPass / 2][blockRows]uint16 // of codes, taken apart
 	tables   [groupsPerPass * codesPerRow][Tile256]int16
 	columns  [codeCols256][Tile256]int8
 	sums     [rowsPerPass][Tile256]int16
@@ -71,9 +72,9 @@ func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 				at, sr, words := w.Superblock(s)
 				prefetchNext(w, s, s0, end, j, nb)
 				if widen {
-					addWide256(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, keep, keepWide)
+					addWide256(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep, keepWide)
 				} else {
-					addWords256(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, keep)
+					addWords256(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep)
 				}
 			}
 		}
@@ -104,6 +105,7 @@ func (sc *matMulScratch256) transpose(x []int8, K, k, n int) {
 }
 
 type floatScratch256 struct {
+	pairs   [groupsPerPass / 2][blockRows]uint16 // of codes, taken apart
 	tables  [groupsPerPass * codesPerRow][floatTile256]float32
 	columns [floatCols256][floatTile256]float32
 	total   [rowsPerPass][floatTile256]float32
@@ -144,7 +146,7 @@ func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
 				prefetchNext(w, s, s0, end, j, nb)
-				addFloats256(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb)
+				addFloats256(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0])
 			}
 		}
 		for r := 0; r < rows; r += emitted256 {

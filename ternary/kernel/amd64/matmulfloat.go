@@ -10,6 +10,7 @@ import (
 const floatTile512 = 16 // tokens
 
 type floatScratch512 struct {
+	pairs   [groupsPerPass / 2][blockRows]uint16 // of codes, taken apart
 	tables  [groupsPerPass * codesPerRow][floatTile512]float32
 	columns [64][floatTile512]float32
 	total   [rowsPerPass][floatTile512]float32
@@ -53,7 +54,7 @@ func (sc *floatScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
 				prefetchNext(w, s, s0, end, j, nb)
-				addFloats512(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb)
+				addFloats512(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0])
 			}
 		}
 		for r := 0; r < rows; r += emitted {

@@ -236,199 +236,811 @@ line:
 	JNZ        line
 	RET
 
-// func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32)
-// Requires: AVX, AVX512BW, AVX512F, BMI2
-TEXT ·addWords512(SB), NOSPLIT, $0-52
-	MOVQ  sums+0(FP), AX
-	MOVQ  words+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  tables+24(FP), BX
-	MOVQ  rows+32(FP), SI
-	MOVQ  n+40(FP), DI
-	MOVL  keep+48(FP), R8
-	KMOVW R8, K1
+DATA codePairConstants<>+0(SB)/2, $0x00f8
+DATA codePairConstants<>+2(SB)/2, $0x00f8
+DATA codePairConstants<>+4(SB)/2, $0x00f8
+DATA codePairConstants<>+6(SB)/2, $0x00f8
+DATA codePairConstants<>+8(SB)/2, $0x00f8
+DATA codePairConstants<>+10(SB)/2, $0x00f8
+DATA codePairConstants<>+12(SB)/2, $0x00f8
+DATA codePairConstants<>+14(SB)/2, $0x00f8
+DATA codePairConstants<>+16(SB)/2, $0x00f8
+DATA codePairConstants<>+18(SB)/2, $0x00f8
+DATA codePairConstants<>+20(SB)/2, $0x00f8
+DATA codePairConstants<>+22(SB)/2, $0x00f8
+DATA codePairConstants<>+24(SB)/2, $0x00f8
+DATA codePairConstants<>+26(SB)/2, $0x00f8
+DATA codePairConstants<>+28(SB)/2, $0x00f8
+DATA codePairConstants<>+30(SB)/2, $0x00f8
+DATA codePairConstants<>+32(SB)/2, $0x00f8
+DATA codePairConstants<>+34(SB)/2, $0x00f8
+DATA codePairConstants<>+36(SB)/2, $0x00f8
+DATA codePairConstants<>+38(SB)/2, $0x00f8
+DATA codePairConstants<>+40(SB)/2, $0x00f8
+DATA codePairConstants<>+42(SB)/2, $0x00f8
+DATA codePairConstants<>+44(SB)/2, $0x00f8
+DATA codePairConstants<>+46(SB)/2, $0x00f8
+DATA codePairConstants<>+48(SB)/2, $0x00f8
+DATA codePairConstants<>+50(SB)/2, $0x00f8
+DATA codePairConstants<>+52(SB)/2, $0x00f8
+DATA codePairConstants<>+54(SB)/2, $0x00f8
+DATA codePairConstants<>+56(SB)/2, $0x00f8
+DATA codePairConstants<>+58(SB)/2, $0x00f8
+DATA codePairConstants<>+60(SB)/2, $0x00f8
+DATA codePairConstants<>+62(SB)/2, $0x00f8
+DATA codePairConstants<>+64(SB)/2, $0xf800
+DATA codePairConstants<>+66(SB)/2, $0xf800
+DATA codePairConstants<>+68(SB)/2, $0xf800
+DATA codePairConstants<>+70(SB)/2, $0xf800
+DATA codePairConstants<>+72(SB)/2, $0xf800
+DATA codePairConstants<>+74(SB)/2, $0xf800
+DATA codePairConstants<>+76(SB)/2, $0xf800
+DATA codePairConstants<>+78(SB)/2, $0xf800
+DATA codePairConstants<>+80(SB)/2, $0xf800
+DATA codePairConstants<>+82(SB)/2, $0xf800
+DATA codePairConstants<>+84(SB)/2, $0xf800
+DATA codePairConstants<>+86(SB)/2, $0xf800
+DATA codePairConstants<>+88(SB)/2, $0xf800
+DATA codePairConstants<>+90(SB)/2, $0xf800
+DATA codePairConstants<>+92(SB)/2, $0xf800
+DATA codePairConstants<>+94(SB)/2, $0xf800
+DATA codePairConstants<>+96(SB)/2, $0xf800
+DATA codePairConstants<>+98(SB)/2, $0xf800
+DATA codePairConstants<>+100(SB)/2, $0xf800
+DATA codePairConstants<>+102(SB)/2, $0xf800
+DATA codePairConstants<>+104(SB)/2, $0xf800
+DATA codePairConstants<>+106(SB)/2, $0xf800
+DATA codePairConstants<>+108(SB)/2, $0xf800
+DATA codePairConstants<>+110(SB)/2, $0xf800
+DATA codePairConstants<>+112(SB)/2, $0xf800
+DATA codePairConstants<>+114(SB)/2, $0xf800
+DATA codePairConstants<>+116(SB)/2, $0xf800
+DATA codePairConstants<>+118(SB)/2, $0xf800
+DATA codePairConstants<>+120(SB)/2, $0xf800
+DATA codePairConstants<>+122(SB)/2, $0xf800
+DATA codePairConstants<>+124(SB)/2, $0xf800
+DATA codePairConstants<>+126(SB)/2, $0xf800
+DATA codePairConstants<>+128(SB)/2, $0x35ad
+DATA codePairConstants<>+130(SB)/2, $0x35ad
+DATA codePairConstants<>+132(SB)/2, $0x35ad
+DATA codePairConstants<>+134(SB)/2, $0x35ad
+DATA codePairConstants<>+136(SB)/2, $0x35ad
+DATA codePairConstants<>+138(SB)/2, $0x35ad
+DATA codePairConstants<>+140(SB)/2, $0x35ad
+DATA codePairConstants<>+142(SB)/2, $0x35ad
+DATA codePairConstants<>+144(SB)/2, $0x35ad
+DATA codePairConstants<>+146(SB)/2, $0x35ad
+DATA codePairConstants<>+148(SB)/2, $0x35ad
+DATA codePairConstants<>+150(SB)/2, $0x35ad
+DATA codePairConstants<>+152(SB)/2, $0x35ad
+DATA codePairConstants<>+154(SB)/2, $0x35ad
+DATA codePairConstants<>+156(SB)/2, $0x35ad
+DATA codePairConstants<>+158(SB)/2, $0x35ad
+DATA codePairConstants<>+160(SB)/2, $0x35ad
+DATA codePairConstants<>+162(SB)/2, $0x35ad
+DATA codePairConstants<>+164(SB)/2, $0x35ad
+DATA codePairConstants<>+166(SB)/2, $0x35ad
+DATA codePairConstants<>+168(SB)/2, $0x35ad
+DATA codePairConstants<>+170(SB)/2, $0x35ad
+DATA codePairConstants<>+172(SB)/2, $0x35ad
+DATA codePairConstants<>+174(SB)/2, $0x35ad
+DATA codePairConstants<>+176(SB)/2, $0x35ad
+DATA codePairConstants<>+178(SB)/2, $0x35ad
+DATA codePairConstants<>+180(SB)/2, $0x35ad
+DATA codePairConstants<>+182(SB)/2, $0x35ad
+DATA codePairConstants<>+184(SB)/2, $0x35ad
+DATA codePairConstants<>+186(SB)/2, $0x35ad
+DATA codePairConstants<>+188(SB)/2, $0x35ad
+DATA codePairConstants<>+190(SB)/2, $0x35ad
+GLOBL codePairConstants<>(SB), RODATA|NOPTR, $192
+
+// func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32)
+// Requires: AVX, AVX512BW, AVX512F, CMOV
+TEXT ·addWords512(SB), NOSPLIT, $0-60
+	MOVQ  sums+0(FP), SI
+	MOVQ  words+8(FP), DI
+	MOVQ  tables+24(FP), R8
+	MOVQ  pairs+48(FP), R9
+	MOVQ  rows+32(FP), R10
+	MOVQ  n+40(FP), R11
+	MOVL  keep+56(FP), AX
+	KMOVW AX, K1
+	CMPQ  R11, $0x04
+	JHI   enough2
+	SUBQ  $0x00002880, R8
+	SUBQ  $0x000000c0, R9
+
+enough2:
+	CMPQ R11, $0x02
+	JHI  enough1
+	SUBQ $0x00002880, R8
+	SUBQ $0x000000c0, R9
+
+enough1:
+block:
+	MOVQ pairs+48(FP), CX
+	MOVQ stride+16(FP), DX
+	MOVQ DI, AX
+	MOVQ R11, BX
+
+part:
+	LEAQ       (AX)(DX*1), R12
+	LEAQ       codePairConstants<>+128(SB), R13
+	CMPQ       BX, $0x01
+	CMOVQEQ    R13, R12
+	VMOVUPS    (AX), Z0
+	VMOVUPS    (R12), Z1
+	VPSLLW     $0x03, Z0, Z2
+	VPSLLW     $0x06, Z0, Z3
+	VPANDD     codePairConstants<>+0(SB), Z2, Z2
+	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
+	VMOVUPS    Z2, (CX)
+	VPSLLW     $0x03, Z1, Z2
+	VPSLLW     $0x06, Z1, Z3
+	VPANDD     codePairConstants<>+0(SB), Z2, Z2
+	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
+	VMOVUPS    Z2, 64(CX)
+	VPSRLW     $0x07, Z0, Z0
+	VPSLLW     $0x01, Z1, Z1
+	VPANDD     codePairConstants<>+0(SB), Z0, Z0
+	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z1, Z0
+	VMOVUPS    Z0, 128(CX)
+	LEAQ       (AX)(DX*2), AX
+	ADDQ       $0x000000c0, CX
+	SUBQ       $0x02, BX
+	JGT        part
+	ADDQ       $0x40, DI
+	MOVQ       R9, R12
 
 row:
-	VMOVUPS.Z (AX), K1, Z0
-	VMOVUPS.Z 64(AX), K1, Z1
-	VMOVUPS.Z 128(AX), K1, Z2
-	VMOVUPS.Z 192(AX), K1, Z3
-	MOVQ      CX, R8
-	MOVQ      BX, R9
-	MOVQ      DI, R10
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z 64(SI), K1, Z1
+	VMOVUPS.Z 128(SI), K1, Z2
+	VMOVUPS.Z 192(SI), K1, Z3
+	CMPQ      R11, $0x02
+	JLS       part2
+	CMPQ      R11, $0x04
+	JLS       part1
+	MOVQ      (R12), AX
+	MOVBLZX   AL, CX
+	VMOVUPS   (R8)(CX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	MOVBLZX   AH, CX
+	VMOVUPS   1728(R8)(CX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	SHRQ      $0x10, AX
+	MOVBLZX   AL, CX
+	VMOVUPS   (R8)(CX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	MOVBLZX   AH, CX
+	VMOVUPS   1728(R8)(CX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	SHRQ      $0x10, AX
+	MOVBLZX   AL, CX
+	VMOVUPS   (R8)(CX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	MOVBLZX   AH, CX
+	VMOVUPS   1728(R8)(CX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	SHRQ      $0x10, AX
+	MOVBLZX   AL, CX
+	VMOVUPS   (R8)(CX*8), Z4
+	VPADDW    Z4, Z3, Z3
+	SHRL      $0x08, AX
+	VMOVUPS   1728(R8)(AX*8), Z4
+	VPADDW    Z4, Z3, Z3
+	MOVQ      64(R12), BX
+	MOVBLZX   BL, AX
+	VMOVUPS   5184(R8)(AX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	MOVBLZX   BH, AX
+	VMOVUPS   6912(R8)(AX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	SHRQ      $0x10, BX
+	MOVBLZX   BL, AX
+	VMOVUPS   5184(R8)(AX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	MOVBLZX   BH, AX
+	VMOVUPS   6912(R8)(AX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	SHRQ      $0x10, BX
+	MOVBLZX   BL, AX
+	VMOVUPS   5184(R8)(AX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	MOVBLZX   BH, AX
+	VMOVUPS   6912(R8)(AX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	SHRQ      $0x10, BX
+	MOVBLZX   BL, AX
+	VMOVUPS   5184(R8)(AX*8), Z4
+	VPADDW    Z4, Z3, Z3
+	SHRL      $0x08, BX
+	VMOVUPS   6912(R8)(BX*8), Z4
+	VPADDW    Z4, Z3, Z3
+	MOVQ      128(R12), CX
+	MOVBLZX   CL, AX
+	VMOVUPS   3456(R8)(AX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	MOVBLZX   CH, AX
+	VMOVUPS   8640(R8)(AX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	SHRQ      $0x10, CX
+	MOVBLZX   CL, AX
+	VMOVUPS   3456(R8)(AX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	MOVBLZX   CH, AX
+	VMOVUPS   8640(R8)(AX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	SHRQ      $0x10, CX
+	MOVBLZX   CL, AX
+	VMOVUPS   3456(R8)(AX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	MOVBLZX   CH, AX
+	VMOVUPS   8640(R8)(AX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	SHRQ      $0x10, CX
+	MOVBLZX   CL, AX
+	VMOVUPS   3456(R8)(AX*8), Z4
+	VPADDW    Z4, Z3, Z3
+	SHRL      $0x08, CX
+	VMOVUPS   8640(R8)(CX*8), Z4
+	VPADDW    Z4, Z3, Z3
 
-word:
-	MOVQ    (R8), R11
-	RORXQ   $0x3a, R11, R12
-	ANDL    $0x000007c0, R12
-	VPADDW  (R9)(R12*1), Z0, Z0
-	RORXQ   $0x3f, R11, R12
-	ANDL    $0x000007c0, R12
-	VMOVUPS 1728(R9)(R12*1), Z4
+part1:
+	MOVQ    192(R12), DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z4
 	VPADDW  Z4, Z0, Z0
-	RORXQ   $0x04, R11, R12
-	ANDL    $0x000007c0, R12
-	VPADDW  3456(R9)(R12*1), Z0, Z0
-	RORXQ   $0x0a, R11, R12
-	ANDL    $0x000007c0, R12
-	VMOVUPS (R9)(R12*1), Z4
+	MOVBLZX DH, AX
+	VMOVUPS 12096(R8)(AX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z4
 	VPADDW  Z4, Z1, Z1
-	RORXQ   $0x0f, R11, R12
-	ANDL    $0x000007c0, R12
-	VPADDW  1728(R9)(R12*1), Z1, Z1
-	RORXQ   $0x14, R11, R12
-	ANDL    $0x000007c0, R12
-	VMOVUPS 3456(R9)(R12*1), Z4
+	MOVBLZX DH, AX
+	VMOVUPS 12096(R8)(AX*8), Z4
 	VPADDW  Z4, Z1, Z1
-	RORXQ   $0x1a, R11, R12
-	ANDL    $0x000007c0, R12
-	VPADDW  (R9)(R12*1), Z2, Z2
-	RORXQ   $0x1f, R11, R12
-	ANDL    $0x000007c0, R12
-	VMOVUPS 1728(R9)(R12*1), Z4
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z4
 	VPADDW  Z4, Z2, Z2
-	RORXQ   $0x24, R11, R12
-	ANDL    $0x000007c0, R12
-	VPADDW  3456(R9)(R12*1), Z2, Z2
-	RORXQ   $0x2a, R11, R12
-	ANDL    $0x000007c0, R12
-	VMOVUPS (R9)(R12*1), Z4
+	MOVBLZX DH, AX
+	VMOVUPS 12096(R8)(AX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z4
 	VPADDW  Z4, Z3, Z3
-	RORXQ   $0x2f, R11, R12
-	ANDL    $0x000007c0, R12
-	VPADDW  1728(R9)(R12*1), Z3, Z3
-	RORXQ   $0x34, R11, R11
-	ANDL    $0x000007c0, R11
-	VMOVUPS 3456(R9)(R11*1), Z4
+	SHRL    $0x08, DX
+	VMOVUPS 12096(R8)(DX*8), Z4
 	VPADDW  Z4, Z3, Z3
-	ADDQ    DX, R8
-	ADDQ    $0x00001440, R9
-	DECQ    R10
-	JNZ     word
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, 128(AX)
-	VMOVUPS Z3, 192(AX)
-	ADDQ    $0x08, CX
-	ADDQ    $0x00000100, AX
-	SUBQ    $0x04, SI
+	MOVQ    256(R12), AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	MOVBLZX AH, CX
+	VMOVUPS 17280(R8)(CX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	MOVBLZX AH, CX
+	VMOVUPS 17280(R8)(CX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	MOVBLZX AH, CX
+	VMOVUPS 17280(R8)(CX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	SHRL    $0x08, AX
+	VMOVUPS 17280(R8)(AX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	MOVQ    320(R12), BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	MOVBLZX BH, AX
+	VMOVUPS 19008(R8)(AX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	MOVBLZX BH, AX
+	VMOVUPS 19008(R8)(AX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	MOVBLZX BH, AX
+	VMOVUPS 19008(R8)(AX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	SHRL    $0x08, BX
+	VMOVUPS 19008(R8)(BX*8), Z4
+	VPADDW  Z4, Z3, Z3
+
+part2:
+	MOVQ    384(R12), CX
+	MOVBLZX CL, AX
+	VMOVUPS 20736(R8)(AX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	MOVBLZX CH, AX
+	VMOVUPS 22464(R8)(AX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 20736(R8)(AX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	MOVBLZX CH, AX
+	VMOVUPS 22464(R8)(AX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 20736(R8)(AX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	MOVBLZX CH, AX
+	VMOVUPS 22464(R8)(AX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 20736(R8)(AX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	SHRL    $0x08, CX
+	VMOVUPS 22464(R8)(CX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	MOVQ    448(R12), DX
+	MOVBLZX DL, AX
+	VMOVUPS 25920(R8)(AX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	MOVBLZX DH, AX
+	VMOVUPS 27648(R8)(AX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 25920(R8)(AX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	MOVBLZX DH, AX
+	VMOVUPS 27648(R8)(AX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 25920(R8)(AX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	MOVBLZX DH, AX
+	VMOVUPS 27648(R8)(AX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 25920(R8)(AX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	SHRL    $0x08, DX
+	VMOVUPS 27648(R8)(DX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	MOVQ    512(R12), AX
+	MOVBLZX AL, CX
+	VMOVUPS 24192(R8)(CX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	MOVBLZX AH, CX
+	VMOVUPS 29376(R8)(CX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 24192(R8)(CX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	MOVBLZX AH, CX
+	VMOVUPS 29376(R8)(CX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 24192(R8)(CX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	MOVBLZX AH, CX
+	VMOVUPS 29376(R8)(CX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 24192(R8)(CX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	SHRL    $0x08, AX
+	VMOVUPS 29376(R8)(AX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	VMOVUPS Z2, 128(SI)
+	VMOVUPS Z3, 192(SI)
+	ADDQ    $0x08, R12
+	ADDQ    $0x00000100, SI
+	SUBQ    $0x04, R10
+	TESTQ   $0x0000001f, R10
 	JNZ     row
+	TESTQ   R10, R10
+	JNZ     block
 	VZEROUPPER
 	RET
 
-// func addWide512(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32, keepWide uint32)
-// Requires: AVX, AVX512BW, AVX512F, BMI2
-TEXT ·addWide512(SB), NOSPLIT, $0-64
-	MOVQ  sums+8(FP), AX
-	MOVQ  words+16(FP), CX
-	MOVQ  stride+24(FP), DX
-	MOVQ  tables+32(FP), BX
-	MOVQ  rows+40(FP), SI
-	MOVQ  n+48(FP), DI
-	MOVL  keep+56(FP), R8
-	KMOVW R8, K1
-	MOVQ  wide+0(FP), R8
-	MOVL  keepWide+60(FP), R9
-	KMOVW R9, K2
+// func addWide512(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32, keepWide uint32)
+// Requires: AVX, AVX512BW, AVX512F, CMOV
+TEXT ·addWide512(SB), NOSPLIT, $0-72
+	MOVQ  sums+8(FP), SI
+	MOVQ  words+16(FP), DI
+	MOVQ  tables+32(FP), R8
+	MOVQ  pairs+56(FP), R9
+	MOVQ  rows+40(FP), R10
+	MOVQ  n+48(FP), R11
+	MOVL  keep+64(FP), AX
+	KMOVW AX, K1
+	MOVQ  wide+0(FP), R12
+	MOVL  keepWide+68(FP), AX
+	KMOVW AX, K2
+	CMPQ  R11, $0x04
+	JHI   enough2
+	SUBQ  $0x00002880, R8
+	SUBQ  $0x000000c0, R9
+
+enough2:
+	CMPQ R11, $0x02
+	JHI  enough1
+	SUBQ $0x00002880, R8
+	SUBQ $0x000000c0, R9
+
+enough1:
+block:
+	MOVQ pairs+56(FP), CX
+	MOVQ stride+24(FP), DX
+	MOVQ DI, AX
+	MOVQ R11, BX
+
+part:
+	LEAQ       (AX)(DX*1), R13
+	LEAQ       codePairConstants<>+128(SB), R14
+	CMPQ       BX, $0x01
+	CMOVQEQ    R14, R13
+	VMOVUPS    (AX), Z0
+	VMOVUPS    (R13), Z1
+	VPSLLW     $0x03, Z0, Z2
+	VPSLLW     $0x06, Z0, Z3
+	VPANDD     codePairConstants<>+0(SB), Z2, Z2
+	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
+	VMOVUPS    Z2, (CX)
+	VPSLLW     $0x03, Z1, Z2
+	VPSLLW     $0x06, Z1, Z3
+	VPANDD     codePairConstants<>+0(SB), Z2, Z2
+	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
+	VMOVUPS    Z2, 64(CX)
+	VPSRLW     $0x07, Z0, Z0
+	VPSLLW     $0x01, Z1, Z1
+	VPANDD     codePairConstants<>+0(SB), Z0, Z0
+	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z1, Z0
+	VMOVUPS    Z0, 128(CX)
+	LEAQ       (AX)(DX*2), AX
+	ADDQ       $0x000000c0, CX
+	SUBQ       $0x02, BX
+	JGT        part
+	ADDQ       $0x40, DI
+	MOVQ       R9, R13
 
 row:
-	VMOVUPS.Z (AX), K1, Z0
-	VMOVUPS.Z 64(AX), K1, Z1
-	VMOVUPS.Z 128(AX), K1, Z2
-	VMOVUPS.Z 192(AX), K1, Z3
-	MOVQ      CX, R9
-	MOVQ      BX, R10
-	MOVQ      DI, R11
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z 64(SI), K1, Z1
+	VMOVUPS.Z 128(SI), K1, Z2
+	VMOVUPS.Z 192(SI), K1, Z3
+	CMPQ      R11, $0x02
+	JLS       part2
+	CMPQ      R11, $0x04
+	JLS       part1
+	MOVQ      (R13), AX
+	MOVBLZX   AL, CX
+	VMOVUPS   (R8)(CX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	MOVBLZX   AH, CX
+	VMOVUPS   1728(R8)(CX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	SHRQ      $0x10, AX
+	MOVBLZX   AL, CX
+	VMOVUPS   (R8)(CX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	MOVBLZX   AH, CX
+	VMOVUPS   1728(R8)(CX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	SHRQ      $0x10, AX
+	MOVBLZX   AL, CX
+	VMOVUPS   (R8)(CX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	MOVBLZX   AH, CX
+	VMOVUPS   1728(R8)(CX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	SHRQ      $0x10, AX
+	MOVBLZX   AL, CX
+	VMOVUPS   (R8)(CX*8), Z4
+	VPADDW    Z4, Z3, Z3
+	SHRL      $0x08, AX
+	VMOVUPS   1728(R8)(AX*8), Z4
+	VPADDW    Z4, Z3, Z3
+	MOVQ      64(R13), BX
+	MOVBLZX   BL, AX
+	VMOVUPS   5184(R8)(AX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	MOVBLZX   BH, AX
+	VMOVUPS   6912(R8)(AX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	SHRQ      $0x10, BX
+	MOVBLZX   BL, AX
+	VMOVUPS   5184(R8)(AX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	MOVBLZX   BH, AX
+	VMOVUPS   6912(R8)(AX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	SHRQ      $0x10, BX
+	MOVBLZX   BL, AX
+	VMOVUPS   5184(R8)(AX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	MOVBLZX   BH, AX
+	VMOVUPS   6912(R8)(AX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	SHRQ      $0x10, BX
+	MOVBLZX   BL, AX
+	VMOVUPS   5184(R8)(AX*8), Z4
+	VPADDW    Z4, Z3, Z3
+	SHRL      $0x08, BX
+	VMOVUPS   6912(R8)(BX*8), Z4
+	VPADDW    Z4, Z3, Z3
+	MOVQ      128(R13), CX
+	MOVBLZX   CL, AX
+	VMOVUPS   3456(R8)(AX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	MOVBLZX   CH, AX
+	VMOVUPS   8640(R8)(AX*8), Z4
+	VPADDW    Z4, Z0, Z0
+	SHRQ      $0x10, CX
+	MOVBLZX   CL, AX
+	VMOVUPS   3456(R8)(AX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	MOVBLZX   CH, AX
+	VMOVUPS   8640(R8)(AX*8), Z4
+	VPADDW    Z4, Z1, Z1
+	SHRQ      $0x10, CX
+	MOVBLZX   CL, AX
+	VMOVUPS   3456(R8)(AX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	MOVBLZX   CH, AX
+	VMOVUPS   8640(R8)(AX*8), Z4
+	VPADDW    Z4, Z2, Z2
+	SHRQ      $0x10, CX
+	MOVBLZX   CL, AX
+	VMOVUPS   3456(R8)(AX*8), Z4
+	VPADDW    Z4, Z3, Z3
+	SHRL      $0x08, CX
+	VMOVUPS   8640(R8)(CX*8), Z4
+	VPADDW    Z4, Z3, Z3
 
-word:
-	MOVQ          (R9), R12
-	RORXQ         $0x3a, R12, R13
-	ANDL          $0x000007c0, R13
-	VPADDW        (R10)(R13*1), Z0, Z0
-	RORXQ         $0x3f, R12, R13
-	ANDL          $0x000007c0, R13
-	VMOVUPS       1728(R10)(R13*1), Z4
+part1:
+	MOVQ    192(R13), DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	MOVBLZX DH, AX
+	VMOVUPS 12096(R8)(AX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	MOVBLZX DH, AX
+	VMOVUPS 12096(R8)(AX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	MOVBLZX DH, AX
+	VMOVUPS 12096(R8)(AX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	SHRL    $0x08, DX
+	VMOVUPS 12096(R8)(DX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	MOVQ    256(R13), AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	MOVBLZX AH, CX
+	VMOVUPS 17280(R8)(CX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	MOVBLZX AH, CX
+	VMOVUPS 17280(R8)(CX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	MOVBLZX AH, CX
+	VMOVUPS 17280(R8)(CX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	SHRL    $0x08, AX
+	VMOVUPS 17280(R8)(AX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	MOVQ    320(R13), BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	MOVBLZX BH, AX
+	VMOVUPS 19008(R8)(AX*8), Z4
+	VPADDW  Z4, Z0, Z0
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	MOVBLZX BH, AX
+	VMOVUPS 19008(R8)(AX*8), Z4
+	VPADDW  Z4, Z1, Z1
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	MOVBLZX BH, AX
+	VMOVUPS 19008(R8)(AX*8), Z4
+	VPADDW  Z4, Z2, Z2
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z4
+	VPADDW  Z4, Z3, Z3
+	SHRL    $0x08, BX
+	VMOVUPS 19008(R8)(BX*8), Z4
+	VPADDW  Z4, Z3, Z3
+
+part2:
+	MOVQ          384(R13), CX
+	MOVBLZX       CL, AX
+	VMOVUPS       20736(R8)(AX*8), Z4
 	VPADDW        Z4, Z0, Z0
-	RORXQ         $0x04, R12, R13
-	ANDL          $0x000007c0, R13
-	VPADDW        3456(R10)(R13*1), Z0, Z0
-	RORXQ         $0x0a, R12, R13
-	ANDL          $0x000007c0, R13
-	VMOVUPS       (R10)(R13*1), Z4
+	MOVBLZX       CH, AX
+	VMOVUPS       22464(R8)(AX*8), Z4
+	VPADDW        Z4, Z0, Z0
+	SHRQ          $0x10, CX
+	MOVBLZX       CL, AX
+	VMOVUPS       20736(R8)(AX*8), Z4
 	VPADDW        Z4, Z1, Z1
-	RORXQ         $0x0f, R12, R13
-	ANDL          $0x000007c0, R13
-	VPADDW        1728(R10)(R13*1), Z1, Z1
-	RORXQ         $0x14, R12, R13
-	ANDL          $0x000007c0, R13
-	VMOVUPS       3456(R10)(R13*1), Z4
+	MOVBLZX       CH, AX
+	VMOVUPS       22464(R8)(AX*8), Z4
 	VPADDW        Z4, Z1, Z1
-	RORXQ         $0x1a, R12, R13
-	ANDL          $0x000007c0, R13
-	VPADDW        (R10)(R13*1), Z2, Z2
-	RORXQ         $0x1f, R12, R13
-	ANDL          $0x000007c0, R13
-	VMOVUPS       1728(R10)(R13*1), Z4
+	SHRQ          $0x10, CX
+	MOVBLZX       CL, AX
+	VMOVUPS       20736(R8)(AX*8), Z4
 	VPADDW        Z4, Z2, Z2
-	RORXQ         $0x24, R12, R13
-	ANDL          $0x000007c0, R13
-	VPADDW        3456(R10)(R13*1), Z2, Z2
-	RORXQ         $0x2a, R12, R13
-	ANDL          $0x000007c0, R13
-	VMOVUPS       (R10)(R13*1), Z4
+	MOVBLZX       CH, AX
+	VMOVUPS       22464(R8)(AX*8), Z4
+	VPADDW        Z4, Z2, Z2
+	SHRQ          $0x10, CX
+	MOVBLZX       CL, AX
+	VMOVUPS       20736(R8)(AX*8), Z4
 	VPADDW        Z4, Z3, Z3
-	RORXQ         $0x2f, R12, R13
-	ANDL          $0x000007c0, R13
-	VPADDW        1728(R10)(R13*1), Z3, Z3
-	RORXQ         $0x34, R12, R12
-	ANDL          $0x000007c0, R12
-	VMOVUPS       3456(R10)(R12*1), Z4
+	SHRL          $0x08, CX
+	VMOVUPS       22464(R8)(CX*8), Z4
 	VPADDW        Z4, Z3, Z3
-	ADDQ          DX, R9
-	ADDQ          $0x00001440, R10
-	DECQ          R11
-	JNZ           word
+	MOVQ          448(R13), DX
+	MOVBLZX       DL, AX
+	VMOVUPS       25920(R8)(AX*8), Z4
+	VPADDW        Z4, Z0, Z0
+	MOVBLZX       DH, AX
+	VMOVUPS       27648(R8)(AX*8), Z4
+	VPADDW        Z4, Z0, Z0
+	SHRQ          $0x10, DX
+	MOVBLZX       DL, AX
+	VMOVUPS       25920(R8)(AX*8), Z4
+	VPADDW        Z4, Z1, Z1
+	MOVBLZX       DH, AX
+	VMOVUPS       27648(R8)(AX*8), Z4
+	VPADDW        Z4, Z1, Z1
+	SHRQ          $0x10, DX
+	MOVBLZX       DL, AX
+	VMOVUPS       25920(R8)(AX*8), Z4
+	VPADDW        Z4, Z2, Z2
+	MOVBLZX       DH, AX
+	VMOVUPS       27648(R8)(AX*8), Z4
+	VPADDW        Z4, Z2, Z2
+	SHRQ          $0x10, DX
+	MOVBLZX       DL, AX
+	VMOVUPS       25920(R8)(AX*8), Z4
+	VPADDW        Z4, Z3, Z3
+	SHRL          $0x08, DX
+	VMOVUPS       27648(R8)(DX*8), Z4
+	VPADDW        Z4, Z3, Z3
+	MOVQ          512(R13), AX
+	MOVBLZX       AL, CX
+	VMOVUPS       24192(R8)(CX*8), Z4
+	VPADDW        Z4, Z0, Z0
+	MOVBLZX       AH, CX
+	VMOVUPS       29376(R8)(CX*8), Z4
+	VPADDW        Z4, Z0, Z0
+	SHRQ          $0x10, AX
+	MOVBLZX       AL, CX
+	VMOVUPS       24192(R8)(CX*8), Z4
+	VPADDW        Z4, Z1, Z1
+	MOVBLZX       AH, CX
+	VMOVUPS       29376(R8)(CX*8), Z4
+	VPADDW        Z4, Z1, Z1
+	SHRQ          $0x10, AX
+	MOVBLZX       AL, CX
+	VMOVUPS       24192(R8)(CX*8), Z4
+	VPADDW        Z4, Z2, Z2
+	MOVBLZX       AH, CX
+	VMOVUPS       29376(R8)(CX*8), Z4
+	VPADDW        Z4, Z2, Z2
+	SHRQ          $0x10, AX
+	MOVBLZX       AL, CX
+	VMOVUPS       24192(R8)(CX*8), Z4
+	VPADDW        Z4, Z3, Z3
+	SHRL          $0x08, AX
+	VMOVUPS       29376(R8)(AX*8), Z4
+	VPADDW        Z4, Z3, Z3
 	VPMOVSXWD     Y0, Z4
-	VMOVUPS.Z     (R8), K2, Z5
+	VMOVUPS.Z     (R12), K2, Z5
 	VPADDD        Z5, Z4, Z4
-	VMOVUPS       Z4, (R8)
+	VMOVUPS       Z4, (R12)
 	VEXTRACTI64X4 $0x01, Z0, Y0
 	VPMOVSXWD     Y0, Z0
-	VMOVUPS.Z     64(R8), K2, Z4
+	VMOVUPS.Z     64(R12), K2, Z4
 	VPADDD        Z4, Z0, Z0
-	VMOVUPS       Z0, 64(R8)
+	VMOVUPS       Z0, 64(R12)
 	VPMOVSXWD     Y1, Z0
-	VMOVUPS.Z     128(R8), K2, Z4
+	VMOVUPS.Z     128(R12), K2, Z4
 	VPADDD        Z4, Z0, Z0
-	VMOVUPS       Z0, 128(R8)
+	VMOVUPS       Z0, 128(R12)
 	VEXTRACTI64X4 $0x01, Z1, Y0
 	VPMOVSXWD     Y0, Z0
-	VMOVUPS.Z     192(R8), K2, Z1
+	VMOVUPS.Z     192(R12), K2, Z1
 	VPADDD        Z1, Z0, Z0
-	VMOVUPS       Z0, 192(R8)
+	VMOVUPS       Z0, 192(R12)
 	VPMOVSXWD     Y2, Z0
-	VMOVUPS.Z     256(R8), K2, Z1
+	VMOVUPS.Z     256(R12), K2, Z1
 	VPADDD        Z1, Z0, Z0
-	VMOVUPS       Z0, 256(R8)
+	VMOVUPS       Z0, 256(R12)
 	VEXTRACTI64X4 $0x01, Z2, Y0
 	VPMOVSXWD     Y0, Z0
-	VMOVUPS.Z     320(R8), K2, Z1
+	VMOVUPS.Z     320(R12), K2, Z1
 	VPADDD        Z1, Z0, Z0
-	VMOVUPS       Z0, 320(R8)
+	VMOVUPS       Z0, 320(R12)
 	VPMOVSXWD     Y3, Z0
-	VMOVUPS.Z     384(R8), K2, Z1
+	VMOVUPS.Z     384(R12), K2, Z1
 	VPADDD        Z1, Z0, Z0
-	VMOVUPS       Z0, 384(R8)
+	VMOVUPS       Z0, 384(R12)
 	VEXTRACTI64X4 $0x01, Z3, Y0
 	VPMOVSXWD     Y0, Z0
-	VMOVUPS.Z     448(R8), K2, Z1
+	VMOVUPS.Z     448(R12), K2, Z1
 	VPADDD        Z1, Z0, Z0
-	VMOVUPS       Z0, 448(R8)
-	ADDQ          $0x08, CX
-	ADDQ          $0x00000100, AX
-	ADDQ          $0x00000200, R8
-	SUBQ          $0x04, SI
+	VMOVUPS       Z0, 448(R12)
+	ADDQ          $0x08, R13
+	ADDQ          $0x00000100, SI
+	ADDQ          $0x00000200, R12
+	SUBQ          $0x04, R10
+	TESTQ         $0x0000001f, R10
 	JNZ           row
+	TESTQ         R10, R10
+	JNZ           block
 	VZEROUPPER
 	RET
 
@@ -4539,101 +5151,358 @@ group:
 	VZEROUPPER
 	RET
 
-// func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·addFloats512(SB), NOSPLIT, $0-48
-	MOVQ sums+0(FP), AX
-	MOVQ words+8(FP), CX
+// func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, pairs *uint16)
+// Requires: AVX, AVX512BW, AVX512F, CMOV
+TEXT ·addFloats512(SB), NOSPLIT, $0-56
+	MOVQ sums+0(FP), SI
+	MOVQ words+8(FP), DI
+	MOVQ tables+24(FP), R8
+	MOVQ pairs+48(FP), R9
+	MOVQ rows+32(FP), R10
+	MOVQ n+40(FP), R11
+	CMPQ R11, $0x04
+	JHI  enough2
+	SUBQ $0x00002880, R8
+	SUBQ $0x000000c0, R9
+
+enough2:
+	CMPQ R11, $0x02
+	JHI  enough1
+	SUBQ $0x00002880, R8
+	SUBQ $0x000000c0, R9
+
+enough1:
+block:
+	MOVQ pairs+48(FP), CX
 	MOVQ stride+16(FP), DX
-	MOVQ tables+24(FP), BX
-	MOVQ rows+32(FP), SI
-	MOVQ n+40(FP), DI
+	MOVQ DI, AX
+	MOVQ R11, BX
+
+part:
+	LEAQ       (AX)(DX*1), R12
+	LEAQ       codePairConstants<>+128(SB), R13
+	CMPQ       BX, $0x01
+	CMOVQEQ    R13, R12
+	VMOVUPS    (AX), Z0
+	VMOVUPS    (R12), Z1
+	VPSLLW     $0x03, Z0, Z2
+	VPSLLW     $0x06, Z0, Z3
+	VPANDD     codePairConstants<>+0(SB), Z2, Z2
+	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
+	VMOVUPS    Z2, (CX)
+	VPSLLW     $0x03, Z1, Z2
+	VPSLLW     $0x06, Z1, Z3
+	VPANDD     codePairConstants<>+0(SB), Z2, Z2
+	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
+	VMOVUPS    Z2, 64(CX)
+	VPSRLW     $0x07, Z0, Z0
+	VPSLLW     $0x01, Z1, Z1
+	VPANDD     codePairConstants<>+0(SB), Z0, Z0
+	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z1, Z0
+	VMOVUPS    Z0, 128(CX)
+	LEAQ       (AX)(DX*2), AX
+	ADDQ       $0x000000c0, CX
+	SUBQ       $0x02, BX
+	JGT        part
+	ADDQ       $0x40, DI
+	MOVQ       R9, R12
 
 row:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	MOVQ   CX, R8
-	MOVQ   BX, R9
-	MOVQ   DI, R10
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
+	CMPQ    R11, $0x02
+	JLS     part2
+	CMPQ    R11, $0x04
+	JLS     part1
+	MOVQ    (R12), AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*8), Z0
+	VADDPS  Z0, Z4, Z4
+	MOVBLZX AH, CX
+	VMOVUPS 1728(R8)(CX*8), Z0
+	VADDPS  Z0, Z5, Z5
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*8), Z0
+	VADDPS  Z0, Z7, Z7
+	MOVBLZX AH, CX
+	VMOVUPS 1728(R8)(CX*8), Z0
+	VADDPS  Z0, Z8, Z8
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*8), Z0
+	VADDPS  Z0, Z10, Z10
+	MOVBLZX AH, CX
+	VMOVUPS 1728(R8)(CX*8), Z0
+	VADDPS  Z0, Z11, Z11
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*8), Z0
+	VADDPS  Z0, Z13, Z13
+	SHRL    $0x08, AX
+	VMOVUPS 1728(R8)(AX*8), Z0
+	VADDPS  Z0, Z14, Z14
+	MOVQ    64(R12), BX
+	MOVBLZX BL, AX
+	VMOVUPS 5184(R8)(AX*8), Z0
+	VADDPS  Z0, Z4, Z4
+	MOVBLZX BH, AX
+	VMOVUPS 6912(R8)(AX*8), Z0
+	VADDPS  Z0, Z5, Z5
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 5184(R8)(AX*8), Z0
+	VADDPS  Z0, Z7, Z7
+	MOVBLZX BH, AX
+	VMOVUPS 6912(R8)(AX*8), Z0
+	VADDPS  Z0, Z8, Z8
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 5184(R8)(AX*8), Z0
+	VADDPS  Z0, Z10, Z10
+	MOVBLZX BH, AX
+	VMOVUPS 6912(R8)(AX*8), Z0
+	VADDPS  Z0, Z11, Z11
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 5184(R8)(AX*8), Z0
+	VADDPS  Z0, Z13, Z13
+	SHRL    $0x08, BX
+	VMOVUPS 6912(R8)(BX*8), Z0
+	VADDPS  Z0, Z14, Z14
+	MOVQ    128(R12), CX
+	MOVBLZX CL, AX
+	VMOVUPS 3456(R8)(AX*8), Z0
+	VADDPS  Z0, Z6, Z6
+	MOVBLZX CH, AX
+	VMOVUPS 8640(R8)(AX*8), Z0
+	VADDPS  Z0, Z6, Z6
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 3456(R8)(AX*8), Z0
+	VADDPS  Z0, Z9, Z9
+	MOVBLZX CH, AX
+	VMOVUPS 8640(R8)(AX*8), Z0
+	VADDPS  Z0, Z9, Z9
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 3456(R8)(AX*8), Z0
+	VADDPS  Z0, Z12, Z12
+	MOVBLZX CH, AX
+	VMOVUPS 8640(R8)(AX*8), Z0
+	VADDPS  Z0, Z12, Z12
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 3456(R8)(AX*8), Z0
+	VADDPS  Z0, Z15, Z15
+	SHRL    $0x08, CX
+	VMOVUPS 8640(R8)(CX*8), Z0
+	VADDPS  Z0, Z15, Z15
 
-word:
-	MOVQ    (R8), R11
-	RORXQ   $0x3a, R11, R12
-	ANDL    $0x000007c0, R12
-	VADDPS  (R9)(R12*1), Z0, Z0
-	RORXQ   $0x3f, R11, R12
-	ANDL    $0x000007c0, R12
-	VMOVUPS 1728(R9)(R12*1), Z12
-	VADDPS  Z12, Z1, Z1
-	RORXQ   $0x04, R11, R12
-	ANDL    $0x000007c0, R12
-	VADDPS  3456(R9)(R12*1), Z2, Z2
-	RORXQ   $0x0a, R11, R12
-	ANDL    $0x000007c0, R12
-	VMOVUPS (R9)(R12*1), Z12
-	VADDPS  Z12, Z3, Z3
-	RORXQ   $0x0f, R11, R12
-	ANDL    $0x000007c0, R12
-	VADDPS  1728(R9)(R12*1), Z4, Z4
-	RORXQ   $0x14, R11, R12
-	ANDL    $0x000007c0, R12
-	VMOVUPS 3456(R9)(R12*1), Z12
-	VADDPS  Z12, Z5, Z5
-	RORXQ   $0x1a, R11, R12
-	ANDL    $0x000007c0, R12
-	VADDPS  (R9)(R12*1), Z6, Z6
-	RORXQ   $0x1f, R11, R12
-	ANDL    $0x000007c0, R12
-	VMOVUPS 1728(R9)(R12*1), Z12
-	VADDPS  Z12, Z7, Z7
-	RORXQ   $0x24, R11, R12
-	ANDL    $0x000007c0, R12
-	VADDPS  3456(R9)(R12*1), Z8, Z8
-	RORXQ   $0x2a, R11, R12
-	ANDL    $0x000007c0, R12
-	VMOVUPS (R9)(R12*1), Z12
-	VADDPS  Z12, Z9, Z9
-	RORXQ   $0x2f, R11, R12
-	ANDL    $0x000007c0, R12
-	VADDPS  1728(R9)(R12*1), Z10, Z10
-	RORXQ   $0x34, R11, R11
-	ANDL    $0x000007c0, R11
-	VMOVUPS 3456(R9)(R11*1), Z12
-	VADDPS  Z12, Z11, Z11
-	ADDQ    DX, R8
-	ADDQ    $0x00001440, R9
-	DECQ    R10
-	JNZ     word
-	VADDPS  Z1, Z0, Z0
-	VADDPS  Z2, Z0, Z0
-	VADDPS  (AX), Z0, Z0
-	VMOVUPS Z0, (AX)
-	VADDPS  Z4, Z3, Z3
-	VADDPS  Z5, Z3, Z3
-	VADDPS  64(AX), Z3, Z3
-	VMOVUPS Z3, 64(AX)
-	VADDPS  Z7, Z6, Z6
-	VADDPS  Z8, Z6, Z6
-	VADDPS  128(AX), Z6, Z6
-	VMOVUPS Z6, 128(AX)
-	VADDPS  Z10, Z9, Z9
-	VADDPS  Z11, Z9, Z9
-	VADDPS  192(AX), Z9, Z9
-	VMOVUPS Z9, 192(AX)
-	ADDQ    $0x08, CX
-	ADDQ    $0x00000100, AX
-	SUBQ    $0x04, SI
+part1:
+	MOVQ    192(R12), DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z0
+	VADDPS  Z0, Z4, Z4
+	MOVBLZX DH, AX
+	VMOVUPS 12096(R8)(AX*8), Z0
+	VADDPS  Z0, Z5, Z5
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z0
+	VADDPS  Z0, Z7, Z7
+	MOVBLZX DH, AX
+	VMOVUPS 12096(R8)(AX*8), Z0
+	VADDPS  Z0, Z8, Z8
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z0
+	VADDPS  Z0, Z10, Z10
+	MOVBLZX DH, AX
+	VMOVUPS 12096(R8)(AX*8), Z0
+	VADDPS  Z0, Z11, Z11
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 10368(R8)(AX*8), Z0
+	VADDPS  Z0, Z13, Z13
+	SHRL    $0x08, DX
+	VMOVUPS 12096(R8)(DX*8), Z0
+	VADDPS  Z0, Z14, Z14
+	MOVQ    256(R12), AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z0
+	VADDPS  Z0, Z4, Z4
+	MOVBLZX AH, CX
+	VMOVUPS 17280(R8)(CX*8), Z0
+	VADDPS  Z0, Z5, Z5
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z0
+	VADDPS  Z0, Z7, Z7
+	MOVBLZX AH, CX
+	VMOVUPS 17280(R8)(CX*8), Z0
+	VADDPS  Z0, Z8, Z8
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z0
+	VADDPS  Z0, Z10, Z10
+	MOVBLZX AH, CX
+	VMOVUPS 17280(R8)(CX*8), Z0
+	VADDPS  Z0, Z11, Z11
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 15552(R8)(CX*8), Z0
+	VADDPS  Z0, Z13, Z13
+	SHRL    $0x08, AX
+	VMOVUPS 17280(R8)(AX*8), Z0
+	VADDPS  Z0, Z14, Z14
+	MOVQ    320(R12), BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z0
+	VADDPS  Z0, Z6, Z6
+	MOVBLZX BH, AX
+	VMOVUPS 19008(R8)(AX*8), Z0
+	VADDPS  Z0, Z6, Z6
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z0
+	VADDPS  Z0, Z9, Z9
+	MOVBLZX BH, AX
+	VMOVUPS 19008(R8)(AX*8), Z0
+	VADDPS  Z0, Z9, Z9
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z0
+	VADDPS  Z0, Z12, Z12
+	MOVBLZX BH, AX
+	VMOVUPS 19008(R8)(AX*8), Z0
+	VADDPS  Z0, Z12, Z12
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 13824(R8)(AX*8), Z0
+	VADDPS  Z0, Z15, Z15
+	SHRL    $0x08, BX
+	VMOVUPS 19008(R8)(BX*8), Z0
+	VADDPS  Z0, Z15, Z15
+
+part2:
+	MOVQ    384(R12), CX
+	MOVBLZX CL, AX
+	VMOVUPS 20736(R8)(AX*8), Z0
+	VADDPS  Z0, Z4, Z4
+	MOVBLZX CH, AX
+	VMOVUPS 22464(R8)(AX*8), Z0
+	VADDPS  Z0, Z5, Z5
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 20736(R8)(AX*8), Z0
+	VADDPS  Z0, Z7, Z7
+	MOVBLZX CH, AX
+	VMOVUPS 22464(R8)(AX*8), Z0
+	VADDPS  Z0, Z8, Z8
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 20736(R8)(AX*8), Z0
+	VADDPS  Z0, Z10, Z10
+	MOVBLZX CH, AX
+	VMOVUPS 22464(R8)(AX*8), Z0
+	VADDPS  Z0, Z11, Z11
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 20736(R8)(AX*8), Z0
+	VADDPS  Z0, Z13, Z13
+	SHRL    $0x08, CX
+	VMOVUPS 22464(R8)(CX*8), Z0
+	VADDPS  Z0, Z14, Z14
+	MOVQ    448(R12), DX
+	MOVBLZX DL, AX
+	VMOVUPS 25920(R8)(AX*8), Z0
+	VADDPS  Z0, Z4, Z4
+	MOVBLZX DH, AX
+	VMOVUPS 27648(R8)(AX*8), Z0
+	VADDPS  Z0, Z5, Z5
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 25920(R8)(AX*8), Z0
+	VADDPS  Z0, Z7, Z7
+	MOVBLZX DH, AX
+	VMOVUPS 27648(R8)(AX*8), Z0
+	VADDPS  Z0, Z8, Z8
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 25920(R8)(AX*8), Z0
+	VADDPS  Z0, Z10, Z10
+	MOVBLZX DH, AX
+	VMOVUPS 27648(R8)(AX*8), Z0
+	VADDPS  Z0, Z11, Z11
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 25920(R8)(AX*8), Z0
+	VADDPS  Z0, Z13, Z13
+	SHRL    $0x08, DX
+	VMOVUPS 27648(R8)(DX*8), Z0
+	VADDPS  Z0, Z14, Z14
+	MOVQ    512(R12), AX
+	MOVBLZX AL, CX
+	VMOVUPS 24192(R8)(CX*8), Z0
+	VADDPS  Z0, Z6, Z6
+	MOVBLZX AH, CX
+	VMOVUPS 29376(R8)(CX*8), Z0
+	VADDPS  Z0, Z6, Z6
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 24192(R8)(CX*8), Z0
+	VADDPS  Z0, Z9, Z9
+	MOVBLZX AH, CX
+	VMOVUPS 29376(R8)(CX*8), Z0
+	VADDPS  Z0, Z9, Z9
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 24192(R8)(CX*8), Z0
+	VADDPS  Z0, Z12, Z12
+	MOVBLZX AH, CX
+	VMOVUPS 29376(R8)(CX*8), Z0
+	VADDPS  Z0, Z12, Z12
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 24192(R8)(CX*8), Z0
+	VADDPS  Z0, Z15, Z15
+	SHRL    $0x08, AX
+	VMOVUPS 29376(R8)(AX*8), Z0
+	VADDPS  Z0, Z15, Z15
+	VADDPS  Z5, Z4, Z4
+	VADDPS  Z6, Z4, Z4
+	VADDPS  (SI), Z4, Z4
+	VMOVUPS Z4, (SI)
+	VADDPS  Z8, Z7, Z7
+	VADDPS  Z9, Z7, Z7
+	VADDPS  64(SI), Z7, Z7
+	VMOVUPS Z7, 64(SI)
+	VADDPS  Z11, Z10, Z10
+	VADDPS  Z12, Z10, Z10
+	VADDPS  128(SI), Z10, Z10
+	VMOVUPS Z10, 128(SI)
+	VADDPS  Z14, Z13, Z13
+	VADDPS  Z15, Z13, Z13
+	VADDPS  192(SI), Z13, Z13
+	VMOVUPS Z13, 192(SI)
+	ADDQ    $0x08, R12
+	ADDQ    $0x00000100, SI
+	SUBQ    $0x04, R10
+	TESTQ   $0x0000001f, R10
 	JNZ     row
+	TESTQ   R10, R10
+	JNZ     block
 	VZEROUPPER
 	RET
 
@@ -4926,190 +5795,762 @@ group:
 	VZEROUPPER
 	RET
 
-// func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32)
-// Requires: AVX, AVX2, BMI2
-TEXT ·addWords256(SB), NOSPLIT, $0-52
-	MOVQ         sums+0(FP), AX
-	MOVQ         words+8(FP), CX
-	MOVQ         stride+16(FP), DX
-	MOVQ         tables+24(FP), BX
-	MOVQ         rows+32(FP), SI
-	MOVQ         n+40(FP), DI
-	MOVL         keep+48(FP), R8
-	VMOVD        R8, X0
+// func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32)
+// Requires: AVX, AVX2, CMOV
+TEXT ·addWords256(SB), NOSPLIT, $0-60
+	MOVQ         sums+0(FP), SI
+	MOVQ         words+8(FP), DI
+	MOVQ         tables+24(FP), R8
+	MOVQ         pairs+48(FP), R9
+	MOVQ         rows+32(FP), R10
+	MOVQ         n+40(FP), R11
+	MOVL         keep+56(FP), AX
+	VMOVD        AX, X0
 	VPBROADCASTD X0, Y0
+	CMPQ         R11, $0x04
+	JHI          enough2
+	SUBQ         $0x00001440, R8
+	SUBQ         $0x000000c0, R9
+
+enough2:
+	CMPQ R11, $0x02
+	JHI  enough1
+	SUBQ $0x00001440, R8
+	SUBQ $0x000000c0, R9
+
+enough1:
+block:
+	MOVQ pairs+48(FP), CX
+	MOVQ stride+16(FP), DX
+	MOVQ DI, AX
+	MOVQ R11, BX
+
+part:
+	LEAQ    (AX)(DX*1), R12
+	LEAQ    codePairConstants<>+128(SB), R13
+	CMPQ    BX, $0x01
+	CMOVQEQ R13, R12
+	VMOVUPS (AX), Y1
+	VMOVUPS (R12), Y2
+	VPSLLW  $0x03, Y1, Y3
+	VPSLLW  $0x06, Y1, Y4
+	VPAND   codePairConstants<>+0(SB), Y3, Y3
+	VPAND   codePairConstants<>+64(SB), Y4, Y4
+	VPOR    Y4, Y3, Y3
+	VMOVUPS Y3, (CX)
+	VPSLLW  $0x03, Y2, Y3
+	VPSLLW  $0x06, Y2, Y4
+	VPAND   codePairConstants<>+0(SB), Y3, Y3
+	VPAND   codePairConstants<>+64(SB), Y4, Y4
+	VPOR    Y4, Y3, Y3
+	VMOVUPS Y3, 64(CX)
+	VPSRLW  $0x07, Y1, Y1
+	VPSLLW  $0x01, Y2, Y2
+	VPAND   codePairConstants<>+0(SB), Y1, Y1
+	VPAND   codePairConstants<>+64(SB), Y2, Y2
+	VPOR    Y2, Y1, Y1
+	VMOVUPS Y1, 128(CX)
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 32(R12), Y2
+	VPSLLW  $0x03, Y1, Y3
+	VPSLLW  $0x06, Y1, Y4
+	VPAND   codePairConstants<>+0(SB), Y3, Y3
+	VPAND   codePairConstants<>+64(SB), Y4, Y4
+	VPOR    Y4, Y3, Y3
+	VMOVUPS Y3, 32(CX)
+	VPSLLW  $0x03, Y2, Y3
+	VPSLLW  $0x06, Y2, Y4
+	VPAND   codePairConstants<>+0(SB), Y3, Y3
+	VPAND   codePairConstants<>+64(SB), Y4, Y4
+	VPOR    Y4, Y3, Y3
+	VMOVUPS Y3, 96(CX)
+	VPSRLW  $0x07, Y1, Y1
+	VPSLLW  $0x01, Y2, Y2
+	VPAND   codePairConstants<>+0(SB), Y1, Y1
+	VPAND   codePairConstants<>+64(SB), Y2, Y2
+	VPOR    Y2, Y1, Y1
+	VMOVUPS Y1, 160(CX)
+	LEAQ    (AX)(DX*2), AX
+	ADDQ    $0x000000c0, CX
+	SUBQ    $0x02, BX
+	JGT     part
+	ADDQ    $0x40, DI
+	MOVQ    R9, R12
 
 row:
-	VPAND (AX), Y0, Y1
-	VPAND 32(AX), Y0, Y2
-	VPAND 64(AX), Y0, Y3
-	VPAND 96(AX), Y0, Y4
-	MOVQ  CX, R8
-	MOVQ  BX, R9
-	MOVQ  DI, R10
+	VPAND   (SI), Y0, Y1
+	VPAND   32(SI), Y0, Y2
+	VPAND   64(SI), Y0, Y3
+	VPAND   96(SI), Y0, Y4
+	CMPQ    R11, $0x02
+	JLS     part2
+	CMPQ    R11, $0x04
+	JLS     part1
+	MOVQ    (R12), AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	MOVBLZX AH, CX
+	VMOVUPS 864(R8)(CX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	MOVBLZX AH, CX
+	VMOVUPS 864(R8)(CX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	MOVBLZX AH, CX
+	VMOVUPS 864(R8)(CX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	SHRL    $0x08, AX
+	VMOVUPS 864(R8)(AX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	MOVQ    64(R12), BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	MOVBLZX BH, AX
+	VMOVUPS 3456(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	MOVBLZX BH, AX
+	VMOVUPS 3456(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	MOVBLZX BH, AX
+	VMOVUPS 3456(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	SHRL    $0x08, BX
+	VMOVUPS 3456(R8)(BX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	MOVQ    128(R12), CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	MOVBLZX CH, AX
+	VMOVUPS 4320(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	MOVBLZX CH, AX
+	VMOVUPS 4320(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	MOVBLZX CH, AX
+	VMOVUPS 4320(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	SHRL    $0x08, CX
+	VMOVUPS 4320(R8)(CX*4), Y5
+	VPADDW  Y5, Y4, Y4
 
-word:
-	MOVQ    (R8), R11
-	RORXQ   $0x3b, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y1, Y1
-	RORXQ   $0x00, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y1, Y1
-	RORXQ   $0x05, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  1728(R9)(R12*1), Y1, Y1
-	RORXQ   $0x0b, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y2, Y2
-	RORXQ   $0x10, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y2, Y2
-	RORXQ   $0x15, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  1728(R9)(R12*1), Y2, Y2
-	RORXQ   $0x1b, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y3, Y3
-	RORXQ   $0x20, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y3, Y3
-	RORXQ   $0x25, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  1728(R9)(R12*1), Y3, Y3
-	RORXQ   $0x2b, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  (R9)(R12*1), Y4, Y4
-	RORXQ   $0x30, R11, R12
-	ANDL    $0x000003e0, R12
-	VPADDW  864(R9)(R12*1), Y4, Y4
-	RORXQ   $0x35, R11, R11
-	ANDL    $0x000003e0, R11
-	VPADDW  1728(R9)(R11*1), Y4, Y4
-	ADDQ    DX, R8
-	ADDQ    $0x00000a20, R9
-	DECQ    R10
-	JNZ     word
-	VMOVUPS Y1, (AX)
-	VMOVUPS Y2, 32(AX)
-	VMOVUPS Y3, 64(AX)
-	VMOVUPS Y4, 96(AX)
-	ADDQ    $0x08, CX
-	ADDQ    $0x00000080, AX
-	SUBQ    $0x04, SI
+part1:
+	MOVQ    192(R12), DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	MOVBLZX DH, AX
+	VMOVUPS 6048(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	MOVBLZX DH, AX
+	VMOVUPS 6048(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	MOVBLZX DH, AX
+	VMOVUPS 6048(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	SHRL    $0x08, DX
+	VMOVUPS 6048(R8)(DX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	MOVQ    256(R12), AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	MOVBLZX AH, CX
+	VMOVUPS 8640(R8)(CX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	MOVBLZX AH, CX
+	VMOVUPS 8640(R8)(CX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	MOVBLZX AH, CX
+	VMOVUPS 8640(R8)(CX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	SHRL    $0x08, AX
+	VMOVUPS 8640(R8)(AX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	MOVQ    320(R12), BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	MOVBLZX BH, AX
+	VMOVUPS 9504(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	MOVBLZX BH, AX
+	VMOVUPS 9504(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	MOVBLZX BH, AX
+	VMOVUPS 9504(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	SHRL    $0x08, BX
+	VMOVUPS 9504(R8)(BX*4), Y5
+	VPADDW  Y5, Y4, Y4
+
+part2:
+	MOVQ    384(R12), CX
+	MOVBLZX CL, AX
+	VMOVUPS 10368(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	MOVBLZX CH, AX
+	VMOVUPS 11232(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 10368(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	MOVBLZX CH, AX
+	VMOVUPS 11232(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 10368(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	MOVBLZX CH, AX
+	VMOVUPS 11232(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 10368(R8)(AX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	SHRL    $0x08, CX
+	VMOVUPS 11232(R8)(CX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	MOVQ    448(R12), DX
+	MOVBLZX DL, AX
+	VMOVUPS 12960(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	MOVBLZX DH, AX
+	VMOVUPS 13824(R8)(AX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 12960(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	MOVBLZX DH, AX
+	VMOVUPS 13824(R8)(AX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 12960(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	MOVBLZX DH, AX
+	VMOVUPS 13824(R8)(AX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 12960(R8)(AX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	SHRL    $0x08, DX
+	VMOVUPS 13824(R8)(DX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	MOVQ    512(R12), AX
+	MOVBLZX AL, CX
+	VMOVUPS 12096(R8)(CX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	MOVBLZX AH, CX
+	VMOVUPS 14688(R8)(CX*4), Y5
+	VPADDW  Y5, Y1, Y1
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 12096(R8)(CX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	MOVBLZX AH, CX
+	VMOVUPS 14688(R8)(CX*4), Y5
+	VPADDW  Y5, Y2, Y2
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 12096(R8)(CX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	MOVBLZX AH, CX
+	VMOVUPS 14688(R8)(CX*4), Y5
+	VPADDW  Y5, Y3, Y3
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 12096(R8)(CX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	SHRL    $0x08, AX
+	VMOVUPS 14688(R8)(AX*4), Y5
+	VPADDW  Y5, Y4, Y4
+	VMOVUPS Y1, (SI)
+	VMOVUPS Y2, 32(SI)
+	VMOVUPS Y3, 64(SI)
+	VMOVUPS Y4, 96(SI)
+	ADDQ    $0x08, R12
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x04, R10
+	TESTQ   $0x0000001f, R10
 	JNZ     row
+	TESTQ   R10, R10
+	JNZ     block
 	VZEROUPPER
 	RET
 
-// func addWide256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, keep uint32, keepWide uint32)
-// Requires: AVX, AVX2, BMI2
-TEXT ·addWide256(SB), NOSPLIT, $0-64
-	MOVQ         sums+8(FP), AX
-	MOVQ         words+16(FP), CX
-	MOVQ         stride+24(FP), DX
-	MOVQ         tables+32(FP), BX
-	MOVQ         rows+40(FP), SI
-	MOVQ         n+48(FP), DI
-	MOVL         keep+56(FP), R8
-	VMOVD        R8, X0
+// func addWide256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32, keepWide uint32)
+// Requires: AVX, AVX2, CMOV
+TEXT ·addWide256(SB), NOSPLIT, $0-72
+	MOVQ         sums+8(FP), SI
+	MOVQ         words+16(FP), DI
+	MOVQ         tables+32(FP), R8
+	MOVQ         pairs+56(FP), R9
+	MOVQ         rows+40(FP), R10
+	MOVQ         n+48(FP), R11
+	MOVL         keep+64(FP), AX
+	VMOVD        AX, X0
 	VPBROADCASTD X0, Y0
-	MOVQ         wide+0(FP), R8
-	MOVL         keepWide+60(FP), R9
-	VMOVD        R9, X1
+	MOVQ         wide+0(FP), R12
+	MOVL         keepWide+68(FP), AX
+	VMOVD        AX, X1
 	VPBROADCASTD X1, Y1
+	CMPQ         R11, $0x04
+	JHI          enough2
+	SUBQ         $0x00001440, R8
+	SUBQ         $0x000000c0, R9
+
+enough2:
+	CMPQ R11, $0x02
+	JHI  enough1
+	SUBQ $0x00001440, R8
+	SUBQ $0x000000c0, R9
+
+enough1:
+block:
+	MOVQ pairs+56(FP), CX
+	MOVQ stride+24(FP), DX
+	MOVQ DI, AX
+	MOVQ R11, BX
+
+part:
+	LEAQ    (AX)(DX*1), R13
+	LEAQ    codePairConstants<>+128(SB), R14
+	CMPQ    BX, $0x01
+	CMOVQEQ R14, R13
+	VMOVUPS (AX), Y2
+	VMOVUPS (R13), Y3
+	VPSLLW  $0x03, Y2, Y4
+	VPSLLW  $0x06, Y2, Y5
+	VPAND   codePairConstants<>+0(SB), Y4, Y4
+	VPAND   codePairConstants<>+64(SB), Y5, Y5
+	VPOR    Y5, Y4, Y4
+	VMOVUPS Y4, (CX)
+	VPSLLW  $0x03, Y3, Y4
+	VPSLLW  $0x06, Y3, Y5
+	VPAND   codePairConstants<>+0(SB), Y4, Y4
+	VPAND   codePairConstants<>+64(SB), Y5, Y5
+	VPOR    Y5, Y4, Y4
+	VMOVUPS Y4, 64(CX)
+	VPSRLW  $0x07, Y2, Y2
+	VPSLLW  $0x01, Y3, Y3
+	VPAND   codePairConstants<>+0(SB), Y2, Y2
+	VPAND   codePairConstants<>+64(SB), Y3, Y3
+	VPOR    Y3, Y2, Y2
+	VMOVUPS Y2, 128(CX)
+	VMOVUPS 32(AX), Y2
+	VMOVUPS 32(R13), Y3
+	VPSLLW  $0x03, Y2, Y4
+	VPSLLW  $0x06, Y2, Y5
+	VPAND   codePairConstants<>+0(SB), Y4, Y4
+	VPAND   codePairConstants<>+64(SB), Y5, Y5
+	VPOR    Y5, Y4, Y4
+	VMOVUPS Y4, 32(CX)
+	VPSLLW  $0x03, Y3, Y4
+	VPSLLW  $0x06, Y3, Y5
+	VPAND   codePairConstants<>+0(SB), Y4, Y4
+	VPAND   codePairConstants<>+64(SB), Y5, Y5
+	VPOR    Y5, Y4, Y4
+	VMOVUPS Y4, 96(CX)
+	VPSRLW  $0x07, Y2, Y2
+	VPSLLW  $0x01, Y3, Y3
+	VPAND   codePairConstants<>+0(SB), Y2, Y2
+	VPAND   codePairConstants<>+64(SB), Y3, Y3
+	VPOR    Y3, Y2, Y2
+	VMOVUPS Y2, 160(CX)
+	LEAQ    (AX)(DX*2), AX
+	ADDQ    $0x000000c0, CX
+	SUBQ    $0x02, BX
+	JGT     part
+	ADDQ    $0x40, DI
+	MOVQ    R9, R13
 
 row:
-	VPAND (AX), Y0, Y2
-	VPAND 32(AX), Y0, Y3
-	VPAND 64(AX), Y0, Y4
-	VPAND 96(AX), Y0, Y5
-	MOVQ  CX, R9
-	MOVQ  BX, R10
-	MOVQ  DI, R11
+	VPAND   (SI), Y0, Y2
+	VPAND   32(SI), Y0, Y3
+	VPAND   64(SI), Y0, Y4
+	VPAND   96(SI), Y0, Y5
+	CMPQ    R11, $0x02
+	JLS     part2
+	CMPQ    R11, $0x04
+	JLS     part1
+	MOVQ    (R13), AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	MOVBLZX AH, CX
+	VMOVUPS 864(R8)(CX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	MOVBLZX AH, CX
+	VMOVUPS 864(R8)(CX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	MOVBLZX AH, CX
+	VMOVUPS 864(R8)(CX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y6
+	VPADDW  Y6, Y5, Y5
+	SHRL    $0x08, AX
+	VMOVUPS 864(R8)(AX*4), Y6
+	VPADDW  Y6, Y5, Y5
+	MOVQ    64(R13), BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	MOVBLZX BH, AX
+	VMOVUPS 3456(R8)(AX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	MOVBLZX BH, AX
+	VMOVUPS 3456(R8)(AX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	MOVBLZX BH, AX
+	VMOVUPS 3456(R8)(AX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y6
+	VPADDW  Y6, Y5, Y5
+	SHRL    $0x08, BX
+	VMOVUPS 3456(R8)(BX*4), Y6
+	VPADDW  Y6, Y5, Y5
+	MOVQ    128(R13), CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	MOVBLZX CH, AX
+	VMOVUPS 4320(R8)(AX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	MOVBLZX CH, AX
+	VMOVUPS 4320(R8)(AX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	MOVBLZX CH, AX
+	VMOVUPS 4320(R8)(AX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y6
+	VPADDW  Y6, Y5, Y5
+	SHRL    $0x08, CX
+	VMOVUPS 4320(R8)(CX*4), Y6
+	VPADDW  Y6, Y5, Y5
 
-word:
-	MOVQ         (R9), R12
-	RORXQ        $0x3b, R12, R13
-	ANDL         $0x000003e0, R13
-	VPADDW       (R10)(R13*1), Y2, Y2
-	RORXQ        $0x00, R12, R13
-	ANDL         $0x000003e0, R13
-	VPADDW       864(R10)(R13*1), Y2, Y2
-	RORXQ        $0x05, R12, R13
-	ANDL         $0x000003e0, R13
-	VPADDW       1728(R10)(R13*1), Y2, Y2
-	RORXQ        $0x0b, R12, R13
-	ANDL         $0x000003e0, R13
-	VPADDW       (R10)(R13*1), Y3, Y3
-	RORXQ        $0x10, R12, R13
-	ANDL         $0x000003e0, R13
-	VPADDW       864(R10)(R13*1), Y3, Y3
-	RORXQ        $0x15, R12, R13
-	ANDL         $0x000003e0, R13
-	VPADDW       1728(R10)(R13*1), Y3, Y3
-	RORXQ        $0x1b, R12, R13
-	ANDL         $0x000003e0, R13
-	VPADDW       (R10)(R13*1), Y4, Y4
-	RORXQ        $0x20, R12, R13
-	ANDL         $0x000003e0, R13
-	VPADDW       864(R10)(R13*1), Y4, Y4
-	RORXQ        $0x25, R12, R13
-	ANDL         $0x000003e0, R13
-	VPADDW       1728(R10)(R13*1), Y4, Y4
-	RORXQ        $0x2b, R12, R13
-	ANDL         $0x000003e0, R13
-	VPADDW       (R10)(R13*1), Y5, Y5
-	RORXQ        $0x30, R12, R13
-	ANDL         $0x000003e0, R13
-	VPADDW       864(R10)(R13*1), Y5, Y5
-	RORXQ        $0x35, R12, R12
-	ANDL         $0x000003e0, R12
-	VPADDW       1728(R10)(R12*1), Y5, Y5
-	ADDQ         DX, R9
-	ADDQ         $0x00000a20, R10
-	DECQ         R11
-	JNZ          word
+part1:
+	MOVQ    192(R13), DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	MOVBLZX DH, AX
+	VMOVUPS 6048(R8)(AX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	MOVBLZX DH, AX
+	VMOVUPS 6048(R8)(AX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	MOVBLZX DH, AX
+	VMOVUPS 6048(R8)(AX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y6
+	VPADDW  Y6, Y5, Y5
+	SHRL    $0x08, DX
+	VMOVUPS 6048(R8)(DX*4), Y6
+	VPADDW  Y6, Y5, Y5
+	MOVQ    256(R13), AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	MOVBLZX AH, CX
+	VMOVUPS 8640(R8)(CX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	MOVBLZX AH, CX
+	VMOVUPS 8640(R8)(CX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	MOVBLZX AH, CX
+	VMOVUPS 8640(R8)(CX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y6
+	VPADDW  Y6, Y5, Y5
+	SHRL    $0x08, AX
+	VMOVUPS 8640(R8)(AX*4), Y6
+	VPADDW  Y6, Y5, Y5
+	MOVQ    320(R13), BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	MOVBLZX BH, AX
+	VMOVUPS 9504(R8)(AX*4), Y6
+	VPADDW  Y6, Y2, Y2
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	MOVBLZX BH, AX
+	VMOVUPS 9504(R8)(AX*4), Y6
+	VPADDW  Y6, Y3, Y3
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	MOVBLZX BH, AX
+	VMOVUPS 9504(R8)(AX*4), Y6
+	VPADDW  Y6, Y4, Y4
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y6
+	VPADDW  Y6, Y5, Y5
+	SHRL    $0x08, BX
+	VMOVUPS 9504(R8)(BX*4), Y6
+	VPADDW  Y6, Y5, Y5
+
+part2:
+	MOVQ         384(R13), CX
+	MOVBLZX      CL, AX
+	VMOVUPS      10368(R8)(AX*4), Y6
+	VPADDW       Y6, Y2, Y2
+	MOVBLZX      CH, AX
+	VMOVUPS      11232(R8)(AX*4), Y6
+	VPADDW       Y6, Y2, Y2
+	SHRQ         $0x10, CX
+	MOVBLZX      CL, AX
+	VMOVUPS      10368(R8)(AX*4), Y6
+	VPADDW       Y6, Y3, Y3
+	MOVBLZX      CH, AX
+	VMOVUPS      11232(R8)(AX*4), Y6
+	VPADDW       Y6, Y3, Y3
+	SHRQ         $0x10, CX
+	MOVBLZX      CL, AX
+	VMOVUPS      10368(R8)(AX*4), Y6
+	VPADDW       Y6, Y4, Y4
+	MOVBLZX      CH, AX
+	VMOVUPS      11232(R8)(AX*4), Y6
+	VPADDW       Y6, Y4, Y4
+	SHRQ         $0x10, CX
+	MOVBLZX      CL, AX
+	VMOVUPS      10368(R8)(AX*4), Y6
+	VPADDW       Y6, Y5, Y5
+	SHRL         $0x08, CX
+	VMOVUPS      11232(R8)(CX*4), Y6
+	VPADDW       Y6, Y5, Y5
+	MOVQ         448(R13), DX
+	MOVBLZX      DL, AX
+	VMOVUPS      12960(R8)(AX*4), Y6
+	VPADDW       Y6, Y2, Y2
+	MOVBLZX      DH, AX
+	VMOVUPS      13824(R8)(AX*4), Y6
+	VPADDW       Y6, Y2, Y2
+	SHRQ         $0x10, DX
+	MOVBLZX      DL, AX
+	VMOVUPS      12960(R8)(AX*4), Y6
+	VPADDW       Y6, Y3, Y3
+	MOVBLZX      DH, AX
+	VMOVUPS      13824(R8)(AX*4), Y6
+	VPADDW       Y6, Y3, Y3
+	SHRQ         $0x10, DX
+	MOVBLZX      DL, AX
+	VMOVUPS      12960(R8)(AX*4), Y6
+	VPADDW       Y6, Y4, Y4
+	MOVBLZX      DH, AX
+	VMOVUPS      13824(R8)(AX*4), Y6
+	VPADDW       Y6, Y4, Y4
+	SHRQ         $0x10, DX
+	MOVBLZX      DL, AX
+	VMOVUPS      12960(R8)(AX*4), Y6
+	VPADDW       Y6, Y5, Y5
+	SHRL         $0x08, DX
+	VMOVUPS      13824(R8)(DX*4), Y6
+	VPADDW       Y6, Y5, Y5
+	MOVQ         512(R13), AX
+	MOVBLZX      AL, CX
+	VMOVUPS      12096(R8)(CX*4), Y6
+	VPADDW       Y6, Y2, Y2
+	MOVBLZX      AH, CX
+	VMOVUPS      14688(R8)(CX*4), Y6
+	VPADDW       Y6, Y2, Y2
+	SHRQ         $0x10, AX
+	MOVBLZX      AL, CX
+	VMOVUPS      12096(R8)(CX*4), Y6
+	VPADDW       Y6, Y3, Y3
+	MOVBLZX      AH, CX
+	VMOVUPS      14688(R8)(CX*4), Y6
+	VPADDW       Y6, Y3, Y3
+	SHRQ         $0x10, AX
+	MOVBLZX      AL, CX
+	VMOVUPS      12096(R8)(CX*4), Y6
+	VPADDW       Y6, Y4, Y4
+	MOVBLZX      AH, CX
+	VMOVUPS      14688(R8)(CX*4), Y6
+	VPADDW       Y6, Y4, Y4
+	SHRQ         $0x10, AX
+	MOVBLZX      AL, CX
+	VMOVUPS      12096(R8)(CX*4), Y6
+	VPADDW       Y6, Y5, Y5
+	SHRL         $0x08, AX
+	VMOVUPS      14688(R8)(AX*4), Y6
+	VPADDW       Y6, Y5, Y5
 	VPMOVSXWD    X2, Y6
-	VPAND        (R8), Y1, Y7
+	VPAND        (R12), Y1, Y7
 	VPADDD       Y7, Y6, Y6
-	VMOVUPS      Y6, (R8)
+	VMOVUPS      Y6, (R12)
 	VEXTRACTI128 $0x01, Y2, X2
 	VPMOVSXWD    X2, Y2
-	VPAND        32(R8), Y1, Y6
+	VPAND        32(R12), Y1, Y6
 	VPADDD       Y6, Y2, Y2
-	VMOVUPS      Y2, 32(R8)
+	VMOVUPS      Y2, 32(R12)
 	VPMOVSXWD    X3, Y2
-	VPAND        64(R8), Y1, Y6
+	VPAND        64(R12), Y1, Y6
 	VPADDD       Y6, Y2, Y2
-	VMOVUPS      Y2, 64(R8)
+	VMOVUPS      Y2, 64(R12)
 	VEXTRACTI128 $0x01, Y3, X2
 	VPMOVSXWD    X2, Y2
-	VPAND        96(R8), Y1, Y3
+	VPAND        96(R12), Y1, Y3
 	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 96(R8)
+	VMOVUPS      Y2, 96(R12)
 	VPMOVSXWD    X4, Y2
-	VPAND        128(R8), Y1, Y3
+	VPAND        128(R12), Y1, Y3
 	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 128(R8)
+	VMOVUPS      Y2, 128(R12)
 	VEXTRACTI128 $0x01, Y4, X2
 	VPMOVSXWD    X2, Y2
-	VPAND        160(R8), Y1, Y3
+	VPAND        160(R12), Y1, Y3
 	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 160(R8)
+	VMOVUPS      Y2, 160(R12)
 	VPMOVSXWD    X5, Y2
-	VPAND        192(R8), Y1, Y3
+	VPAND        192(R12), Y1, Y3
 	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 192(R8)
+	VMOVUPS      Y2, 192(R12)
 	VEXTRACTI128 $0x01, Y5, X2
 	VPMOVSXWD    X2, Y2
-	VPAND        224(R8), Y1, Y3
+	VPAND        224(R12), Y1, Y3
 	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 224(R8)
-	ADDQ         $0x08, CX
-	ADDQ         $0x00000080, AX
-	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, SI
+	VMOVUPS      Y2, 224(R12)
+	ADDQ         $0x08, R13
+	ADDQ         $0x00000080, SI
+	ADDQ         $0x00000100, R12
+	SUBQ         $0x04, R10
+	TESTQ        $0x0000001f, R10
 	JNZ          row
+	TESTQ        R10, R10
+	JNZ          block
 	VZEROUPPER
 	RET
 
@@ -5359,95 +6800,381 @@ group:
 	VZEROUPPER
 	RET
 
-// func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int)
-// Requires: AVX, AVX2, BMI2
-TEXT ·addFloats256(SB), NOSPLIT, $0-48
-	MOVQ sums+0(FP), AX
-	MOVQ words+8(FP), CX
+// func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, pairs *uint16)
+// Requires: AVX, AVX2, CMOV
+TEXT ·addFloats256(SB), NOSPLIT, $0-56
+	MOVQ sums+0(FP), SI
+	MOVQ words+8(FP), DI
+	MOVQ tables+24(FP), R8
+	MOVQ pairs+48(FP), R9
+	MOVQ rows+32(FP), R10
+	MOVQ n+40(FP), R11
+	CMPQ R11, $0x04
+	JHI  enough2
+	SUBQ $0x00001440, R8
+	SUBQ $0x000000c0, R9
+
+enough2:
+	CMPQ R11, $0x02
+	JHI  enough1
+	SUBQ $0x00001440, R8
+	SUBQ $0x000000c0, R9
+
+enough1:
+block:
+	MOVQ pairs+48(FP), CX
 	MOVQ stride+16(FP), DX
-	MOVQ tables+24(FP), BX
-	MOVQ rows+32(FP), SI
-	MOVQ n+40(FP), DI
+	MOVQ DI, AX
+	MOVQ R11, BX
+
+part:
+	LEAQ    (AX)(DX*1), R12
+	LEAQ    codePairConstants<>+128(SB), R13
+	CMPQ    BX, $0x01
+	CMOVQEQ R13, R12
+	VMOVUPS (AX), Y0
+	VMOVUPS (R12), Y1
+	VPSLLW  $0x03, Y0, Y2
+	VPSLLW  $0x06, Y0, Y3
+	VPAND   codePairConstants<>+0(SB), Y2, Y2
+	VPAND   codePairConstants<>+64(SB), Y3, Y3
+	VPOR    Y3, Y2, Y2
+	VMOVUPS Y2, (CX)
+	VPSLLW  $0x03, Y1, Y2
+	VPSLLW  $0x06, Y1, Y3
+	VPAND   codePairConstants<>+0(SB), Y2, Y2
+	VPAND   codePairConstants<>+64(SB), Y3, Y3
+	VPOR    Y3, Y2, Y2
+	VMOVUPS Y2, 64(CX)
+	VPSRLW  $0x07, Y0, Y0
+	VPSLLW  $0x01, Y1, Y1
+	VPAND   codePairConstants<>+0(SB), Y0, Y0
+	VPAND   codePairConstants<>+64(SB), Y1, Y1
+	VPOR    Y1, Y0, Y0
+	VMOVUPS Y0, 128(CX)
+	VMOVUPS 32(AX), Y0
+	VMOVUPS 32(R12), Y1
+	VPSLLW  $0x03, Y0, Y2
+	VPSLLW  $0x06, Y0, Y3
+	VPAND   codePairConstants<>+0(SB), Y2, Y2
+	VPAND   codePairConstants<>+64(SB), Y3, Y3
+	VPOR    Y3, Y2, Y2
+	VMOVUPS Y2, 32(CX)
+	VPSLLW  $0x03, Y1, Y2
+	VPSLLW  $0x06, Y1, Y3
+	VPAND   codePairConstants<>+0(SB), Y2, Y2
+	VPAND   codePairConstants<>+64(SB), Y3, Y3
+	VPOR    Y3, Y2, Y2
+	VMOVUPS Y2, 96(CX)
+	VPSRLW  $0x07, Y0, Y0
+	VPSLLW  $0x01, Y1, Y1
+	VPAND   codePairConstants<>+0(SB), Y0, Y0
+	VPAND   codePairConstants<>+64(SB), Y1, Y1
+	VPOR    Y1, Y0, Y0
+	VMOVUPS Y0, 160(CX)
+	LEAQ    (AX)(DX*2), AX
+	ADDQ    $0x000000c0, CX
+	SUBQ    $0x02, BX
+	JGT     part
+	ADDQ    $0x40, DI
+	MOVQ    R9, R12
 
 row:
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	VPXOR Y9, Y9, Y9
-	VPXOR Y10, Y10, Y10
-	VPXOR Y11, Y11, Y11
-	MOVQ  CX, R8
-	MOVQ  BX, R9
-	MOVQ  DI, R10
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	CMPQ    R11, $0x02
+	JLS     part2
+	CMPQ    R11, $0x04
+	JLS     part1
+	MOVQ    (R12), AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y12
+	VADDPS  Y12, Y0, Y0
+	MOVBLZX AH, CX
+	VMOVUPS 864(R8)(CX*4), Y12
+	VADDPS  Y12, Y1, Y1
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y12
+	VADDPS  Y12, Y3, Y3
+	MOVBLZX AH, CX
+	VMOVUPS 864(R8)(CX*4), Y12
+	VADDPS  Y12, Y4, Y4
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y12
+	VADDPS  Y12, Y6, Y6
+	MOVBLZX AH, CX
+	VMOVUPS 864(R8)(CX*4), Y12
+	VADDPS  Y12, Y7, Y7
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS (R8)(CX*4), Y12
+	VADDPS  Y12, Y9, Y9
+	SHRL    $0x08, AX
+	VMOVUPS 864(R8)(AX*4), Y12
+	VADDPS  Y12, Y10, Y10
+	MOVQ    64(R12), BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y12
+	VADDPS  Y12, Y0, Y0
+	MOVBLZX BH, AX
+	VMOVUPS 3456(R8)(AX*4), Y12
+	VADDPS  Y12, Y1, Y1
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y12
+	VADDPS  Y12, Y3, Y3
+	MOVBLZX BH, AX
+	VMOVUPS 3456(R8)(AX*4), Y12
+	VADDPS  Y12, Y4, Y4
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y12
+	VADDPS  Y12, Y6, Y6
+	MOVBLZX BH, AX
+	VMOVUPS 3456(R8)(AX*4), Y12
+	VADDPS  Y12, Y7, Y7
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 2592(R8)(AX*4), Y12
+	VADDPS  Y12, Y9, Y9
+	SHRL    $0x08, BX
+	VMOVUPS 3456(R8)(BX*4), Y12
+	VADDPS  Y12, Y10, Y10
+	MOVQ    128(R12), CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y12
+	VADDPS  Y12, Y2, Y2
+	MOVBLZX CH, AX
+	VMOVUPS 4320(R8)(AX*4), Y12
+	VADDPS  Y12, Y2, Y2
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y12
+	VADDPS  Y12, Y5, Y5
+	MOVBLZX CH, AX
+	VMOVUPS 4320(R8)(AX*4), Y12
+	VADDPS  Y12, Y5, Y5
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y12
+	VADDPS  Y12, Y8, Y8
+	MOVBLZX CH, AX
+	VMOVUPS 4320(R8)(AX*4), Y12
+	VADDPS  Y12, Y8, Y8
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 1728(R8)(AX*4), Y12
+	VADDPS  Y12, Y11, Y11
+	SHRL    $0x08, CX
+	VMOVUPS 4320(R8)(CX*4), Y12
+	VADDPS  Y12, Y11, Y11
 
-word:
-	MOVQ    (R8), R11
-	RORXQ   $0x3b, R11, R12
-	ANDL    $0x000003e0, R12
-	VADDPS  (R9)(R12*1), Y0, Y0
-	RORXQ   $0x00, R11, R12
-	ANDL    $0x000003e0, R12
-	VADDPS  864(R9)(R12*1), Y1, Y1
-	RORXQ   $0x05, R11, R12
-	ANDL    $0x000003e0, R12
-	VADDPS  1728(R9)(R12*1), Y2, Y2
-	RORXQ   $0x0b, R11, R12
-	ANDL    $0x000003e0, R12
-	VADDPS  (R9)(R12*1), Y3, Y3
-	RORXQ   $0x10, R11, R12
-	ANDL    $0x000003e0, R12
-	VADDPS  864(R9)(R12*1), Y4, Y4
-	RORXQ   $0x15, R11, R12
-	ANDL    $0x000003e0, R12
-	VADDPS  1728(R9)(R12*1), Y5, Y5
-	RORXQ   $0x1b, R11, R12
-	ANDL    $0x000003e0, R12
-	VADDPS  (R9)(R12*1), Y6, Y6
-	RORXQ   $0x20, R11, R12
-	ANDL    $0x000003e0, R12
-	VADDPS  864(R9)(R12*1), Y7, Y7
-	RORXQ   $0x25, R11, R12
-	ANDL    $0x000003e0, R12
-	VADDPS  1728(R9)(R12*1), Y8, Y8
-	RORXQ   $0x2b, R11, R12
-	ANDL    $0x000003e0, R12
-	VADDPS  (R9)(R12*1), Y9, Y9
-	RORXQ   $0x30, R11, R12
-	ANDL    $0x000003e0, R12
-	VADDPS  864(R9)(R12*1), Y10, Y10
-	RORXQ   $0x35, R11, R11
-	ANDL    $0x000003e0, R11
-	VADDPS  1728(R9)(R11*1), Y11, Y11
-	ADDQ    DX, R8
-	ADDQ    $0x00000a20, R9
-	DECQ    R10
-	JNZ     word
+part1:
+	MOVQ    192(R12), DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y12
+	VADDPS  Y12, Y0, Y0
+	MOVBLZX DH, AX
+	VMOVUPS 6048(R8)(AX*4), Y12
+	VADDPS  Y12, Y1, Y1
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y12
+	VADDPS  Y12, Y3, Y3
+	MOVBLZX DH, AX
+	VMOVUPS 6048(R8)(AX*4), Y12
+	VADDPS  Y12, Y4, Y4
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y12
+	VADDPS  Y12, Y6, Y6
+	MOVBLZX DH, AX
+	VMOVUPS 6048(R8)(AX*4), Y12
+	VADDPS  Y12, Y7, Y7
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 5184(R8)(AX*4), Y12
+	VADDPS  Y12, Y9, Y9
+	SHRL    $0x08, DX
+	VMOVUPS 6048(R8)(DX*4), Y12
+	VADDPS  Y12, Y10, Y10
+	MOVQ    256(R12), AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y12
+	VADDPS  Y12, Y0, Y0
+	MOVBLZX AH, CX
+	VMOVUPS 8640(R8)(CX*4), Y12
+	VADDPS  Y12, Y1, Y1
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y12
+	VADDPS  Y12, Y3, Y3
+	MOVBLZX AH, CX
+	VMOVUPS 8640(R8)(CX*4), Y12
+	VADDPS  Y12, Y4, Y4
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y12
+	VADDPS  Y12, Y6, Y6
+	MOVBLZX AH, CX
+	VMOVUPS 8640(R8)(CX*4), Y12
+	VADDPS  Y12, Y7, Y7
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 7776(R8)(CX*4), Y12
+	VADDPS  Y12, Y9, Y9
+	SHRL    $0x08, AX
+	VMOVUPS 8640(R8)(AX*4), Y12
+	VADDPS  Y12, Y10, Y10
+	MOVQ    320(R12), BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y12
+	VADDPS  Y12, Y2, Y2
+	MOVBLZX BH, AX
+	VMOVUPS 9504(R8)(AX*4), Y12
+	VADDPS  Y12, Y2, Y2
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y12
+	VADDPS  Y12, Y5, Y5
+	MOVBLZX BH, AX
+	VMOVUPS 9504(R8)(AX*4), Y12
+	VADDPS  Y12, Y5, Y5
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y12
+	VADDPS  Y12, Y8, Y8
+	MOVBLZX BH, AX
+	VMOVUPS 9504(R8)(AX*4), Y12
+	VADDPS  Y12, Y8, Y8
+	SHRQ    $0x10, BX
+	MOVBLZX BL, AX
+	VMOVUPS 6912(R8)(AX*4), Y12
+	VADDPS  Y12, Y11, Y11
+	SHRL    $0x08, BX
+	VMOVUPS 9504(R8)(BX*4), Y12
+	VADDPS  Y12, Y11, Y11
+
+part2:
+	MOVQ    384(R12), CX
+	MOVBLZX CL, AX
+	VMOVUPS 10368(R8)(AX*4), Y12
+	VADDPS  Y12, Y0, Y0
+	MOVBLZX CH, AX
+	VMOVUPS 11232(R8)(AX*4), Y12
+	VADDPS  Y12, Y1, Y1
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 10368(R8)(AX*4), Y12
+	VADDPS  Y12, Y3, Y3
+	MOVBLZX CH, AX
+	VMOVUPS 11232(R8)(AX*4), Y12
+	VADDPS  Y12, Y4, Y4
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 10368(R8)(AX*4), Y12
+	VADDPS  Y12, Y6, Y6
+	MOVBLZX CH, AX
+	VMOVUPS 11232(R8)(AX*4), Y12
+	VADDPS  Y12, Y7, Y7
+	SHRQ    $0x10, CX
+	MOVBLZX CL, AX
+	VMOVUPS 10368(R8)(AX*4), Y12
+	VADDPS  Y12, Y9, Y9
+	SHRL    $0x08, CX
+	VMOVUPS 11232(R8)(CX*4), Y12
+	VADDPS  Y12, Y10, Y10
+	MOVQ    448(R12), DX
+	MOVBLZX DL, AX
+	VMOVUPS 12960(R8)(AX*4), Y12
+	VADDPS  Y12, Y0, Y0
+	MOVBLZX DH, AX
+	VMOVUPS 13824(R8)(AX*4), Y12
+	VADDPS  Y12, Y1, Y1
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 12960(R8)(AX*4), Y12
+	VADDPS  Y12, Y3, Y3
+	MOVBLZX DH, AX
+	VMOVUPS 13824(R8)(AX*4), Y12
+	VADDPS  Y12, Y4, Y4
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 12960(R8)(AX*4), Y12
+	VADDPS  Y12, Y6, Y6
+	MOVBLZX DH, AX
+	VMOVUPS 13824(R8)(AX*4), Y12
+	VADDPS  Y12, Y7, Y7
+	SHRQ    $0x10, DX
+	MOVBLZX DL, AX
+	VMOVUPS 12960(R8)(AX*4), Y12
+	VADDPS  Y12, Y9, Y9
+	SHRL    $0x08, DX
+	VMOVUPS 13824(R8)(DX*4), Y12
+	VADDPS  Y12, Y10, Y10
+	MOVQ    512(R12), AX
+	MOVBLZX AL, CX
+	VMOVUPS 12096(R8)(CX*4), Y12
+	VADDPS  Y12, Y2, Y2
+	MOVBLZX AH, CX
+	VMOVUPS 14688(R8)(CX*4), Y12
+	VADDPS  Y12, Y2, Y2
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 12096(R8)(CX*4), Y12
+	VADDPS  Y12, Y5, Y5
+	MOVBLZX AH, CX
+	VMOVUPS 14688(R8)(CX*4), Y12
+	VADDPS  Y12, Y5, Y5
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 12096(R8)(CX*4), Y12
+	VADDPS  Y12, Y8, Y8
+	MOVBLZX AH, CX
+	VMOVUPS 14688(R8)(CX*4), Y12
+	VADDPS  Y12, Y8, Y8
+	SHRQ    $0x10, AX
+	MOVBLZX AL, CX
+	VMOVUPS 12096(R8)(CX*4), Y12
+	VADDPS  Y12, Y11, Y11
+	SHRL    $0x08, AX
+	VMOVUPS 14688(R8)(AX*4), Y12
+	VADDPS  Y12, Y11, Y11
 	VADDPS  Y1, Y0, Y0
 	VADDPS  Y2, Y0, Y0
-	VADDPS  (AX), Y0, Y0
-	VMOVUPS Y0, (AX)
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (SI)
 	VADDPS  Y4, Y3, Y3
 	VADDPS  Y5, Y3, Y3
-	VADDPS  32(AX), Y3, Y3
-	VMOVUPS Y3, 32(AX)
+	VADDPS  32(SI), Y3, Y3
+	VMOVUPS Y3, 32(SI)
 	VADDPS  Y7, Y6, Y6
 	VADDPS  Y8, Y6, Y6
-	VADDPS  64(AX), Y6, Y6
-	VMOVUPS Y6, 64(AX)
+	VADDPS  64(SI), Y6, Y6
+	VMOVUPS Y6, 64(SI)
 	VADDPS  Y10, Y9, Y9
 	VADDPS  Y11, Y9, Y9
-	VADDPS  96(AX), Y9, Y9
-	VMOVUPS Y9, 96(AX)
-	ADDQ    $0x08, CX
-	ADDQ    $0x00000080, AX
-	SUBQ    $0x04, SI
+	VADDPS  96(SI), Y9, Y9
+	VMOVUPS Y9, 96(SI)
+	ADDQ    $0x08, R12
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x04, R10
+	TESTQ   $0x0000001f, R10
 	JNZ     row
+	TESTQ   R10, R10
+	JNZ     block
 	VZEROUPPER
 	RET
 
