@@ -229,3 +229,29 @@ func TestTypical(t *testing.T) {
 		t.Errorf("of one: %v", got)
 	}
 }
+
+func TestPairs(t *testing.T) {
+	if got := median([]float64{5, 1, 2}); got != 2 || !math.IsNaN(median(nil)) {
+		t.Errorf("the median of 5, 1, 2 is %v", got)
+	}
+	// A slow minute slows both sides: 0.5, 0.5, and once 1.
+	if got := against([]float64{10, 2, 10}, []float64{20, 4, 10}); got != 0.5 {
+		t.Errorf("pairs: %v", got)
+	}
+	if got := meanRate(1, 3); got != 1.5 { // two units in 1 + 1/3
+		t.Errorf("the mean of 1 and 3 is %v", got)
+	}
+	rounds := 0
+	round := func() float64 {
+		rounds++
+		time.Sleep(time.Millisecond)
+		return 7
+	}
+	if got := beside(0, round); got != 7 || rounds != 1 {
+		t.Errorf("beside nothing: %v after %d rounds", got, rounds)
+	}
+	start := time.Now()
+	if beside(40*time.Millisecond, round); time.Since(start) < 10*time.Millisecond {
+		t.Errorf("beside 40 ms: %v", time.Since(start))
+	}
+}

@@ -55,14 +55,16 @@ type runner struct {
 	ids    []int32
 	next   int
 
-	body, head int64 // ternary weights of a token's layers, and of the head
-	bytes      int64 // packed
-	chunk      *pack.Matrix
+	body, head int64     // ternary weights of a token's layers, and of the head
+	bytes      int64     // packed
+	product    job       // the set's MatMul on the model's widest matrix: what prefill is held against
 	decode     []float64 // tokens/s
 	batch      []float64
 	prefill    []float64
-	matMul     []float64 // Gmac/s
+	matMul     []float64 // Gmac/s, of each of product's rounds
+	beside     []float64 // Gmac/s, beside each of prefill
 	prompt     int
+	took       time.Duration // by a prompt, the last time
 }
 
 // Infer measures a model of a shape with random trits: one token at a time, eight sequences at a time, and prompts. The
@@ -139,6 +141,7 @@ func randomModel(s *Setting, c spec.Config) (*pack.Model, error) {
 func newRunner(s *Setting, p *pack.Model, shape Shape) *runner {
 	r := &runner{s: s, p: p, shape: shape.Name, one: infer.New(p, s.Set, s.Pool, infer.DefaultChunk)}
 	var memory [][]byte
+	var widest *pack.Matrix
 	for _, t := range p.Tensors {
 		m := p.Matrix(t.Name)
 		if m == nil {
@@ -152,11 +155,12 @@ func newRunner(s *Setting, p *pack.Model, shape Shape) *runner {
 			continue
 		}
 		r.body += n
-		if r.chunk == nil || m.Rows > r.chunk.Rows {
-			r.chunk = m
+		if widest == nil || m.Rows > widest.Rows {
+			widest = m
 		}
 	}
 	r.l = newLimits(s, memory)
+	r.product = newProduct(s, p.Config, widest)
 	V := shape.Model.VocabSize
 	r.states = [2]*infer.State{r.one.NewState(1), r.one.NewState(batchSize)}
 	r.logits = make([]float32, batchSize*V)
@@ -196,6 +200,7 @@ func (r *runner) warm() error {
 	for r.prompt = promptTokens; r.prompt > leastPrompt && float64(took)*float64(r.prompt)/leastPrompt > prefillShare*float64(r.s.Budget); {
 		r.prompt /= 2
 	}
+	r.took = took * time.Duration(r.prompt) / leastPrompt
 	r.l.all()
 	return err
 }
@@ -218,37 +223,36 @@ func (r *runner) round(first bool, until time.Time) error {
 	r.batch = append(r.batch, batchSize/took.Seconds())
 	r.l.cache()
 	r.l.fused()
-	if !first && len(r.prefill) > 0 && time.Until(until).Seconds() < float64(r.prompt)/r.prefill[len(r.prefill)-1] {
+	if !first && time.Until(until).Seconds() < (1+2*besideShare)*r.took.Seconds() {
 		return nil
 	}
-	r.matMul = append(r.matMul, r.product())
-	if took, err = r.forward(r.one, r.states[0], r.prompt); err != nil {
+	before := beside(r.took, r.multiply)
+	if r.took, err = r.forward(r.one, r.states[0], r.prompt); err != nil {
 		return err
 	}
-	r.prefill = append(r.prefill, float64(r.prompt)/took.Seconds())
+	r.prefill = append(r.prefill, float64(r.prompt)/r.took.Seconds())
+	r.beside = append(r.beside, meanRate(before, beside(r.took, r.multiply)))
 	return nil
 }
 
-// product measures the set's MatMul on the model's widest matrix, in Gmac/s: what prefill is held against.
-func (r *runner) product() float64 {
-	set, w := r.s.Set, r.chunk
-	n, K := set.Tile, w.Cols
-	threads := r.s.Pool.Threads()
+// newProduct makes the job of a tile of the set's MatMul with as much of the matrix as stays in cache.
+func newProduct(s *Setting, c spec.Config, w *pack.Matrix) job {
+	n, K := s.Set.Tile, w.Cols
 	supers := min(w.Superblocks(), hotRows/pack.SuperblockRows)
 	rows := min(w.Rows, supers*pack.SuperblockRows)
-	k := newBed(r.s, r.p.Config)
-	j := k.each("", "", "", "", 1, float64(rows)*float64(K)*float64(n), func() func() {
+	return newBed(s, c).each("", "", "", "", 1, float64(rows)*float64(K)*float64(n), func() func() {
 		x, scale, dst := make([]int8, n*K), make([]float32, n), make([]float32, n*w.Rows)
-		return func() { set.MatMul(dst, w.Rows, w, 0, supers, x, scale, n) }
+		return func() { s.Set.MatMul(dst, w.Rows, w, 0, supers, x, scale, n) }
 	})
-	j.run()
-	var rates []float64
-	for range 2 * threads {
-		start := time.Now()
-		units := j.run()
-		rates = append(rates, units/time.Since(start).Seconds()/giga)
-	}
-	return typical(rates)
+}
+
+// multiply runs the product once, and returns and notes its rate in Gmac/s.
+func (r *runner) multiply() float64 {
+	start := time.Now()
+	units := r.product.run()
+	rate := units / time.Since(start).Seconds() / giga
+	r.matMul = append(r.matMul, rate)
+	return rate
 }
 
 func (r *runner) results(shape Shape) []Result {
@@ -261,7 +265,7 @@ func (r *runner) results(shape Shape) []Result {
 	return []Result{
 		s.result("decode", r.shape, "tok/s", decode).of(limitMemory, read/memory),
 		s.result("decode/weights read", r.shape, "GB/s", read).of(limitMemory, read/memory),
-		s.result(fmt.Sprintf("prefill of %d tokens", r.prompt), r.shape, "tok/s", prefill).of(limitMatMul, prefill*macs/giga/matMul),
+		s.result(fmt.Sprintf("prefill of %d tokens", r.prompt), r.shape, "tok/s", prefill).of(limitMatMul, against(r.prefill, r.beside)*macs/giga),
 		s.result("MatMul", r.shape, "Gmac/s", matMul).of(limitFused, matMul/r.l.macs()),
 		s.result(fmt.Sprintf("decode of %d sequences", batchSize), r.shape, "tok/s", batch),
 		s.result(fmt.Sprintf("decode of %d sequences/one", batchSize), r.shape, "times", batch/decode),

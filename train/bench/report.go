@@ -79,3 +79,30 @@ func typical(rates []float64) float64 {
 	sorted := slices.Sorted(slices.Values(rates))
 	return sorted[len(sorted)*9/10]
 }
+
+// median returns the middle one of ratios whose two sides were measured one beside the other. NaN without any.
+func median(ratios []float64) float64 {
+	if len(ratios) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(ratios))
+	return sorted[len(sorted)/2]
+}
+
+// against returns the median of as many pairs' ratios.
+func against(rates, others []float64) float64 {
+	ratios := make([]float64, len(rates))
+	for i, rate := range rates {
+		ratios[i] = rate / others[i]
+	}
+	return median(ratios)
+}
+
+// meanRate returns the rate of rounds of the same work, all together: their harmonic mean.
+func meanRate(rates ...float64) float64 {
+	seconds := 0.0
+	for _, rate := range rates {
+		seconds += 1 / rate
+	}
+	return float64(len(rates)) / seconds
+}

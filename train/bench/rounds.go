@@ -9,6 +9,18 @@ import (
 // that the system gives a neighbour.
 const roundTime = 1500 * time.Microsecond
 
+// besideShare is how long limits are measured before what lasts longer than a neighbour's turn, and behind it, as a share of its own time.
+const besideShare = 0.25
+
+// beside measures a limit for besideShare of what took so long, and returns its mean rate.
+func beside(took time.Duration, round func() float64) float64 {
+	var rates []float64
+	for until := time.Now().Add(time.Duration(besideShare * float64(took))); len(rates) == 0 || time.Now().Before(until); {
+		rates = append(rates, round())
+	}
+	return meanRate(rates...)
+}
+
 // job is one thing to measure.
 type job struct {
 	Result
