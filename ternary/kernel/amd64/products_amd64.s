@@ -3459,13 +3459,13 @@ word:
 	VPTERNLOGD     $0xea, Z4, Z3, Z6
 	VMOVDQU64      (BX), Z9
 	VPERMB         Z9, Z7, Z7
-	VPADDW         Z7, Z5, Z5
+	VPADDSW        Z7, Z5, Z5
 	VMOVDQU64      64(BX), Z7
 	VPERMB         Z7, Z8, Z7
-	VPADDW         Z7, Z5, Z5
+	VPADDSW        Z7, Z5, Z5
 	VMOVDQU64      128(BX), Z7
 	VPERMB         Z7, Z6, Z6
-	VPADDW         Z6, Z5, Z5
+	VPADDSW        Z6, Z5, Z5
 	ADDQ           DX, CX
 	ADDQ           DX, R8
 	ADDQ           SI, BX
@@ -3520,34 +3520,34 @@ word:
 	VPTERNLOGD     $0xea, Z4, Z3, Z12
 	VMOVDQU64      (BX), Z15
 	VPERMB         Z15, Z10, Z16
-	VPADDW         Z16, Z5, Z5
+	VPADDSW        Z16, Z5, Z5
 	VPERMB         Z15, Z13, Z15
-	VPADDW         Z15, Z7, Z7
+	VPADDSW        Z15, Z7, Z7
 	VMOVDQU64      64(BX), Z15
 	VPERMB         Z15, Z11, Z16
-	VPADDW         Z16, Z5, Z5
+	VPADDSW        Z16, Z5, Z5
 	VPERMB         Z15, Z14, Z15
-	VPADDW         Z15, Z7, Z7
+	VPADDSW        Z15, Z7, Z7
 	VMOVDQU64      128(BX), Z15
 	VPERMB         Z15, Z9, Z16
-	VPADDW         Z16, Z5, Z5
+	VPADDSW        Z16, Z5, Z5
 	VPERMB         Z15, Z12, Z15
-	VPADDW         Z15, Z7, Z7
+	VPADDSW        Z15, Z7, Z7
 	VMOVDQU64      192(BX), Z15
 	VPERMB         Z15, Z10, Z10
-	VPADDW         Z10, Z6, Z6
+	VPADDSW        Z10, Z6, Z6
 	VPERMB         Z15, Z13, Z10
-	VPADDW         Z10, Z8, Z8
+	VPADDSW        Z10, Z8, Z8
 	VMOVDQU64      256(BX), Z10
 	VPERMB         Z10, Z11, Z11
-	VPADDW         Z11, Z6, Z6
+	VPADDSW        Z11, Z6, Z6
 	VPERMB         Z10, Z14, Z10
-	VPADDW         Z10, Z8, Z8
+	VPADDSW        Z10, Z8, Z8
 	VMOVDQU64      320(BX), Z10
 	VPERMB         Z10, Z9, Z9
-	VPADDW         Z9, Z6, Z6
+	VPADDSW        Z9, Z6, Z6
 	VPERMB         Z10, Z12, Z9
-	VPADDW         Z9, Z8, Z8
+	VPADDSW        Z9, Z8, Z8
 	ADDQ           DX, CX
 	ADDQ           DX, R8
 	ADDQ           SI, BX
@@ -3625,49 +3625,49 @@ word:
 	VPTERNLOGD     $0xea, Z4, Z3, Z14
 	VMOVDQU64      (BX), Z17
 	VPERMB         Z17, Z12, Z18
-	VPADDW         Z18, Z5, Z5
+	VPADDSW        Z18, Z5, Z5
 	VPERMB         Z17, Z15, Z17
-	VPADDW         Z17, Z8, Z8
+	VPADDSW        Z17, Z8, Z8
 	VMOVDQU64      64(BX), Z17
 	VPERMB         Z17, Z13, Z18
-	VPADDW         Z18, Z5, Z5
+	VPADDSW        Z18, Z5, Z5
 	VPERMB         Z17, Z16, Z17
-	VPADDW         Z17, Z8, Z8
+	VPADDSW        Z17, Z8, Z8
 	VMOVDQU64      128(BX), Z17
 	VPERMB         Z17, Z11, Z18
-	VPADDW         Z18, Z5, Z5
+	VPADDSW        Z18, Z5, Z5
 	VPERMB         Z17, Z14, Z17
-	VPADDW         Z17, Z8, Z8
+	VPADDSW        Z17, Z8, Z8
 	VMOVDQU64      192(BX), Z17
 	VPERMB         Z17, Z12, Z18
-	VPADDW         Z18, Z6, Z6
+	VPADDSW        Z18, Z6, Z6
 	VPERMB         Z17, Z15, Z17
-	VPADDW         Z17, Z9, Z9
+	VPADDSW        Z17, Z9, Z9
 	VMOVDQU64      256(BX), Z17
 	VPERMB         Z17, Z13, Z18
-	VPADDW         Z18, Z6, Z6
+	VPADDSW        Z18, Z6, Z6
 	VPERMB         Z17, Z16, Z17
-	VPADDW         Z17, Z9, Z9
+	VPADDSW        Z17, Z9, Z9
 	VMOVDQU64      320(BX), Z17
 	VPERMB         Z17, Z11, Z18
-	VPADDW         Z18, Z6, Z6
+	VPADDSW        Z18, Z6, Z6
 	VPERMB         Z17, Z14, Z17
-	VPADDW         Z17, Z9, Z9
+	VPADDSW        Z17, Z9, Z9
 	VMOVDQU64      384(BX), Z17
 	VPERMB         Z17, Z12, Z12
-	VPADDW         Z12, Z7, Z7
+	VPADDSW        Z12, Z7, Z7
 	VPERMB         Z17, Z15, Z12
-	VPADDW         Z12, Z10, Z10
+	VPADDSW        Z12, Z10, Z10
 	VMOVDQU64      448(BX), Z12
 	VPERMB         Z12, Z13, Z13
-	VPADDW         Z13, Z7, Z7
+	VPADDSW        Z13, Z7, Z7
 	VPERMB         Z12, Z16, Z12
-	VPADDW         Z12, Z10, Z10
+	VPADDSW        Z12, Z10, Z10
 	VMOVDQU64      512(BX), Z12
 	VPERMB         Z12, Z11, Z11
-	VPADDW         Z11, Z7, Z7
+	VPADDSW        Z11, Z7, Z7
 	VPERMB         Z12, Z14, Z11
-	VPADDW         Z11, Z10, Z10
+	VPADDSW        Z11, Z10, Z10
 	ADDQ           DX, CX
 	ADDQ           DX, R8
 	ADDQ           SI, BX
@@ -3761,64 +3761,64 @@ word:
 	VPTERNLOGD     $0xea, Z4, Z3, Z16
 	VMOVDQU64      (BX), Z19
 	VPERMB         Z19, Z14, Z20
-	VPADDW         Z20, Z5, Z5
+	VPADDSW        Z20, Z5, Z5
 	VPERMB         Z19, Z17, Z19
-	VPADDW         Z19, Z9, Z9
+	VPADDSW        Z19, Z9, Z9
 	VMOVDQU64      64(BX), Z19
 	VPERMB         Z19, Z15, Z20
-	VPADDW         Z20, Z5, Z5
+	VPADDSW        Z20, Z5, Z5
 	VPERMB         Z19, Z18, Z19
-	VPADDW         Z19, Z9, Z9
+	VPADDSW        Z19, Z9, Z9
 	VMOVDQU64      128(BX), Z19
 	VPERMB         Z19, Z13, Z20
-	VPADDW         Z20, Z5, Z5
+	VPADDSW        Z20, Z5, Z5
 	VPERMB         Z19, Z16, Z19
-	VPADDW         Z19, Z9, Z9
+	VPADDSW        Z19, Z9, Z9
 	VMOVDQU64      192(BX), Z19
 	VPERMB         Z19, Z14, Z20
-	VPADDW         Z20, Z6, Z6
+	VPADDSW        Z20, Z6, Z6
 	VPERMB         Z19, Z17, Z19
-	VPADDW         Z19, Z10, Z10
+	VPADDSW        Z19, Z10, Z10
 	VMOVDQU64      256(BX), Z19
 	VPERMB         Z19, Z15, Z20
-	VPADDW         Z20, Z6, Z6
+	VPADDSW        Z20, Z6, Z6
 	VPERMB         Z19, Z18, Z19
-	VPADDW         Z19, Z10, Z10
+	VPADDSW        Z19, Z10, Z10
 	VMOVDQU64      320(BX), Z19
 	VPERMB         Z19, Z13, Z20
-	VPADDW         Z20, Z6, Z6
+	VPADDSW        Z20, Z6, Z6
 	VPERMB         Z19, Z16, Z19
-	VPADDW         Z19, Z10, Z10
+	VPADDSW        Z19, Z10, Z10
 	VMOVDQU64      384(BX), Z19
 	VPERMB         Z19, Z14, Z20
-	VPADDW         Z20, Z7, Z7
+	VPADDSW        Z20, Z7, Z7
 	VPERMB         Z19, Z17, Z19
-	VPADDW         Z19, Z11, Z11
+	VPADDSW        Z19, Z11, Z11
 	VMOVDQU64      448(BX), Z19
 	VPERMB         Z19, Z15, Z20
-	VPADDW         Z20, Z7, Z7
+	VPADDSW        Z20, Z7, Z7
 	VPERMB         Z19, Z18, Z19
-	VPADDW         Z19, Z11, Z11
+	VPADDSW        Z19, Z11, Z11
 	VMOVDQU64      512(BX), Z19
 	VPERMB         Z19, Z13, Z20
-	VPADDW         Z20, Z7, Z7
+	VPADDSW        Z20, Z7, Z7
 	VPERMB         Z19, Z16, Z19
-	VPADDW         Z19, Z11, Z11
+	VPADDSW        Z19, Z11, Z11
 	VMOVDQU64      576(BX), Z19
 	VPERMB         Z19, Z14, Z14
-	VPADDW         Z14, Z8, Z8
+	VPADDSW        Z14, Z8, Z8
 	VPERMB         Z19, Z17, Z14
-	VPADDW         Z14, Z12, Z12
+	VPADDSW        Z14, Z12, Z12
 	VMOVDQU64      640(BX), Z14
 	VPERMB         Z14, Z15, Z15
-	VPADDW         Z15, Z8, Z8
+	VPADDSW        Z15, Z8, Z8
 	VPERMB         Z14, Z18, Z14
-	VPADDW         Z14, Z12, Z12
+	VPADDSW        Z14, Z12, Z12
 	VMOVDQU64      704(BX), Z14
 	VPERMB         Z14, Z13, Z13
-	VPADDW         Z13, Z8, Z8
+	VPADDSW        Z13, Z8, Z8
 	VPERMB         Z14, Z16, Z13
-	VPADDW         Z13, Z12, Z12
+	VPADDSW        Z13, Z12, Z12
 	ADDQ           DX, CX
 	ADDQ           DX, R8
 	ADDQ           SI, BX
@@ -3928,79 +3928,79 @@ word:
 	VPTERNLOGD     $0xea, Z4, Z3, Z18
 	VMOVDQU64      (BX), Z21
 	VPERMB         Z21, Z16, Z22
-	VPADDW         Z22, Z5, Z5
+	VPADDSW        Z22, Z5, Z5
 	VPERMB         Z21, Z19, Z21
-	VPADDW         Z21, Z10, Z10
+	VPADDSW        Z21, Z10, Z10
 	VMOVDQU64      64(BX), Z21
 	VPERMB         Z21, Z17, Z22
-	VPADDW         Z22, Z5, Z5
+	VPADDSW        Z22, Z5, Z5
 	VPERMB         Z21, Z20, Z21
-	VPADDW         Z21, Z10, Z10
+	VPADDSW        Z21, Z10, Z10
 	VMOVDQU64      128(BX), Z21
 	VPERMB         Z21, Z15, Z22
-	VPADDW         Z22, Z5, Z5
+	VPADDSW        Z22, Z5, Z5
 	VPERMB         Z21, Z18, Z21
-	VPADDW         Z21, Z10, Z10
+	VPADDSW        Z21, Z10, Z10
 	VMOVDQU64      192(BX), Z21
 	VPERMB         Z21, Z16, Z22
-	VPADDW         Z22, Z6, Z6
+	VPADDSW        Z22, Z6, Z6
 	VPERMB         Z21, Z19, Z21
-	VPADDW         Z21, Z11, Z11
+	VPADDSW        Z21, Z11, Z11
 	VMOVDQU64      256(BX), Z21
 	VPERMB         Z21, Z17, Z22
-	VPADDW         Z22, Z6, Z6
+	VPADDSW        Z22, Z6, Z6
 	VPERMB         Z21, Z20, Z21
-	VPADDW         Z21, Z11, Z11
+	VPADDSW        Z21, Z11, Z11
 	VMOVDQU64      320(BX), Z21
 	VPERMB         Z21, Z15, Z22
-	VPADDW         Z22, Z6, Z6
+	VPADDSW        Z22, Z6, Z6
 	VPERMB         Z21, Z18, Z21
-	VPADDW         Z21, Z11, Z11
+	VPADDSW        Z21, Z11, Z11
 	VMOVDQU64      384(BX), Z21
 	VPERMB         Z21, Z16, Z22
-	VPADDW         Z22, Z7, Z7
+	VPADDSW        Z22, Z7, Z7
 	VPERMB         Z21, Z19, Z21
-	VPADDW         Z21, Z12, Z12
+	VPADDSW        Z21, Z12, Z12
 	VMOVDQU64      448(BX), Z21
 	VPERMB         Z21, Z17, Z22
-	VPADDW         Z22, Z7, Z7
+	VPADDSW        Z22, Z7, Z7
 	VPERMB         Z21, Z20, Z21
-	VPADDW         Z21, Z12, Z12
+	VPADDSW        Z21, Z12, Z12
 	VMOVDQU64      512(BX), Z21
 	VPERMB         Z21, Z15, Z22
-	VPADDW         Z22, Z7, Z7
+	VPADDSW        Z22, Z7, Z7
 	VPERMB         Z21, Z18, Z21
-	VPADDW         Z21, Z12, Z12
+	VPADDSW        Z21, Z12, Z12
 	VMOVDQU64      576(BX), Z21
 	VPERMB         Z21, Z16, Z22
-	VPADDW         Z22, Z8, Z8
+	VPADDSW        Z22, Z8, Z8
 	VPERMB         Z21, Z19, Z21
-	VPADDW         Z21, Z13, Z13
+	VPADDSW        Z21, Z13, Z13
 	VMOVDQU64      640(BX), Z21
 	VPERMB         Z21, Z17, Z22
-	VPADDW         Z22, Z8, Z8
+	VPADDSW        Z22, Z8, Z8
 	VPERMB         Z21, Z20, Z21
-	VPADDW         Z21, Z13, Z13
+	VPADDSW        Z21, Z13, Z13
 	VMOVDQU64      704(BX), Z21
 	VPERMB         Z21, Z15, Z22
-	VPADDW         Z22, Z8, Z8
+	VPADDSW        Z22, Z8, Z8
 	VPERMB         Z21, Z18, Z21
-	VPADDW         Z21, Z13, Z13
+	VPADDSW        Z21, Z13, Z13
 	VMOVDQU64      768(BX), Z21
 	VPERMB         Z21, Z16, Z16
-	VPADDW         Z16, Z9, Z9
+	VPADDSW        Z16, Z9, Z9
 	VPERMB         Z21, Z19, Z16
-	VPADDW         Z16, Z14, Z14
+	VPADDSW        Z16, Z14, Z14
 	VMOVDQU64      832(BX), Z16
 	VPERMB         Z16, Z17, Z17
-	VPADDW         Z17, Z9, Z9
+	VPADDSW        Z17, Z9, Z9
 	VPERMB         Z16, Z20, Z16
-	VPADDW         Z16, Z14, Z14
+	VPADDSW        Z16, Z14, Z14
 	VMOVDQU64      896(BX), Z16
 	VPERMB         Z16, Z15, Z15
-	VPADDW         Z15, Z9, Z9
+	VPADDSW        Z15, Z9, Z9
 	VPERMB         Z16, Z18, Z15
-	VPADDW         Z15, Z14, Z14
+	VPADDSW        Z15, Z14, Z14
 	ADDQ           DX, CX
 	ADDQ           DX, R8
 	ADDQ           SI, BX
@@ -4126,94 +4126,94 @@ word:
 	VPTERNLOGD     $0xea, Z4, Z3, Z20
 	VMOVDQU64      (BX), Z23
 	VPERMB         Z23, Z18, Z24
-	VPADDW         Z24, Z5, Z5
+	VPADDSW        Z24, Z5, Z5
 	VPERMB         Z23, Z21, Z23
-	VPADDW         Z23, Z11, Z11
+	VPADDSW        Z23, Z11, Z11
 	VMOVDQU64      64(BX), Z23
 	VPERMB         Z23, Z19, Z24
-	VPADDW         Z24, Z5, Z5
+	VPADDSW        Z24, Z5, Z5
 	VPERMB         Z23, Z22, Z23
-	VPADDW         Z23, Z11, Z11
+	VPADDSW        Z23, Z11, Z11
 	VMOVDQU64      128(BX), Z23
 	VPERMB         Z23, Z17, Z24
-	VPADDW         Z24, Z5, Z5
+	VPADDSW        Z24, Z5, Z5
 	VPERMB         Z23, Z20, Z23
-	VPADDW         Z23, Z11, Z11
+	VPADDSW        Z23, Z11, Z11
 	VMOVDQU64      192(BX), Z23
 	VPERMB         Z23, Z18, Z24
-	VPADDW         Z24, Z6, Z6
+	VPADDSW        Z24, Z6, Z6
 	VPERMB         Z23, Z21, Z23
-	VPADDW         Z23, Z12, Z12
+	VPADDSW        Z23, Z12, Z12
 	VMOVDQU64      256(BX), Z23
 	VPERMB         Z23, Z19, Z24
-	VPADDW         Z24, Z6, Z6
+	VPADDSW        Z24, Z6, Z6
 	VPERMB         Z23, Z22, Z23
-	VPADDW         Z23, Z12, Z12
+	VPADDSW        Z23, Z12, Z12
 	VMOVDQU64      320(BX), Z23
 	VPERMB         Z23, Z17, Z24
-	VPADDW         Z24, Z6, Z6
+	VPADDSW        Z24, Z6, Z6
 	VPERMB         Z23, Z20, Z23
-	VPADDW         Z23, Z12, Z12
+	VPADDSW        Z23, Z12, Z12
 	VMOVDQU64      384(BX), Z23
 	VPERMB         Z23, Z18, Z24
-	VPADDW         Z24, Z7, Z7
+	VPADDSW        Z24, Z7, Z7
 	VPERMB         Z23, Z21, Z23
-	VPADDW         Z23, Z13, Z13
+	VPADDSW        Z23, Z13, Z13
 	VMOVDQU64      448(BX), Z23
 	VPERMB         Z23, Z19, Z24
-	VPADDW         Z24, Z7, Z7
+	VPADDSW        Z24, Z7, Z7
 	VPERMB         Z23, Z22, Z23
-	VPADDW         Z23, Z13, Z13
+	VPADDSW        Z23, Z13, Z13
 	VMOVDQU64      512(BX), Z23
 	VPERMB         Z23, Z17, Z24
-	VPADDW         Z24, Z7, Z7
+	VPADDSW        Z24, Z7, Z7
 	VPERMB         Z23, Z20, Z23
-	VPADDW         Z23, Z13, Z13
+	VPADDSW        Z23, Z13, Z13
 	VMOVDQU64      576(BX), Z23
 	VPERMB         Z23, Z18, Z24
-	VPADDW         Z24, Z8, Z8
+	VPADDSW        Z24, Z8, Z8
 	VPERMB         Z23, Z21, Z23
-	VPADDW         Z23, Z14, Z14
+	VPADDSW        Z23, Z14, Z14
 	VMOVDQU64      640(BX), Z23
 	VPERMB         Z23, Z19, Z24
-	VPADDW         Z24, Z8, Z8
+	VPADDSW        Z24, Z8, Z8
 	VPERMB         Z23, Z22, Z23
-	VPADDW         Z23, Z14, Z14
+	VPADDSW        Z23, Z14, Z14
 	VMOVDQU64      704(BX), Z23
 	VPERMB         Z23, Z17, Z24
-	VPADDW         Z24, Z8, Z8
+	VPADDSW        Z24, Z8, Z8
 	VPERMB         Z23, Z20, Z23
-	VPADDW         Z23, Z14, Z14
+	VPADDSW        Z23, Z14, Z14
 	VMOVDQU64      768(BX), Z23
 	VPERMB         Z23, Z18, Z24
-	VPADDW         Z24, Z9, Z9
+	VPADDSW        Z24, Z9, Z9
 	VPERMB         Z23, Z21, Z23
-	VPADDW         Z23, Z15, Z15
+	VPADDSW        Z23, Z15, Z15
 	VMOVDQU64      832(BX), Z23
 	VPERMB         Z23, Z19, Z24
-	VPADDW         Z24, Z9, Z9
+	VPADDSW        Z24, Z9, Z9
 	VPERMB         Z23, Z22, Z23
-	VPADDW         Z23, Z15, Z15
+	VPADDSW        Z23, Z15, Z15
 	VMOVDQU64      896(BX), Z23
 	VPERMB         Z23, Z17, Z24
-	VPADDW         Z24, Z9, Z9
+	VPADDSW        Z24, Z9, Z9
 	VPERMB         Z23, Z20, Z23
-	VPADDW         Z23, Z15, Z15
+	VPADDSW        Z23, Z15, Z15
 	VMOVDQU64      960(BX), Z23
 	VPERMB         Z23, Z18, Z18
-	VPADDW         Z18, Z10, Z10
+	VPADDSW        Z18, Z10, Z10
 	VPERMB         Z23, Z21, Z18
-	VPADDW         Z18, Z16, Z16
+	VPADDSW        Z18, Z16, Z16
 	VMOVDQU64      1024(BX), Z18
 	VPERMB         Z18, Z19, Z19
-	VPADDW         Z19, Z10, Z10
+	VPADDSW        Z19, Z10, Z10
 	VPERMB         Z18, Z22, Z18
-	VPADDW         Z18, Z16, Z16
+	VPADDSW        Z18, Z16, Z16
 	VMOVDQU64      1088(BX), Z18
 	VPERMB         Z18, Z17, Z17
-	VPADDW         Z17, Z10, Z10
+	VPADDSW        Z17, Z10, Z10
 	VPERMB         Z18, Z20, Z17
-	VPADDW         Z17, Z16, Z16
+	VPADDSW        Z17, Z16, Z16
 	ADDQ           DX, CX
 	ADDQ           DX, R8
 	ADDQ           SI, BX
@@ -4355,109 +4355,109 @@ word:
 	VPTERNLOGD     $0xea, Z4, Z3, Z22
 	VMOVDQU64      (BX), Z25
 	VPERMB         Z25, Z20, Z26
-	VPADDW         Z26, Z5, Z5
+	VPADDSW        Z26, Z5, Z5
 	VPERMB         Z25, Z23, Z25
-	VPADDW         Z25, Z12, Z12
+	VPADDSW        Z25, Z12, Z12
 	VMOVDQU64      64(BX), Z25
 	VPERMB         Z25, Z21, Z26
-	VPADDW         Z26, Z5, Z5
+	VPADDSW        Z26, Z5, Z5
 	VPERMB         Z25, Z24, Z25
-	VPADDW         Z25, Z12, Z12
+	VPADDSW        Z25, Z12, Z12
 	VMOVDQU64      128(BX), Z25
 	VPERMB         Z25, Z19, Z26
-	VPADDW         Z26, Z5, Z5
+	VPADDSW        Z26, Z5, Z5
 	VPERMB         Z25, Z22, Z25
-	VPADDW         Z25, Z12, Z12
+	VPADDSW        Z25, Z12, Z12
 	VMOVDQU64      192(BX), Z25
 	VPERMB         Z25, Z20, Z26
-	VPADDW         Z26, Z6, Z6
+	VPADDSW        Z26, Z6, Z6
 	VPERMB         Z25, Z23, Z25
-	VPADDW         Z25, Z13, Z13
+	VPADDSW        Z25, Z13, Z13
 	VMOVDQU64      256(BX), Z25
 	VPERMB         Z25, Z21, Z26
-	VPADDW         Z26, Z6, Z6
+	VPADDSW        Z26, Z6, Z6
 	VPERMB         Z25, Z24, Z25
-	VPADDW         Z25, Z13, Z13
+	VPADDSW        Z25, Z13, Z13
 	VMOVDQU64      320(BX), Z25
 	VPERMB         Z25, Z19, Z26
-	VPADDW         Z26, Z6, Z6
+	VPADDSW        Z26, Z6, Z6
 	VPERMB         Z25, Z22, Z25
-	VPADDW         Z25, Z13, Z13
+	VPADDSW        Z25, Z13, Z13
 	VMOVDQU64      384(BX), Z25
 	VPERMB         Z25, Z20, Z26
-	VPADDW         Z26, Z7, Z7
+	VPADDSW        Z26, Z7, Z7
 	VPERMB         Z25, Z23, Z25
-	VPADDW         Z25, Z14, Z14
+	VPADDSW        Z25, Z14, Z14
 	VMOVDQU64      448(BX), Z25
 	VPERMB         Z25, Z21, Z26
-	VPADDW         Z26, Z7, Z7
+	VPADDSW        Z26, Z7, Z7
 	VPERMB         Z25, Z24, Z25
-	VPADDW         Z25, Z14, Z14
+	VPADDSW        Z25, Z14, Z14
 	VMOVDQU64      512(BX), Z25
 	VPERMB         Z25, Z19, Z26
-	VPADDW         Z26, Z7, Z7
+	VPADDSW        Z26, Z7, Z7
 	VPERMB         Z25, Z22, Z25
-	VPADDW         Z25, Z14, Z14
+	VPADDSW        Z25, Z14, Z14
 	VMOVDQU64      576(BX), Z25
 	VPERMB         Z25, Z20, Z26
-	VPADDW         Z26, Z8, Z8
+	VPADDSW        Z26, Z8, Z8
 	VPERMB         Z25, Z23, Z25
-	VPADDW         Z25, Z15, Z15
+	VPADDSW        Z25, Z15, Z15
 	VMOVDQU64      640(BX), Z25
 	VPERMB         Z25, Z21, Z26
-	VPADDW         Z26, Z8, Z8
+	VPADDSW        Z26, Z8, Z8
 	VPERMB         Z25, Z24, Z25
-	VPADDW         Z25, Z15, Z15
+	VPADDSW        Z25, Z15, Z15
 	VMOVDQU64      704(BX), Z25
 	VPERMB         Z25, Z19, Z26
-	VPADDW         Z26, Z8, Z8
+	VPADDSW        Z26, Z8, Z8
 	VPERMB         Z25, Z22, Z25
-	VPADDW         Z25, Z15, Z15
+	VPADDSW        Z25, Z15, Z15
 	VMOVDQU64      768(BX), Z25
 	VPERMB         Z25, Z20, Z26
-	VPADDW         Z26, Z9, Z9
+	VPADDSW        Z26, Z9, Z9
 	VPERMB         Z25, Z23, Z25
-	VPADDW         Z25, Z16, Z16
+	VPADDSW        Z25, Z16, Z16
 	VMOVDQU64      832(BX), Z25
 	VPERMB         Z25, Z21, Z26
-	VPADDW         Z26, Z9, Z9
+	VPADDSW        Z26, Z9, Z9
 	VPERMB         Z25, Z24, Z25
-	VPADDW         Z25, Z16, Z16
+	VPADDSW        Z25, Z16, Z16
 	VMOVDQU64      896(BX), Z25
 	VPERMB         Z25, Z19, Z26
-	VPADDW         Z26, Z9, Z9
+	VPADDSW        Z26, Z9, Z9
 	VPERMB         Z25, Z22, Z25
-	VPADDW         Z25, Z16, Z16
+	VPADDSW        Z25, Z16, Z16
 	VMOVDQU64      960(BX), Z25
 	VPERMB         Z25, Z20, Z26
-	VPADDW         Z26, Z10, Z10
+	VPADDSW        Z26, Z10, Z10
 	VPERMB         Z25, Z23, Z25
-	VPADDW         Z25, Z17, Z17
+	VPADDSW        Z25, Z17, Z17
 	VMOVDQU64      1024(BX), Z25
 	VPERMB         Z25, Z21, Z26
-	VPADDW         Z26, Z10, Z10
+	VPADDSW        Z26, Z10, Z10
 	VPERMB         Z25, Z24, Z25
-	VPADDW         Z25, Z17, Z17
+	VPADDSW        Z25, Z17, Z17
 	VMOVDQU64      1088(BX), Z25
 	VPERMB         Z25, Z19, Z26
-	VPADDW         Z26, Z10, Z10
+	VPADDSW        Z26, Z10, Z10
 	VPERMB         Z25, Z22, Z25
-	VPADDW         Z25, Z17, Z17
+	VPADDSW        Z25, Z17, Z17
 	VMOVDQU64      1152(BX), Z25
 	VPERMB         Z25, Z20, Z20
-	VPADDW         Z20, Z11, Z11
+	VPADDSW        Z20, Z11, Z11
 	VPERMB         Z25, Z23, Z20
-	VPADDW         Z20, Z18, Z18
+	VPADDSW        Z20, Z18, Z18
 	VMOVDQU64      1216(BX), Z20
 	VPERMB         Z20, Z21, Z21
-	VPADDW         Z21, Z11, Z11
+	VPADDSW        Z21, Z11, Z11
 	VPERMB         Z20, Z24, Z20
-	VPADDW         Z20, Z18, Z18
+	VPADDSW        Z20, Z18, Z18
 	VMOVDQU64      1280(BX), Z20
 	VPERMB         Z20, Z19, Z19
-	VPADDW         Z19, Z11, Z11
+	VPADDSW        Z19, Z11, Z11
 	VPERMB         Z20, Z22, Z19
-	VPADDW         Z19, Z18, Z18
+	VPADDSW        Z19, Z18, Z18
 	ADDQ           DX, CX
 	ADDQ           DX, R8
 	ADDQ           SI, BX
@@ -4615,124 +4615,124 @@ word:
 	VPTERNLOGD     $0xea, Z4, Z3, Z24
 	VMOVDQU64      (BX), Z27
 	VPERMB         Z27, Z22, Z28
-	VPADDW         Z28, Z5, Z5
+	VPADDSW        Z28, Z5, Z5
 	VPERMB         Z27, Z25, Z27
-	VPADDW         Z27, Z13, Z13
+	VPADDSW        Z27, Z13, Z13
 	VMOVDQU64      64(BX), Z27
 	VPERMB         Z27, Z23, Z28
-	VPADDW         Z28, Z5, Z5
+	VPADDSW        Z28, Z5, Z5
 	VPERMB         Z27, Z26, Z27
-	VPADDW         Z27, Z13, Z13
+	VPADDSW        Z27, Z13, Z13
 	VMOVDQU64      128(BX), Z27
 	VPERMB         Z27, Z21, Z28
-	VPADDW         Z28, Z5, Z5
+	VPADDSW        Z28, Z5, Z5
 	VPERMB         Z27, Z24, Z27
-	VPADDW         Z27, Z13, Z13
+	VPADDSW        Z27, Z13, Z13
 	VMOVDQU64      192(BX), Z27
 	VPERMB         Z27, Z22, Z28
-	VPADDW         Z28, Z6, Z6
+	VPADDSW        Z28, Z6, Z6
 	VPERMB         Z27, Z25, Z27
-	VPADDW         Z27, Z14, Z14
+	VPADDSW        Z27, Z14, Z14
 	VMOVDQU64      256(BX), Z27
 	VPERMB         Z27, Z23, Z28
-	VPADDW         Z28, Z6, Z6
+	VPADDSW        Z28, Z6, Z6
 	VPERMB         Z27, Z26, Z27
-	VPADDW         Z27, Z14, Z14
+	VPADDSW        Z27, Z14, Z14
 	VMOVDQU64      320(BX), Z27
 	VPERMB         Z27, Z21, Z28
-	VPADDW         Z28, Z6, Z6
+	VPADDSW        Z28, Z6, Z6
 	VPERMB         Z27, Z24, Z27
-	VPADDW         Z27, Z14, Z14
+	VPADDSW        Z27, Z14, Z14
 	VMOVDQU64      384(BX), Z27
 	VPERMB         Z27, Z22, Z28
-	VPADDW         Z28, Z7, Z7
+	VPADDSW        Z28, Z7, Z7
 	VPERMB         Z27, Z25, Z27
-	VPADDW         Z27, Z15, Z15
+	VPADDSW        Z27, Z15, Z15
 	VMOVDQU64      448(BX), Z27
 	VPERMB         Z27, Z23, Z28
-	VPADDW         Z28, Z7, Z7
+	VPADDSW        Z28, Z7, Z7
 	VPERMB         Z27, Z26, Z27
-	VPADDW         Z27, Z15, Z15
+	VPADDSW        Z27, Z15, Z15
 	VMOVDQU64      512(BX), Z27
 	VPERMB         Z27, Z21, Z28
-	VPADDW         Z28, Z7, Z7
+	VPADDSW        Z28, Z7, Z7
 	VPERMB         Z27, Z24, Z27
-	VPADDW         Z27, Z15, Z15
+	VPADDSW        Z27, Z15, Z15
 	VMOVDQU64      576(BX), Z27
 	VPERMB         Z27, Z22, Z28
-	VPADDW         Z28, Z8, Z8
+	VPADDSW        Z28, Z8, Z8
 	VPERMB         Z27, Z25, Z27
-	VPADDW         Z27, Z16, Z16
+	VPADDSW        Z27, Z16, Z16
 	VMOVDQU64      640(BX), Z27
 	VPERMB         Z27, Z23, Z28
-	VPADDW         Z28, Z8, Z8
+	VPADDSW        Z28, Z8, Z8
 	VPERMB         Z27, Z26, Z27
-	VPADDW         Z27, Z16, Z16
+	VPADDSW        Z27, Z16, Z16
 	VMOVDQU64      704(BX), Z27
 	VPERMB         Z27, Z21, Z28
-	VPADDW         Z28, Z8, Z8
+	VPADDSW        Z28, Z8, Z8
 	VPERMB         Z27, Z24, Z27
-	VPADDW         Z27, Z16, Z16
+	VPADDSW        Z27, Z16, Z16
 	VMOVDQU64      768(BX), Z27
 	VPERMB         Z27, Z22, Z28
-	VPADDW         Z28, Z9, Z9
+	VPADDSW        Z28, Z9, Z9
 	VPERMB         Z27, Z25, Z27
-	VPADDW         Z27, Z17, Z17
+	VPADDSW        Z27, Z17, Z17
 	VMOVDQU64      832(BX), Z27
 	VPERMB         Z27, Z23, Z28
-	VPADDW         Z28, Z9, Z9
+	VPADDSW        Z28, Z9, Z9
 	VPERMB         Z27, Z26, Z27
-	VPADDW         Z27, Z17, Z17
+	VPADDSW        Z27, Z17, Z17
 	VMOVDQU64      896(BX), Z27
 	VPERMB         Z27, Z21, Z28
-	VPADDW         Z28, Z9, Z9
+	VPADDSW        Z28, Z9, Z9
 	VPERMB         Z27, Z24, Z27
-	VPADDW         Z27, Z17, Z17
+	VPADDSW        Z27, Z17, Z17
 	VMOVDQU64      960(BX), Z27
 	VPERMB         Z27, Z22, Z28
-	VPADDW         Z28, Z10, Z10
+	VPADDSW        Z28, Z10, Z10
 	VPERMB         Z27, Z25, Z27
-	VPADDW         Z27, Z18, Z18
+	VPADDSW        Z27, Z18, Z18
 	VMOVDQU64      1024(BX), Z27
 	VPERMB         Z27, Z23, Z28
-	VPADDW         Z28, Z10, Z10
+	VPADDSW        Z28, Z10, Z10
 	VPERMB         Z27, Z26, Z27
-	VPADDW         Z27, Z18, Z18
+	VPADDSW        Z27, Z18, Z18
 	VMOVDQU64      1088(BX), Z27
 	VPERMB         Z27, Z21, Z28
-	VPADDW         Z28, Z10, Z10
+	VPADDSW        Z28, Z10, Z10
 	VPERMB         Z27, Z24, Z27
-	VPADDW         Z27, Z18, Z18
+	VPADDSW        Z27, Z18, Z18
 	VMOVDQU64      1152(BX), Z27
 	VPERMB         Z27, Z22, Z28
-	VPADDW         Z28, Z11, Z11
+	VPADDSW        Z28, Z11, Z11
 	VPERMB         Z27, Z25, Z27
-	VPADDW         Z27, Z19, Z19
+	VPADDSW        Z27, Z19, Z19
 	VMOVDQU64      1216(BX), Z27
 	VPERMB         Z27, Z23, Z28
-	VPADDW         Z28, Z11, Z11
+	VPADDSW        Z28, Z11, Z11
 	VPERMB         Z27, Z26, Z27
-	VPADDW         Z27, Z19, Z19
+	VPADDSW        Z27, Z19, Z19
 	VMOVDQU64      1280(BX), Z27
 	VPERMB         Z27, Z21, Z28
-	VPADDW         Z28, Z11, Z11
+	VPADDSW        Z28, Z11, Z11
 	VPERMB         Z27, Z24, Z27
-	VPADDW         Z27, Z19, Z19
+	VPADDSW        Z27, Z19, Z19
 	VMOVDQU64      1344(BX), Z27
 	VPERMB         Z27, Z22, Z22
-	VPADDW         Z22, Z12, Z12
+	VPADDSW        Z22, Z12, Z12
 	VPERMB         Z27, Z25, Z22
-	VPADDW         Z22, Z20, Z20
+	VPADDSW        Z22, Z20, Z20
 	VMOVDQU64      1408(BX), Z22
 	VPERMB         Z22, Z23, Z23
-	VPADDW         Z23, Z12, Z12
+	VPADDSW        Z23, Z12, Z12
 	VPERMB         Z22, Z26, Z22
-	VPADDW         Z22, Z20, Z20
+	VPADDSW        Z22, Z20, Z20
 	VMOVDQU64      1472(BX), Z22
 	VPERMB         Z22, Z21, Z21
-	VPADDW         Z21, Z12, Z12
+	VPADDSW        Z21, Z12, Z12
 	VPERMB         Z22, Z24, Z21
-	VPADDW         Z21, Z20, Z20
+	VPADDSW        Z21, Z20, Z20
 	ADDQ           DX, CX
 	ADDQ           DX, R8
 	ADDQ           SI, BX

@@ -37,6 +37,9 @@ func indexTables() Mem {
 // 3.8 GHz). AMD's pick words as fast as bytes, and need not double codes; they deal vector operations to two schedulers in turn,
 // each with one of the two ports for lookups: two lookups, then two additions take two cycles, in turn they take 2.5. The same
 // product 218 Gmac/s by bytes, 268 by words (a Zen 4 core of 3.7 GHz).
+//
+// On Intel's cores one port alone picks bytes, and of the other that adds vectors of 512 bits only one does saturating additions. With these no
+// addition waits where lookups do: 4% less time in the first-level cache (a Xeon, family 6, model 207).
 func matVecFew512(tokens, blocks int, byBytes bool, index Mem) {
 	form, needs := "Words", "AVX512BW"
 	if byBytes {
@@ -86,7 +89,7 @@ func matVecFew512(tokens, blocks int, byBytes bool, index Mem) {
 				for b := range acc {
 					v := ZMM()
 					VPERMB(table, c[b][g], v)
-					VPADDW(v, acc[b][t], acc[b][t])
+					VPADDSW(v, acc[b][t], acc[b][t]) // never saturates: sums of 28 words fit
 				}
 			}
 		}
