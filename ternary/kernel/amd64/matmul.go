@@ -12,7 +12,7 @@ const Tile512 = 32
 
 const (
 	// So many tokens go through MatVec512 or matVecFew512: there every lane is used, and a tile of 32 would do as much for fewer.
-	few512      = 16
+	few512      = 20
 	codesPerRow = 27 // table entries of a group
 	// Words of one pass: their tables, 31 KB for 32 tokens, just fit the first-level cache.
 	wordsPerPass  = 6
