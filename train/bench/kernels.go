@@ -22,7 +22,7 @@ const (
 	largestRead  = 1 << 30 // bytes that reading goes through, where memory and time allow
 	smallestRead = 1 << 27 // still several times any cache
 	longEnough   = 5 * time.Second
-	hotRows      = 1024     // rows of a product that is hot: eight superblocks, what shares tables
+	hotRows      = 1024     // rows of a product that is hot: eight superblocks, which share tables
 	outerTokens  = 1024     // tokens of one gradient
 	outerRows    = 140      // its rows, as the backward pass cuts them
 	intRows      = 112      // of one from integers

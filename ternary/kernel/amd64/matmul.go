@@ -20,8 +20,9 @@ const (
 	colsPerPass   = wordsPerPass * pack.TritsPerWord
 	// Four passes' sums of 18 entries of at most 3·128 stay inside 16 bits, five would not.
 	passesPerWiden = 4
-	// Superblocks that share the tables of a pass.
-	supersPerPass = 8
+	// Superblocks that share the tables of a pass. With 8 codes took 2 to 5% longer, floats 4 to 6; with 24 floats take 1 to 2% less, but
+	// then codes' sums, 576 KB, crowd a second-level cache of a megabyte (a Xeon, family 6, model 207, whose cores have two).
+	supersPerPass = 16
 	rowsPerPass   = supersPerPass * pack.SuperblockRows
 	emitted       = 16 // rows and tokens of one transposition
 	bytesPerWord  = 2
