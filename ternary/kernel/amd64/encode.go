@@ -20,7 +20,7 @@ func (sc *matMulScratch512) encoder() encoder {
 }
 
 func (sc *matMulScratch256) encoder() encoder {
-	return encoder{Tile256, encodeWords256, unsafe.Slice(&sc.columns[0][0], len(sc.columns)*Tile256)}
+	return encoder{lanes256, encodeWords256, unsafe.Slice(&sc.columns[0][0][0], codeCols256*lanes256)}
 }
 
 // Encode512 is kernel.Set.Encode.
@@ -40,7 +40,7 @@ func Encode512(m *pack.Matrix, codes []int8, s0, s1 int) {
 func Encode256(m *pack.Matrix, codes []int8, s0, s1 int) {
 	sc := matMulShelf256.Take()
 	e := sc.encoder()
-	e.straight(m, codes, s0, s1, func(row, k, _ int) { sc.transpose(codes[row*m.Cols:], m.Cols, k, Tile256) })
+	e.straight(m, codes, s0, s1, func(row, k, _ int) { sc.transpose(codes[row*m.Cols:], m.Cols, k, lanes256) })
 	matMulShelf256.Put(sc)
 }
 

@@ -7,12 +7,14 @@ import (
 	"mmfree/ternary/par"
 )
 
-// Tile256 is the number of tokens whose 16-bit sums fill a register.
-const Tile256 = 16
+// Tile256 is the number of tokens whose 16-bit sums fill two registers: one index looks up both.
+const Tile256 = 32
 
 const (
-	floatTile256 = 8 // tokens
-	emitted256   = 8 // rows and tokens of one transposition
+	lanes256      = 16 // tokens of a register's 16-bit sums
+	floatTile256  = 16 // tokens, of two registers too
+	floatLanes256 = 8
+	emitted256    = 8 // rows and tokens of one transposition
 	// Columns that a transposition reads, in whole blocks: of rows that end before, a filled-up copy is read.
 	codeBlock256  = 16
 	codeCols256   = (colsPerPass + codeBlock256 - 1) / codeBlock256 * codeBlock256
@@ -23,7 +25,7 @@ const (
 type matMulScratch256 struct {
 	pairs    [groupsPerPass / 2][blockRows]uint16 // of codes, taken apart
 	tables   [groupsPerPass * codesPerRow][Tile256]int16
-	columns  [codeCols256][Tile256]int8
+	columns  [Tile256 / lanes256][codeCols256][lanes256]int8
 	sums     [rowsPerPass][Tile256]int16
 	wide     [rowsPerPass][Tile256]int32
 	offsets  [Tile256]uintptr // of the tokens' codes; absent tokens read the last one's
@@ -60,6 +62,10 @@ func (sc *matMulScratch256) multiplyFew(dst []float32, ldd int, w *pack.Matrix, 
 
 func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
 	nw := pack.WordsPerRow(w.Cols)
+	halves, addWords, addWide := 2, addWords256, addWide256
+	if n <= lanes256 {
+		halves, addWords, addWide = 1, addWordsHalf256, addWideHalf256
+	}
 	for ; s0 < s1; s0 += supersPerPass {
 		end := min(s0+supersPerPass, s1)
 		first := s0 * pack.SuperblockRows
@@ -67,14 +73,16 @@ func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 			widen, keep, keepWide := passOf(j, nw)
 			nb := min(wordsPerPass, nw-j)
 			sc.transpose(x, w.Cols, j*pack.TritsPerWord, n)
-			fillWords256(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
+			for h := range halves {
+				fillWords256(&sc.tables[0][h*lanes256], &sc.columns[h][0][0], nb*pack.GroupsPerWord)
+			}
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
 				prefetchNext(w, s, s0, end, j, nb)
 				if widen {
-					addWide256(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep, keepWide)
+					addWide(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep, keepWide)
 				} else {
-					addWords256(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep)
+					addWords(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep)
 				}
 			}
 		}
@@ -101,13 +109,15 @@ func (sc *matMulScratch256) transpose(x []int8, K, k, n int) {
 	for t := range sc.offsets {
 		sc.offsets[t] = uintptr(min(t, n-1) * stride)
 	}
-	transposeCodes256(&sc.columns[0][0], from, &sc.offsets[0], codeCols256/codeBlock256)
+	for h := range (n + lanes256 - 1) / lanes256 {
+		transposeCodes256(&sc.columns[h][0][0], from, &sc.offsets[h*lanes256], codeCols256/codeBlock256)
+	}
 }
 
 type floatScratch256 struct {
 	pairs   [groupsPerPass / 2][blockRows]uint16 // of codes, taken apart
 	tables  [groupsPerPass * codesPerRow][floatTile256]float32
-	columns [floatCols256][floatTile256]float32
+	columns [floatTile256 / floatLanes256][floatCols256][floatLanes256]float32
 	total   [rowsPerPass][floatTile256]float32
 	scale   [floatTile256]float32
 	offsets [floatTile256]uintptr // of the tokens' values; absent tokens read the last one's
@@ -134,6 +144,10 @@ func MatMulFloat256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []floa
 
 func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int) {
 	nw := pack.WordsPerRow(w.Cols)
+	halves, addFloats := 2, addFloats256
+	if n <= floatLanes256 {
+		halves, addFloats = 1, addFloatsHalf256
+	}
 	for ; s0 < s1; s0 += supersPerPass {
 		end := min(s0+supersPerPass, s1)
 		first := s0 * pack.SuperblockRows
@@ -142,16 +156,20 @@ func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 		for j := 0; j < nw; j += wordsPerPass {
 			nb := min(wordsPerPass, nw-j)
 			sc.transpose(y, w.Cols, j*pack.TritsPerWord, n)
-			fillFloats256(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
+			for h := range halves {
+				fillFloats256(&sc.tables[0][h*floatLanes256], &sc.columns[h][0][0], nb*pack.GroupsPerWord)
+			}
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
 				prefetchNext(w, s, s0, end, j, nb)
-				addFloats256(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0])
+				addFloats(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0])
 			}
 		}
 		for r := 0; r < rows; r += emitted256 {
-			emitFloats256(&dst[first+r], uintptr(ldd)*bytesPerFloat, &sc.total[r][0], floatTile256*bytesPerFloat,
-				&sc.scale[0], n, min(emitted256, rows-r))
+			for t := 0; t < n; t += emitted256 {
+				emitFloats256(&dst[t*ldd+first+r], uintptr(ldd)*bytesPerFloat, &sc.total[r][t], floatTile256*bytesPerFloat,
+					&sc.scale[0], min(emitted256, n-t), min(emitted256, rows-r))
+			}
 		}
 	}
 }
@@ -169,5 +187,7 @@ func (sc *floatScratch256) transpose(y []float32, K, k, n int) {
 	for t := range sc.offsets {
 		sc.offsets[t] = uintptr(min(t, n-1) * stride)
 	}
-	transposeFloats256(&sc.columns[0][0], from, &sc.offsets[0], floatCols256/floatBlock256)
+	for h := range (n + floatLanes256 - 1) / floatLanes256 {
+		transposeFloats256(&sc.columns[h][0][0], from, &sc.offsets[h*floatLanes256], floatCols256/floatBlock256)
+	}
 }

@@ -11,7 +11,7 @@ package amd64
 func transposeCodes512(dst *int8, x *int8, offsets *uintptr, mask uint64)
 
 // fillWords512 writes, for each group of three columns v0 v1 v2 (32 bytes apart, tokens side by side), the sums
-// 0±v0±v1±v2 of all codes 0…26, 64 bytes each, a group's tables end to end. groups ≥ 1. AVX512BW.
+// 0±v0±v1±v2 of all codes 0…26, 64 of each entry's 64 bytes, a group's tables end to end. groups ≥ 1. AVX512BW.
 //
 //go:noescape
 func fillWords512(tables *int16, columns *int8, groups int)
@@ -21,19 +21,19 @@ func fillWords512(tables *int16, columns *int8, groups int)
 //go:noescape
 func prefetchWords(words *uint16, lines int)
 
-// addWords512 adds to each row's sums, 64 bytes of tokens, the entries of tables that its n words name. The words
+// addWords512 adds to each row's sums, 64 of 64 bytes of tokens, the entries of tables that its n words name. The words
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
 // word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX512BW.
-// Registers: 4 sums; a load takes four rows' codes of a pair, as indices of entries.
+// Registers: 4 sums; a load takes 4 rows' codes of a pair, as indices of entries.
 // keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape
 func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32)
 
-// addWide512 adds to each row's sums, 64 bytes of tokens, the entries of tables that its n words name. The words
+// addWide512 adds to each row's sums, 64 of 64 bytes of tokens, the entries of tables that its n words name. The words
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
 // word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX512BW.
-// Registers: 4 sums; a load takes four rows' codes of a pair, as indices of entries.
+// Registers: 4 sums; a load takes 4 rows' codes of a pair, as indices of entries.
 // The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have
 // all bits elsewhere. sums is left as it was.
 //
@@ -204,16 +204,16 @@ func encodeWords512(words *uint16, stride uintptr, codes *int8, step uintptr, n 
 func transposeFloats512(dst *float32, y *float32, offsets *uintptr, mask uint64)
 
 // fillFloats512 writes, for each group of three columns v0 v1 v2 (64 bytes apart, tokens side by side), the sums
-// 0±v0±v1±v2 of all codes 0…26, 64 bytes each, a group's tables end to end. groups ≥ 1. AVX512BW.
+// 0±v0±v1±v2 of all codes 0…26, 64 of each entry's 64 bytes, a group's tables end to end. groups ≥ 1. AVX512BW.
 //
 //go:noescape
 func fillFloats512(tables *float32, columns *float32, groups int)
 
-// addFloats512 adds to each row's sums, 64 bytes of tokens, (a+b)+c: the entries of tables that its n words name,
+// addFloats512 adds to each row's sums, 64 of 64 bytes of tokens, (a+b)+c: the entries of tables that its n words name,
 // those of each code's place in the word in a chain of its own, in order from 0. The words
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
 // word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX512BW.
-// Registers: 12 sums; a load takes four rows' codes of a pair, as indices of entries.
+// Registers: 12 sums; a load takes 4 rows' codes of a pair, as indices of entries.
 //
 //go:noescape
 func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, pairs *uint16)
@@ -224,29 +224,48 @@ func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32,
 func transposeCodes256(dst *int8, x *int8, offsets *uintptr, blocks int)
 
 // fillWords256 writes, for each group of three columns v0 v1 v2 (16 bytes apart, tokens side by side), the sums
-// 0±v0±v1±v2 of all codes 0…26, 32 bytes each, a group's tables end to end. groups ≥ 1. AVX2.
+// 0±v0±v1±v2 of all codes 0…26, 32 of each entry's 64 bytes, a group's tables end to end. groups ≥ 1. AVX2.
 //
 //go:noescape
 func fillWords256(tables *int16, columns *int8, groups int)
 
-// addWords256 adds to each row's sums, 32 bytes of tokens, the entries of tables that its n words name. The words
+// addWords256 adds to each row's sums, 64 of 64 bytes of tokens, the entries of tables that its n words name. The words
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
 // word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
-// Registers: 4 sums; a load takes four rows' codes of a pair, as indices of entries.
+// Registers: 8 sums; a load takes 4 rows' codes of a pair, as indices of entries.
 // keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape
 func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32)
 
-// addWide256 adds to each row's sums, 32 bytes of tokens, the entries of tables that its n words name. The words
+// addWide256 adds to each row's sums, 64 of 64 bytes of tokens, the entries of tables that its n words name. The words
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
 // word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
-// Registers: 4 sums; a load takes four rows' codes of a pair, as indices of entries.
+// Registers: 8 sums; a load takes 4 rows' codes of a pair, as indices of entries.
 // The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have
 // all bits elsewhere. sums is left as it was.
 //
 //go:noescape
 func addWide256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32, keepWide uint32)
+
+// addWordsHalf256 adds to each row's sums, 32 of 64 bytes of tokens, the entries of tables that its n words name. The words
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
+// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
+// Registers: 4 sums; a load takes 4 rows' codes of a pair, as indices of entries.
+// keep has all bits, or is 0 for sums from 0.
+//
+//go:noescape
+func addWordsHalf256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32)
+
+// addWideHalf256 adds to each row's sums, 32 of 64 bytes of tokens, the entries of tables that its n words name. The words
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
+// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
+// Registers: 4 sums; a load takes 4 rows' codes of a pair, as indices of entries.
+// The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have
+// all bits elsewhere. sums is left as it was.
+//
+//go:noescape
+func addWideHalf256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32, keepWide uint32)
 
 // emitInts256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows ≤ 8; sums has all
 // eight rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX2.
@@ -260,19 +279,28 @@ func emitInts256(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *
 func transposeFloats256(dst *float32, y *float32, offsets *uintptr, blocks int)
 
 // fillFloats256 writes, for each group of three columns v0 v1 v2 (32 bytes apart, tokens side by side), the sums
-// 0±v0±v1±v2 of all codes 0…26, 32 bytes each, a group's tables end to end. groups ≥ 1. AVX2.
+// 0±v0±v1±v2 of all codes 0…26, 32 of each entry's 64 bytes, a group's tables end to end. groups ≥ 1. AVX2.
 //
 //go:noescape
 func fillFloats256(tables *float32, columns *float32, groups int)
 
-// addFloats256 adds to each row's sums, 32 bytes of tokens, (a+b)+c: the entries of tables that its n words name,
+// addFloats256 adds to each row's sums, 64 of 64 bytes of tokens, (a+b)+c: the entries of tables that its n words name,
 // those of each code's place in the word in a chain of its own, in order from 0. The words
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
 // word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
-// Registers: 12 sums; a load takes four rows' codes of a pair, as indices of entries.
+// Registers: 12 sums; a load takes 2 rows' codes of a pair, as indices of entries.
 //
 //go:noescape
 func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, pairs *uint16)
+
+// addFloatsHalf256 adds to each row's sums, 32 of 64 bytes of tokens, (a+b)+c: the entries of tables that its n words name,
+// those of each code's place in the word in a chain of its own, in order from 0. The words
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
+// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
+// Registers: 12 sums; a load takes 4 rows' codes of a pair, as indices of entries.
+//
+//go:noescape
+func addFloatsHalf256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, pairs *uint16)
 
 // emitFloats256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows ≤ 8; sums has all
 // eight rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX2.

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	rowsAtOnce   = 4  // whose codes are one load
+	entryBytes   = 64 // an entry's tokens: one register, or two, for which an index is brought once
 	blockRows    = 32 // whose codes are taken apart together
 	wordsPerPass = 6  // of a row, at most
 	wordsPerPart = 2
@@ -36,15 +36,20 @@ type code struct{ word, g int }
 var codePairs = [groups][2]code{{{0, 0}, {0, 1}}, {{1, 0}, {1, 1}}, {{0, 2}, {1, 2}}}
 
 // addRows is the inner loop of both products: the entries that a row's codes name are added. Sums of words begin anew where keep is 0, and
-// where they go on as 32-bit sums these do where keepWide is.
+// where they go on as 32-bit sums these do where keepWide is. Of an entry it adds so many registers across, the first ones.
 //
 // To bring a code into a register of its own takes longer than to load and add its entry. So vectors take the codes of 32 rows apart
-// first: each becomes a byte, eight times the code, as an index may be taken eight or four times. A load brings eight, of four rows,
+// first: each becomes a byte, eight times the code, as an index may be taken eight times. A load brings eight, of four rows,
 // and the lowest two bytes of a register need no shift: three and a half operations a lookup. A rotation and a mask for each code
 // are four, and took 10% (words) to 25% (floats) longer on a Xeon (family 6, model 207), a quarter where others used its cores' other halves. An
-// entry is loaded apart from its addition: as an operand with an index it is two operations all the same, and takes 5% longer.
-func addRows(name string, v vector, e element, widens bool, constants Mem) {
+// entry is loaded apart from its addition: as an operand with an index it is two operations all the same, and takes 5% longer. An entry
+// of two registers, with AVX2, needs one index for both: 13% less time for each than alone.
+func addRows(name string, v vector, e element, widens bool, across int, constants Mem) {
 	integer := e.chains == 1
+	rowsAtOnce := 4
+	if across > 1 && !integer {
+		rowsAtOnce = 2 // for want of registers
+	}
 	params := fmt.Sprintf("sums *%s, words *uint16, stride uintptr, tables *%s, rows, n int, pairs *uint16", e.name, e.name)
 	switch {
 	case widens:
@@ -53,17 +58,17 @@ func addRows(name string, v vector, e element, widens bool, constants Mem) {
 		params += ", keep uint32"
 	}
 	routine(name, "func("+params+")")
-	doc := []string{fmt.Sprintf("%s adds to each row's sums, %d bytes of tokens, the entries of tables that its n words name. The words", name, v.bytes)}
+	doc := []string{fmt.Sprintf("%s adds to each row's sums, %d of %d bytes of tokens, the entries of tables that its n words name. The words", name, across*v.bytes, entryBytes)}
 	if e.chains > 1 {
 		doc = []string{
-			fmt.Sprintf("%s adds to each row's sums, %d bytes of tokens, (a+b)+c: the entries of tables that its n words name,", name, v.bytes),
+			fmt.Sprintf("%s adds to each row's sums, %d of %d bytes of tokens, (a+b)+c: the entries of tables that its n words name,", name, across*v.bytes, entryBytes),
 			"those of each code's place in the word in a chain of its own, in order from 0. The words",
 		}
 	}
 	doc = append(doc,
 		fmt.Sprintf("of a row are stride bytes apart. rows is a multiple of %d, 1 ≤ n ≤ %d. Behind the tables of an odd n lie those of one more", blockRows, wordsPerPass),
 		fmt.Sprintf("word, whose entries of code 13 are 0. pairs is scratch memory, [%d][%d]. %s.", partsPerPass*groups, blockRows, v.isa),
-		fmt.Sprintf("Registers: %d sums; a load takes four rows' codes of a pair, as indices of entries.", rowsAtOnce*e.chains))
+		fmt.Sprintf("Registers: %d sums; a load takes %d rows' codes of a pair, as indices of entries.", rowsAtOnce*e.chains*across, rowsAtOnce))
 	switch {
 	case widens:
 		doc = append(doc, "The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have",
@@ -83,12 +88,12 @@ func addRows(name string, v vector, e element, widens bool, constants Mem) {
 		wide, keepWide = Load(Param("wide"), GP64()), keeping(v, "keepWide")
 	}
 	// Of fewer words the last parts of a row's code are run: they find the first pairs and tables as if others stood before.
-	partTables := wordsPerPart * groups * entries * v.bytes
+	const partTables = wordsPerPart * groups * entries * entryBytes
 	for part := partsPerPass - 1; part > 0; part-- {
 		enough := fmt.Sprintf("enough%d", part)
 		CMPQ(n, Imm(uint64(part*wordsPerPart)))
 		JHI(LabelRef(enough))
-		SUBQ(U32(uint64(partTables)), tables)
+		SUBQ(U32(partTables), tables)
 		SUBQ(U32(partBytes), pairs)
 		Label(enough)
 	}
@@ -98,14 +103,17 @@ func addRows(name string, v vector, e element, widens bool, constants Mem) {
 	at := GP64()
 	MOVQ(pairs, at)
 	Label("row")
-	var acc [rowsAtOnce][groups]VecVirtual
+	acc := make([][groups][]VecVirtual, rowsAtOnce)
 	for i := range acc {
 		for g := range e.chains {
-			acc[i][g] = v.reg()
-			if integer {
-				loadKept(v, Mem{Base: sums, Disp: i * v.bytes}, keep, acc[i][g])
-			} else {
-				zero(v, acc[i][g])
+			for h := range across {
+				r := v.reg()
+				acc[i][g] = append(acc[i][g], r)
+				if integer {
+					loadKept(v, Mem{Base: sums, Disp: i*entryBytes + h*v.bytes}, keep, r)
+				} else {
+					zero(v, r)
+				}
 			}
 		}
 	}
@@ -117,34 +125,40 @@ func addRows(name string, v vector, e element, widens bool, constants Mem) {
 	for part := range partsPerPass {
 		Label(fmt.Sprintf("part%d", part))
 		for p, pair := range codePairs {
-			indices(Mem{Base: at, Disp: part*partBytes + p*pairBytes}, turn, func(row, second int, index Register) {
+			indices(rowsAtOnce, Mem{Base: at, Disp: part*partBytes + p*pairBytes}, turn, func(row, second int, index Register) {
 				c := pair[second]
-				entry, to := v.reg(), acc[row][c.g%e.chains]
-				VMOVUPS(Mem{Base: tables, Index: index, Scale: uint8(v.bytes / 8), Disp: part*partTables + (groups*c.word+c.g)*entries*v.bytes}, entry)
-				e.add(entry, to, to)
+				from := Mem{Base: tables, Index: index, Scale: entryBytes / 8, Disp: part*partTables + (groups*c.word+c.g)*entries*entryBytes}
+				for h, to := range acc[row][c.g%e.chains] {
+					entry := v.reg()
+					VMOVUPS(from.Offset(h*v.bytes), entry)
+					e.add(entry, to, to)
+				}
 			})
 			turn++
 		}
 	}
 	for i := range acc {
-		if widens {
-			widenRow(v, acc[i][0], wide, 2*v.bytes*i, keepWide)
-			continue
+		for h, a := range acc[i][0] {
+			at := i*entryBytes + h*v.bytes
+			if widens {
+				widenRow(v, a, wide, 2*at, keepWide)
+				continue
+			}
+			to := Mem{Base: sums, Disp: at}
+			if e.chains > 1 {
+				VADDPS(acc[i][1][h], a, a)
+				VADDPS(acc[i][2][h], a, a)
+				VADDPS(to, a, a)
+			}
+			VMOVUPS(a, to)
 		}
-		a, to := acc[i][0], Mem{Base: sums, Disp: i * v.bytes}
-		if e.chains > 1 {
-			VADDPS(acc[i][1], a, a)
-			VADDPS(acc[i][2], a, a)
-			VADDPS(to, a, a)
-		}
-		VMOVUPS(a, to)
 	}
-	ADDQ(Imm(2*rowsAtOnce), at)
-	ADDQ(U32(uint64(rowsAtOnce*v.bytes)), sums)
+	ADDQ(Imm(uint64(2*rowsAtOnce)), at)
+	ADDQ(U32(uint64(rowsAtOnce*entryBytes)), sums)
 	if widens {
-		ADDQ(U32(uint64(2*rowsAtOnce*v.bytes)), wide)
+		ADDQ(U32(uint64(2*rowsAtOnce*entryBytes)), wide)
 	}
-	SUBQ(Imm(rowsAtOnce), rows)
+	SUBQ(Imm(uint64(rowsAtOnce)), rows)
 	TESTQ(U32(blockRows-1), rows)
 	JNZ(LabelRef("row"))
 	TESTQ(rows, rows)
@@ -201,15 +215,19 @@ func shifted(w VecVirtual, left int, to VecVirtual) {
 	}
 }
 
-// indices loads a pair of codes of each of four rows and hands them on one by one. Only four registers give their second byte; they take turns.
-func indices(from Mem, turn int, use func(row, second int, index Register)) {
+// indices loads a pair of codes of each of two or four rows and hands them on one by one. Only four registers give their second byte; they take turns.
+func indices(rows int, from Mem, turn int, use func(row, second int, index Register)) {
 	q := []GPPhysical{RAX, RBX, RCX, RDX}[turn%4]
-	MOVQ(from, q)
-	for row := range rowsAtOnce {
+	if rows == 4 {
+		MOVQ(from, q)
+	} else {
+		MOVL(from, q.As32())
+	}
+	for row := range rows {
 		low, high := GP64(), GP64()
 		MOVBLZX(q.As8L(), low.As32())
 		use(row, 0, low)
-		if row == rowsAtOnce-1 {
+		if row == rows-1 {
 			SHRL(Imm(8), q.As32())
 			use(row, 1, q)
 			break

@@ -26,7 +26,7 @@ var (
 	floats = element{"float32", VADDPS, VSUBPS, groups}
 )
 
-// vector is a register width: its bytes are also those of a table's entry.
+// vector is a register width.
 type vector struct {
 	bytes int
 	isa   string // in comments
@@ -54,7 +54,7 @@ func fillTables(name string, v vector, e element) {
 	}
 	routine(name, fmt.Sprintf("func(tables *%s, columns %s, groups int)", e.name, from))
 	Doc(fmt.Sprintf("%s writes, for each group of three columns v0 v1 v2 (%d bytes apart, tokens side by side), the sums", name, stride),
-		fmt.Sprintf("0±v0±v1±v2 of all codes 0…26, %d bytes each, a group's tables end to end. groups ≥ 1. %s.", v.bytes, v.isa))
+		fmt.Sprintf("0±v0±v1±v2 of all codes 0…26, %d of each entry's %d bytes, a group's tables end to end. groups ≥ 1. %s.", v.bytes, entryBytes, v.isa))
 	tables, columns := Load(Param("tables"), GP64()), Load(Param("columns"), GP64())
 	n := Load(Param("groups"), GP64())
 	none := v.reg()
@@ -82,12 +82,12 @@ func fillTables(name string, v vector, e element) {
 			e.sub(x[2], b, under)
 			e.add(x[2], b, over)
 			for d2, c := range []VecVirtual{under, b, over} {
-				VMOVUPS(c, Mem{Base: tables, Disp: (d0 + 3*d1 + 9*d2) * v.bytes})
+				VMOVUPS(c, Mem{Base: tables, Disp: (d0 + 3*d1 + 9*d2) * entryBytes})
 			}
 		}
 	}
 	ADDQ(U32(uint64(trits*stride)), columns)
-	ADDQ(U32(uint64(entries*v.bytes)), tables)
+	ADDQ(U32(entries*entryBytes), tables)
 	DECQ(n)
 	JNZ(LabelRef("group"))
 	VZEROUPPER()
