@@ -102,7 +102,7 @@ func (q *Quantiser) encodeBlock(_, b int) {
 // time (512x512, 256 tokens).
 const (
 	outerRows    = 140
-	outerRowsInt = 112
+	outerRowsInt = 168
 	outerUnit    = 14
 )
 

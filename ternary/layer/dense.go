@@ -9,11 +9,25 @@ const (
 	denseWork   = 1 << 16 // multiply-accumulates below which one thread is as fast
 )
 
-// Share returns the size of blocks in which n items are shared evenly among so many threads: a multiple of unit, at most
-// most where that allows it.
+// Share returns the size of blocks in which n items are dealt among so many threads: a multiple of unit, at most most where that
+// allows it and at least half of that. Of these it is the largest with which the busiest thread has the fewest items.
 func Share(n, threads, most, unit int) int {
-	blocks := threads * Blocks(n, threads*most)
-	return Blocks(Blocks(n, blocks), unit) * unit
+	most = max(unit, min(most/unit, Blocks(Blocks(n, threads), unit))*unit)
+	size := most
+	for s := most - unit; s >= max(unit, most/2); s -= unit {
+		if busiest(n, threads, s) < busiest(n, threads, size) {
+			size = s
+		}
+	}
+	return size
+}
+
+// busiest returns how many of n items the busiest thread has when blocks of a size are dealt one by one, the smallest last.
+func busiest(n, threads, size int) int {
+	if whole := n / size; whole%threads > 0 {
+		return (whole/threads + 1) * size
+	}
+	return n/size/threads*size + n%size
 }
 
 // Dense computes dst[t, r] = Σ_k w[r,k]·x[t,k] for n tokens: dst [n, R], w [R, K], x [n, K].

@@ -25,7 +25,7 @@ const (
 	hotRows      = 1024     // rows of a product that is hot: eight superblocks, which share tables
 	outerTokens  = 1024     // tokens of one gradient
 	outerRows    = 140      // its rows, as the backward pass cuts them
-	intRows      = 112      // of one from integers
+	intRows      = 168      // of one from integers
 	denseRows    = 1024     // rows of a full-precision product
 	denseTokens  = 280      // its tokens: a thread's share of a training step
 	streamBytes  = 32 << 20 // of one matrix that is read from memory
