@@ -50,33 +50,7 @@ func addRows(name string, v vector, e element, widens bool, across int, constant
 	if across > 1 && !integer {
 		rowsAtOnce = 2 // for want of registers
 	}
-	params := fmt.Sprintf("sums *%s, words *uint16, stride uintptr, tables *%s, rows, n int, pairs *uint16", e.name, e.name)
-	switch {
-	case widens:
-		params = "wide *int32, " + params + ", keep, keepWide uint32"
-	case integer:
-		params += ", keep uint32"
-	}
-	routine(name, "func("+params+")")
-	doc := []string{fmt.Sprintf("%s adds to each row's sums, %d of %d bytes of tokens, the entries of tables that its n words name. The words", name, across*v.bytes, entryBytes)}
-	if e.chains > 1 {
-		doc = []string{
-			fmt.Sprintf("%s adds to each row's sums, %d of %d bytes of tokens, (a+b)+c: the entries of tables that its n words name,", name, across*v.bytes, entryBytes),
-			"those of each code's place in the word in a chain of its own, in order from 0. The words",
-		}
-	}
-	doc = append(doc,
-		fmt.Sprintf("of a row are stride bytes apart. rows is a multiple of %d, 1 ≤ n ≤ %d. Behind the tables of an odd n lie those of one more", blockRows, wordsPerPass),
-		fmt.Sprintf("word, whose entries of code 13 are 0. pairs is scratch memory, [%d][%d]. %s.", partsPerPass*groups, blockRows, v.isa),
-		fmt.Sprintf("Registers: %d sums; a load takes %d rows' codes of a pair, as indices of entries.", rowsAtOnce*e.chains*across, rowsAtOnce))
-	switch {
-	case widens:
-		doc = append(doc, "The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have",
-			"all bits elsewhere. sums is left as it was.")
-	case integer:
-		doc = append(doc, "keep has all bits, or is 0 for sums from 0.")
-	}
-	Doc(doc...)
+	addRowsHead(name, v, e, widens, across, rowsAtOnce)
 	sums, words := Load(Param("sums"), GP64()), Load(Param("words"), GP64())
 	tables, pairs := Load(Param("tables"), GP64()), Load(Param("pairs"), GP64())
 	rows, n := Load(Param("rows"), GP64()), Load(Param("n"), GP64())
@@ -165,6 +139,38 @@ func addRows(name string, v vector, e element, widens bool, across int, constant
 	JNZ(LabelRef("block"))
 	VZEROUPPER()
 	RET()
+}
+
+// addRowsHead starts the routine and documents it.
+func addRowsHead(name string, v vector, e element, widens bool, across, rowsAtOnce int) {
+	integer := e.chains == 1
+	params := fmt.Sprintf("sums *%s, words *uint16, stride uintptr, tables *%s, rows, n int, pairs *uint16", e.name, e.name)
+	switch {
+	case widens:
+		params = "wide *int32, " + params + ", keep, keepWide uint32"
+	case integer:
+		params += ", keep uint32"
+	}
+	routine(name, "func("+params+")")
+	doc := []string{fmt.Sprintf("%s adds to each row's sums, %d of %d bytes of tokens, the entries of tables that its n words name. The words", name, across*v.bytes, entryBytes)}
+	if e.chains > 1 {
+		doc = []string{
+			fmt.Sprintf("%s adds to each row's sums, %d of %d bytes of tokens, (a+b)+c: the entries of tables that its n words name,", name, across*v.bytes, entryBytes),
+			"those of each code's place in the word in a chain of its own, in order from 0. The words",
+		}
+	}
+	doc = append(doc,
+		fmt.Sprintf("of a row are stride bytes apart. rows is a multiple of %d, 1 ≤ n ≤ %d. Behind the tables of an odd n lie those of one more", blockRows, wordsPerPass),
+		fmt.Sprintf("word, whose entries of code 13 are 0. pairs is scratch memory, [%d][%d]. %s.", partsPerPass*groups, blockRows, v.isa),
+		fmt.Sprintf("Registers: %d sums; a load takes %d rows' codes of a pair, as indices of entries.", rowsAtOnce*e.chains*across, rowsAtOnce))
+	switch {
+	case widens:
+		doc = append(doc, "The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have",
+			"all bits elsewhere. sums is left as it was.")
+	case integer:
+		doc = append(doc, "keep has all bits, or is 0 for sums from 0.")
+	}
+	Doc(doc...)
 }
 
 // takeApart writes the codes of n words of 32 rows to the parameter pairs.
