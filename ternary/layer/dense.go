@@ -13,10 +13,10 @@ const (
 // allows it and at least half of that. Of these it is the largest with which the busiest thread has the fewest items.
 func Share(n, threads, most, unit int) int {
 	most = max(unit, min(most/unit, Blocks(Blocks(n, threads), unit))*unit)
-	size := most
-	for s := most - unit; s >= max(unit, most/2); s -= unit {
-		if busiest(n, threads, s) < busiest(n, threads, size) {
-			size = s
+	size, least := most, busiest(n, threads, most)
+	for s := most - unit; s >= max(unit, most/2) && least > Blocks(n, threads); s -= unit {
+		if b := busiest(n, threads, s); b < least {
+			size, least = s, b
 		}
 	}
 	return size
@@ -24,10 +24,11 @@ func Share(n, threads, most, unit int) int {
 
 // busiest returns how many of n items the busiest thread has when blocks of a size are dealt one by one, the smallest last.
 func busiest(n, threads, size int) int {
-	if whole := n / size; whole%threads > 0 {
-		return (whole/threads + 1) * size
+	whole, rest := n/size, n%size
+	if whole%threads > 0 {
+		rest = size // the smallest block goes to a thread that has one less
 	}
-	return n/size/threads*size + n%size
+	return whole/threads*size + rest
 }
 
 // Dense computes dst[t, r] = Σ_k w[r,k]·x[t,k] for n tokens: dst [n, R], w [R, K], x [n, K].

@@ -61,7 +61,6 @@ type runner struct {
 	decode     []float64 // tokens/s
 	batch      []float64
 	prefill    []float64
-	matMul     []float64 // Gmac/s, of each of product's rounds
 	beside     []float64 // Gmac/s, beside each of prefill
 	prompt     int
 	took       time.Duration // by a prompt, the last time
@@ -226,12 +225,13 @@ func (r *runner) round(first bool, until time.Time) error {
 	if !first && time.Until(until).Seconds() < (1+2*besideShare)*r.took.Seconds() {
 		return nil
 	}
-	before := beside(r.took, r.multiply)
+	multiply := func() float64 { return r.product.round(r.l) }
+	before := beside(r.took, multiply)
 	if r.took, err = r.forward(r.one, r.states[0], r.prompt); err != nil {
 		return err
 	}
 	r.prefill = append(r.prefill, float64(r.prompt)/r.took.Seconds())
-	r.beside = append(r.beside, meanRate(before, beside(r.took, r.multiply)))
+	r.beside = append(r.beside, meanRate(before, beside(r.took, multiply)))
 	return nil
 }
 
@@ -240,24 +240,17 @@ func newProduct(s *Setting, c spec.Config, w *pack.Matrix) job {
 	n, K := s.Set.Tile, w.Cols
 	supers := min(w.Superblocks(), hotRows/pack.SuperblockRows)
 	rows := min(w.Rows, supers*pack.SuperblockRows)
-	return newBed(s, c).each("", "", "", "", 1, float64(rows)*float64(K)*float64(n), func() func() {
+	j := newBed(s, c).each("", "", "", "", 1, float64(rows)*float64(K)*float64(n), func() func() {
 		x, scale, dst := make([]int8, n*K), make([]float32, n), make([]float32, n*w.Rows)
 		return func() { s.Set.MatMul(dst, w.Rows, w, 0, supers, x, scale, n) }
 	})
-}
-
-// multiply runs the product once, and returns and notes its rate in Gmac/s.
-func (r *runner) multiply() float64 {
-	start := time.Now()
-	units := r.product.run()
-	rate := units / time.Since(start).Seconds() / giga
-	r.matMul = append(r.matMul, rate)
-	return rate
+	j.repeat = 1
+	return j
 }
 
 func (r *runner) results(shape Shape) []Result {
 	s := r.s
-	memory, matMul := r.l.value(limitMemory), typical(r.matMul)
+	memory, matMul := r.l.value(limitMemory), typical(r.product.rates)
 	decode, batch, prefill := typical(r.decode), typical(r.batch), typical(r.prefill)
 	read := decode * float64(r.bytes) / giga
 	macs := float64(r.body) + float64(r.head)/float64(r.prompt) // of a prompt's token: only the last one's logits are made

@@ -72,22 +72,19 @@ func (r Result) of(limit string, share float64) Result {
 
 // typical returns the rate that the best tenth of the rounds reached or passed: on a shared machine slower ones tell of
 // the neighbours, and the very fastest of a lucky moment. NaN without rounds.
-func typical(rates []float64) float64 {
-	if len(rates) == 0 {
+func typical(rates []float64) float64 { return quantile(rates, 9) }
+
+// quantile returns the value that so many tenths of all are below. NaN without any.
+func quantile(values []float64, tenths int) float64 {
+	if len(values) == 0 {
 		return math.NaN()
 	}
-	sorted := slices.Sorted(slices.Values(rates))
-	return sorted[len(sorted)*9/10]
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)*tenths/10]
 }
 
 // median returns the middle one of ratios whose two sides were measured one beside the other. NaN without any.
-func median(ratios []float64) float64 {
-	if len(ratios) == 0 {
-		return math.NaN()
-	}
-	sorted := slices.Sorted(slices.Values(ratios))
-	return sorted[len(sorted)/2]
-}
+func median(ratios []float64) float64 { return quantile(ratios, 5) }
 
 // against returns the median of as many pairs' ratios.
 func against(rates, others []float64) float64 {

@@ -63,7 +63,8 @@ func rotate(ctx context.Context, l *limits, jobs []job, until time.Time) ([]Resu
 	return results, nil
 }
 
-func (j *job) round(l *limits) {
+// round measures the job once, behind a round of its limit if it has one, and returns its rate.
+func (j *job) round(l *limits) float64 {
 	switch j.limit {
 	case limitMemory:
 		j.limits = append(j.limits, l.read(readRound))
@@ -77,5 +78,7 @@ func (j *job) round(l *limits) {
 	for range j.repeat {
 		units += j.run()
 	}
-	j.rates = append(j.rates, units/time.Since(start).Seconds()/giga)
+	rate := units / time.Since(start).Seconds() / giga
+	j.rates = append(j.rates, rate)
+	return rate
 }

@@ -30,8 +30,12 @@ const (
 	all           = 1<<32 - 1 // bits of a mask
 )
 
+// codePairs is where addWords512 and its kin take a pass's codes apart, 32 rows at a time. For words that an odd pass lacks they add
+// entries of code 13 of the tables behind, which are 0 in every table that was ever filled, and in memory that was not.
+type codePairs [groupsPerPass / 2][blockRows]uint16
+
 type matMulScratch512 struct {
-	pairs    [groupsPerPass / 2][blockRows]uint16 // of codes, taken apart
+	pairs    codePairs
 	tables   [groupsPerPass * codesPerRow][Tile512]int16
 	columns  [64][Tile512]int8
 	sums     [rowsPerPass][Tile512]int16

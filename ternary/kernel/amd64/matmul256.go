@@ -23,7 +23,7 @@ const (
 )
 
 type matMulScratch256 struct {
-	pairs    [groupsPerPass / 2][blockRows]uint16 // of codes, taken apart
+	pairs    codePairs
 	tables   [groupsPerPass * codesPerRow][Tile256]int16
 	columns  [Tile256 / lanes256][codeCols256][lanes256]int8
 	sums     [rowsPerPass][Tile256]int16
@@ -62,9 +62,9 @@ func (sc *matMulScratch256) multiplyFew(dst []float32, ldd int, w *pack.Matrix, 
 
 func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
 	nw := pack.WordsPerRow(w.Cols)
-	halves, addWords, addWide := 2, addWords256, addWide256
+	addWords, addWide := addWords256, addWide256
 	if n <= lanes256 {
-		halves, addWords, addWide = 1, addWordsHalf256, addWideHalf256
+		addWords, addWide = addWordsHalf256, addWideHalf256
 	}
 	for ; s0 < s1; s0 += supersPerPass {
 		end := min(s0+supersPerPass, s1)
@@ -72,8 +72,7 @@ func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 		for j := 0; j < nw; j += wordsPerPass {
 			widen, keep, keepWide := passOf(j, nw)
 			nb := min(wordsPerPass, nw-j)
-			sc.transpose(x, w.Cols, j*pack.TritsPerWord, n)
-			for h := range halves {
+			for h := range sc.transpose(x, w.Cols, j*pack.TritsPerWord, n) {
 				fillWords256(&sc.tables[0][h*lanes256], &sc.columns[h][0][0], nb*pack.GroupsPerWord)
 			}
 			for s := s0; s < end; s++ {
@@ -96,8 +95,8 @@ func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 	}
 }
 
-// transpose fills columns with those of n tokens' codes from k.
-func (sc *matMulScratch256) transpose(x []int8, K, k, n int) {
+// transpose fills columns with those of n tokens' codes from k, and returns how many registers of tokens these are.
+func (sc *matMulScratch256) transpose(x []int8, K, k, n int) (registers int) {
 	from, stride := &x[k], K
 	if k+codeCols256 > K {
 		cols := min(colsPerPass, K-k)
@@ -109,13 +108,15 @@ func (sc *matMulScratch256) transpose(x []int8, K, k, n int) {
 	for t := range sc.offsets {
 		sc.offsets[t] = uintptr(min(t, n-1) * stride)
 	}
-	for h := range (n + lanes256 - 1) / lanes256 {
+	registers = (n + lanes256 - 1) / lanes256
+	for h := range registers {
 		transposeCodes256(&sc.columns[h][0][0], from, &sc.offsets[h*lanes256], codeCols256/codeBlock256)
 	}
+	return registers
 }
 
 type floatScratch256 struct {
-	pairs   [groupsPerPass / 2][blockRows]uint16 // of codes, taken apart
+	pairs   codePairs
 	tables  [groupsPerPass * codesPerRow][floatTile256]float32
 	columns [floatTile256 / floatLanes256][floatCols256][floatLanes256]float32
 	total   [rowsPerPass][floatTile256]float32
@@ -144,9 +145,9 @@ func MatMulFloat256(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []floa
 
 func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int) {
 	nw := pack.WordsPerRow(w.Cols)
-	halves, addFloats := 2, addFloats256
+	addFloats := addFloats256
 	if n <= floatLanes256 {
-		halves, addFloats = 1, addFloatsHalf256
+		addFloats = addFloatsHalf256
 	}
 	for ; s0 < s1; s0 += supersPerPass {
 		end := min(s0+supersPerPass, s1)
@@ -155,8 +156,7 @@ func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 		clear(sc.total[:pack.PaddedRows(rows)])
 		for j := 0; j < nw; j += wordsPerPass {
 			nb := min(wordsPerPass, nw-j)
-			sc.transpose(y, w.Cols, j*pack.TritsPerWord, n)
-			for h := range halves {
+			for h := range sc.transpose(y, w.Cols, j*pack.TritsPerWord, n) {
 				fillFloats256(&sc.tables[0][h*floatLanes256], &sc.columns[h][0][0], nb*pack.GroupsPerWord)
 			}
 			for s := s0; s < end; s++ {
@@ -174,8 +174,8 @@ func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 	}
 }
 
-// transpose fills columns with those of n tokens' values from k.
-func (sc *floatScratch256) transpose(y []float32, K, k, n int) {
+// transpose fills columns with those of n tokens' values from k, and returns how many registers of tokens these are.
+func (sc *floatScratch256) transpose(y []float32, K, k, n int) (registers int) {
 	from, stride := &y[k], K
 	if k+floatCols256 > K {
 		cols := min(colsPerPass, K-k)
@@ -187,7 +187,9 @@ func (sc *floatScratch256) transpose(y []float32, K, k, n int) {
 	for t := range sc.offsets {
 		sc.offsets[t] = uintptr(min(t, n-1) * stride)
 	}
-	for h := range (n + floatLanes256 - 1) / floatLanes256 {
+	registers = (n + floatLanes256 - 1) / floatLanes256
+	for h := range registers {
 		transposeFloats256(&sc.columns[h][0][0], from, &sc.offsets[h*floatLanes256], floatCols256/floatBlock256)
 	}
+	return registers
 }

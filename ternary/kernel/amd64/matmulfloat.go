@@ -10,7 +10,7 @@ import (
 const floatTile512 = 16 // tokens
 
 type floatScratch512 struct {
-	pairs   [groupsPerPass / 2][blockRows]uint16 // of codes, taken apart
+	pairs   codePairs
 	tables  [groupsPerPass * codesPerRow][floatTile512]float32
 	columns [64][floatTile512]float32
 	total   [rowsPerPass][floatTile512]float32
