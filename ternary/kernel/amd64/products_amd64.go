@@ -360,36 +360,36 @@ func emitVec256(dst *float32, wide *int32, sums *uint16, rows int, scale float32
 func encodeWords256(words *uint16, stride uintptr, codes *int8, step uintptr, n int)
 
 // denseSums14x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 14
-// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;
-// n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
+// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. right holds all 32.
+// ldd and ldr in bytes; n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
 //
 //go:noescape
 func denseSums14x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
 
 // denseSums8x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 8
-// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;
-// n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
+// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. right holds all 32.
+// ldd and ldr in bytes; n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
 //
 //go:noescape
 func denseSums8x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
 
 // denseSums4x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 4
-// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;
-// n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
+// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. right holds all 32.
+// ldd and ldr in bytes; n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
 //
 //go:noescape
 func denseSums4x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
 
 // denseSums2x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 2
-// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;
-// n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
+// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. right holds all 32.
+// ldd and ldr in bytes; n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
 //
 //go:noescape
 func denseSums2x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)
 
 // denseSums1x512 writes Σ_k left[k·14+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ 1
-// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;
-// n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
+// and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. right holds all 32.
+// ldd and ldr in bytes; n, rows ≥ 1. AVX512F. Twin: generic.denseSums.
 //
 //go:noescape
 func denseSums1x512(dst *float32, ldd uintptr, left *float32, right *float32, ldr uintptr, n int, rows int, mask uint32, keep uint32)

@@ -17,8 +17,8 @@ var multiplies = map[string]string{
 	"emitInts512": "VMULPS.BCST", "emitFloats512": "VMULPS.BCST", "emitFew512": "VMULPS",
 	"emitInts256": "VMULPS", "emitFloats256": "VMULPS", "emitVec256": "VMULPS",
 	"matVec512x4": "VMULPS", "matVec512x1": "VMULPS",
-	"denseSums14x512": "VFMADD231PS", "denseSums8x512": "VFMADD231PS", "denseSums4x512": "VFMADD231PS",
-	"denseSums2x512": "VFMADD231PS", "denseSums1x512": "VFMADD231PS", "denseScaled512": "VMULPS",
+	"denseSums14x512": "VFMADD231PS VFMADD231PS.BCST", "denseSums8x512": "VFMADD231PS VFMADD231PS.BCST", "denseSums4x512": "VFMADD231PS VFMADD231PS.BCST",
+	"denseSums2x512": "VFMADD231PS VFMADD231PS.BCST", "denseSums1x512": "VFMADD231PS", "denseScaled512": "VMULPS",
 	"denseSums6x256": "VFMADD231PS", "denseSums4x256": "VFMADD231PS", "denseSums2x256": "VFMADD231PS",
 	"denseSums1x256": "VFMADD231PS", "denseScaled256": "VMULPS",
 }

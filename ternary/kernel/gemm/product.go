@@ -80,7 +80,7 @@ func (t *Tile) product(dst []float32, ldd int, l left, r right, rows, cols, dept
 			for j0 := 0; j0 < cols; j0 += t.Cols {
 				c := min(t.Cols, cols-j0)
 				panel, ldr := sc.right[:], t.Cols
-				if t.InPlace && r.x != nil && !r.across && m <= t.Rows {
+				if t.InPlace && m <= t.Rows && c == t.Cols && r.x != nil && !r.across {
 					panel, ldr = r.x[k0*r.stride+j0:], r.stride // read once: packing would only be another pass
 				} else {
 					t.packRight(sc, r, k0, j0, n, c)

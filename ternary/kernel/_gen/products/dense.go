@@ -13,8 +13,14 @@ import (
 const (
 	denseRows512 = 14
 	denseRows256 = 6
+	denseSteps   = 2 // of k in a turn of the loop
 	floatSize    = 4
 )
+
+// spread tells whether the multiply-adds of row i spread its value by themselves (AVX-512). That saves an instruction, but
+// loads the value twice: with nine of fourteen rows both the decoder, of which a core's other thread may take half, and the
+// two loads a cycle have room.
+func spread(i int) bool { return i*9/denseRows512 != (i+1)*9/denseRows512 }
 
 // denseSums is the inner loop of the float32 products for so many rows.
 func denseSums(v vector, panelRows, rows int) {
@@ -22,8 +28,8 @@ func denseSums(v vector, panelRows, rows int) {
 	if wide {
 		routine(fmt.Sprintf("denseSums%dx512", rows), "func(dst *float32, ldd uintptr, left, right *float32, ldr uintptr, n, rows int, mask, keep uint32)")
 		Doc(fmt.Sprintf("denseSums%dx512 writes Σ_k left[k·%d+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ %d", rows, panelRows, rows),
-			"and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. ldd and ldr in bytes;",
-			"n, rows ≥ 1. AVX512F. Twin: generic.denseSums.")
+			"and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. right holds all 32.",
+			"ldd and ldr in bytes; n, rows ≥ 1. AVX512F. Twin: generic.denseSums.")
 	} else {
 		routine(fmt.Sprintf("denseSums%dx256", rows), "func(dst *float32, ldd uintptr, left, right *float32, ldr uintptr, n, rows int, add bool)")
 		Doc(fmt.Sprintf("denseSums%dx256 writes Σ_k left[k·%d+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ %d", rows, panelRows, rows),
@@ -50,42 +56,54 @@ func denseSums(v vector, panelRows, rows int) {
 			ADDQ(ldd, ahead)
 		}
 	}
-	var columns [2]VecVirtual
-	for h := range columns {
-		columns[h] = v.reg()
+	SUBQ(Imm(denseSteps), n)
+	JL(LabelRef("last"))
+	Label("steps")
+	for u := range denseSteps {
+		denseStep(v, sums[:rows], left, right, panelRows*u)
+		ADDQ(ldr, right)
 	}
-	value := v.reg()
-	var mask [2]Register
-	if wide {
-		mask = masks("mask")
-	}
-	Label("step")
-	for h, c := range columns {
-		if at := (Mem{Base: right, Disp: v.bytes * h}); wide { // of a matrix, what mask leaves out may be no memory
-			VMOVUPS_Z(at, mask[h], c)
-		} else {
-			VMOVUPS(at, c)
-		}
-	}
-	for i := range rows {
-		VBROADCASTSS(Mem{Base: left, Disp: floatSize * i}, value)
-		for h, c := range columns {
-			VFMADD231PS(value, c, sums[i][h])
-		}
-	}
-	ADDQ(Imm(uint64(floatSize*panelRows)), left)
-	ADDQ(ldr, right)
-	DECQ(n)
-	JNZ(LabelRef("step"))
+	ADDQ(Imm(uint64(denseSteps*floatSize*panelRows)), left)
+	SUBQ(Imm(denseSteps), n)
+	JGE(LabelRef("steps"))
+	Label("last")
+	ADDQ(Imm(denseSteps), n)
+	JZ(LabelRef("add"))
+	denseStep(v, sums[:rows], left, right, 0)
+	Label("add")
 	count := Load(Param("rows"), GP64())
 	if wide {
-		denseEmit512(sums[:rows], dst, ldd, count, mask)
+		denseEmit512(sums[:rows], dst, ldd, count, masks("mask"))
 	} else {
 		denseEmit256(sums[:rows], dst, ldd, count)
 	}
 	Label("done")
 	VZEROUPPER()
 	RET()
+}
+
+// denseStep adds one k's products, of the left panel's values from skip on.
+func denseStep(v vector, sums [][2]VecVirtual, left, right Register, skip int) {
+	var columns [2]VecVirtual
+	for h := range columns {
+		columns[h] = v.reg()
+		VMOVUPS(Mem{Base: right, Disp: v.bytes * h}, columns[h])
+	}
+	value := v.reg()
+	for i, row := range sums {
+		at := Mem{Base: left, Disp: floatSize * (skip + i)}
+		apart := v.bytes == 64 && spread(i)
+		if !apart {
+			VBROADCASTSS(at, value)
+		}
+		for h, c := range columns {
+			if apart {
+				VFMADD231PS_BCST(at, c, row[h])
+			} else {
+				VFMADD231PS(value, c, row[h])
+			}
+		}
+	}
 }
 
 func denseEmit512(sums [][2]VecVirtual, dst, ldd, rows Register, mask [2]Register) {
