@@ -74,7 +74,7 @@ func TestKernels(t *testing.T) {
 	}
 	check(t, r, "MatMul", "MatVec/cache", "MatVec/memory", "MatMulFloat", "OuterCodes", "OuterInts", "Dense", "DenseTransposed",
 		"RMSNorm", "RMSNormBackward", "RecurrenceBackward", "OutputGateBackward", "SoftmaxGradient", "Encode", "EncodeTransposed", "AdamW",
-		"Shift", "WKV", "WKVBackward", "Receptance", "ReceptanceBackward")
+		"Shift", "WKV", "WKVBackward", "Receptance", "ReceptanceBackward", "NormQuantize/memory", "RecurrenceBackward/memory", "SwiGLU/memory")
 }
 
 func tinyRecipe() Recipe {

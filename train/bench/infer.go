@@ -240,7 +240,7 @@ func newProduct(s *Setting, c spec.Config, w *pack.Matrix) job {
 	n, K := s.Set.Tile, w.Cols
 	supers := min(w.Superblocks(), hotRows/pack.SuperblockRows)
 	rows := min(w.Rows, supers*pack.SuperblockRows)
-	j := newBed(s, c).each("", "", "", "", 1, float64(rows)*float64(K)*float64(n), func() func() {
+	j := newBed(s, c).each("", "", "", "", 1, float64(rows)*float64(K)*float64(n), func(int) func() {
 		x, scale, dst := make([]int8, n*K), make([]float32, n), make([]float32, n*w.Rows)
 		return func() { s.Set.MatMul(dst, w.Rows, w, 0, supers, x, scale, n) }
 	})

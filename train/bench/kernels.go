@@ -37,7 +37,7 @@ const (
 )
 
 // Kernels measures every kernel of the set: products at the widths of each shape, hot in cache and, one token at a time,
-// from memory; row kernels at the widths of the last.
+// from memory; row kernels at the widths of the last, on rows in cache and from memory.
 func Kernels(ctx context.Context, s Setting, shapes []Shape) (*Report, error) {
 	start := time.Now()
 	words := randomWords(&s, readBytes(s.Budget))
@@ -51,6 +51,7 @@ func Kernels(ctx context.Context, s Setting, shapes []Shape) (*Report, error) {
 			jobs = append(jobs, k.stream(words))
 		}
 		if shape.Name == shapes[len(shapes)-1].Name {
+			k.farBytes = readBytes(s.Budget)
 			jobs = append(jobs, k.rows()...)
 		}
 	}
@@ -92,6 +93,9 @@ type bed struct {
 	name    string
 	d, D, I int
 	rng     *rand.Rand
+
+	farBytes int64 // of all arrays that rows come from memory in
+	fars     [][farIn + farOut][]float32
 }
 
 func newBed(s *Setting, c spec.Config) *bed {
@@ -116,12 +120,12 @@ func (k *bed) codes(n int) []int8 {
 
 // each makes a job of what every worker does with arguments of its own: make is called for each worker, and what it
 // returns runs blocks times a thread and run, with units of work each time.
-func (k *bed) each(name, shape, unit, limit string, perLimit, units float64, maker func() func()) job {
+func (k *bed) each(name, shape, unit, limit string, perLimit, units float64, maker func(worker int) func()) job {
 	const blocks = 4 // a worker that comes late leaves its share to the others
 	threads := k.s.Pool.Threads()
 	var work []func()
-	for range threads {
-		work = append(work, maker())
+	for worker := range threads {
+		work = append(work, maker(worker))
 	}
 	block := func(worker, _ int) { work[worker]() }
 	return job{
@@ -143,38 +147,38 @@ func (k *bed) products() []job {
 	randomize(k.s, w, 1)
 	all := w.Superblocks()
 	work := float64(R) * float64(K)
-	mac := func(name string, rows int, units float64, maker func() func()) job {
+	mac := func(name string, rows int, units float64, maker func(int) func()) job {
 		return k.each(name, shape(rows), "Gmac/s", limitFused, 0.5, units, maker)
 	}
 	type gradient func(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int)
-	outer := func(f gradient, rows int) func() func() {
-		return func() func() {
+	outer := func(f gradient, rows int) func(int) func() {
+		return func(int) func() {
 			dst, a, q := make([]float32, rows*K), k.floats(outerTokens*rows), k.codes(outerTokens*K)
 			scale := k.floats(outerTokens)
 			return func() { f(dst, a, rows, scale, q, K, outerTokens, 0, rows) }
 		}
 	}
 	return []job{
-		mac("MatMul", R, work*float64(n), func() func() {
+		mac("MatMul", R, work*float64(n), func(int) func() {
 			x, scale, dst := k.codes(n*K), k.floats(n), make([]float32, n*R)
 			return func() { set.MatMul(dst, R, w, 0, all, x, scale, n) }
 		}),
-		mac("MatVec/cache", R, work, func() func() {
+		mac("MatVec/cache", R, work, func(int) func() {
 			prepared, dst := make([]int16, kernel.PreparedLen(K)), make([]float32, R)
 			set.Prepare(prepared, k.codes(K))
 			return func() { set.MatVec(dst, w, 0, all, prepared, 1) }
 		}),
-		mac("MatMulFloat", R, work*float64(n), func() func() {
+		mac("MatMulFloat", R, work*float64(n), func(int) func() {
 			y, dst := k.floats(n*K), make([]float32, n*R)
 			return func() { set.MatMulFloat(dst, R, w, 0, all, y, n, 1) }
 		}),
 		mac("OuterCodes", outerRows, float64(outerRows*outerTokens)*float64(K), outer(set.OuterCodes, outerRows)),
 		mac("OuterInts", intRows, float64(intRows*outerTokens)*float64(K), outer(set.OuterInts, intRows)),
-		mac("Dense", denseRows, float64(denseRows*denseTokens)*float64(K), func() func() {
+		mac("Dense", denseRows, float64(denseRows*denseTokens)*float64(K), func(int) func() {
 			m, x, dst := k.floats(denseRows*K), k.floats(denseTokens*K), make([]float32, denseTokens*denseRows)
 			return func() { set.Dense(dst, denseRows, m, x, K, denseTokens, 0, denseRows) }
 		}),
-		mac("DenseTransposed", denseRows, float64(denseRows*denseTokens)*float64(K), func() func() {
+		mac("DenseTransposed", denseRows, float64(denseRows*denseTokens)*float64(K), func(int) func() {
 			m, y, dst := k.floats(denseRows*K), k.floats(denseTokens*denseRows), make([]float32, denseTokens*K)
 			return func() { set.DenseTransposed(dst, m, y, denseRows, K, denseTokens) }
 		}),
