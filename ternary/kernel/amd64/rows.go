@@ -37,6 +37,15 @@ func (wide Rows) inverseRMS(x []float32, eps float32) float32 {
 	return 1 / f32.Sqrt(wide.sumSquares(at(x, 0), len(x))/float32(len(x))+eps)
 }
 
+// next returns the bytes from x to the row behind it in its array, which is most often the next one of the same caller, or 0
+// if there is none.
+func next(x []float32) int {
+	if cap(x) < 2*len(x) {
+		return 0
+	}
+	return len(x) * bytesPerFloat
+}
+
 // RMSNorm is kernel.Set.RMSNorm.
 func (wide Rows) RMSNorm(dst, x, gain []float32, eps float32) (r float32) {
 	n := len(x)
@@ -51,7 +60,7 @@ func (wide Rows) NormQuantize(codes []int8, x, gain []float32, eps float32, away
 	n := len(x)
 	codes, gain = codes[:n], gain[:n]
 	r = wide.inverseRMS(x, eps)
-	s = quant.ActivationScale(wide.normTop(at(x, 0), at(gain, 0), r, n))
+	s = quant.ActivationScale(wide.normTop(at(x, 0), at(gain, 0), r, n, next(x)))
 	switch {
 	case s != s:
 		clear(codes)

@@ -24,15 +24,15 @@ func normalise512(dst *float32, x *float32, gain *float32, r float32, n int)
 //go:noescape
 func normalise256(dst *float32, x *float32, gain *float32, r float32, n int)
 
-// normTop512: f32.MaxAbsBits of (x·r)∘gain. Needs AVX-512 F and DQ, BMI2.
+// normTop512: f32.MaxAbsBits of (x·r)∘gain. What lies ahead bytes behind x is fetched. Needs AVX-512 F and DQ, BMI2.
 //
 //go:noescape
-func normTop512(x *float32, gain *float32, r float32, n int) uint32
+func normTop512(x *float32, gain *float32, r float32, n int, ahead int) uint32
 
-// normTop256: f32.MaxAbsBits of (x·r)∘gain. Needs AVX2 and FMA.
+// normTop256: f32.MaxAbsBits of (x·r)∘gain. What lies ahead bytes behind x is fetched. Needs AVX2 and FMA.
 //
 //go:noescape
-func normTop256(x *float32, gain *float32, r float32, n int) uint32
+func normTop256(x *float32, gain *float32, r float32, n int, ahead int) uint32
 
 // normCodes512: quant.Codes of (x·r)∘gain for a finite s, halves to even. Needs AVX-512 F and DQ, BMI2.
 //

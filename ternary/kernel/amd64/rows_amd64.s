@@ -458,9 +458,9 @@ done3:
 	VZEROUPPER
 	RET
 
-// func normTop512(x *float32, gain *float32, r float32, n int) uint32
-// Requires: AVX, AVX2, AVX512DQ, AVX512F, BMI2
-TEXT ·normTop512(SB), NOSPLIT, $0-36
+// func normTop512(x *float32, gain *float32, r float32, n int, ahead int) uint32
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·normTop512(SB), NOSPLIT, $0-44
 	MOVQ         x+0(FP), AX
 	MOVQ         gain+8(FP), CX
 	VBROADCASTSS r+16(FP), Z0
@@ -469,90 +469,99 @@ TEXT ·normTop512(SB), NOSPLIT, $0-36
 	VXORPS       Z3, Z3, Z3
 	VXORPS       Z4, Z4, Z4
 	VBROADCASTSS rowConstants<>+640(SB), Z5
-	MOVQ         n+24(FP), DX
-	XORQ         BX, BX
-	SUBQ         $0x00000040, DX
+	MOVQ         ahead+32(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x00000040, BX
 	JLT          test2
 
 loop1:
-	VMOVUPS (AX)(BX*1), Z6
-	VMULPS  Z0, Z6, Z6
-	VMOVUPS (CX)(BX*1), Z7
-	VMULPS  Z7, Z6, Z6
-	VANDPS  Z5, Z6, Z6
-	VPMAXUD Z6, Z1, Z1
-	VMOVUPS 64(AX)(BX*1), Z6
-	VMULPS  Z0, Z6, Z6
-	VMOVUPS 64(CX)(BX*1), Z7
-	VMULPS  Z7, Z6, Z6
-	VANDPS  Z5, Z6, Z6
-	VPMAXUD Z6, Z2, Z2
-	VMOVUPS 128(AX)(BX*1), Z6
-	VMULPS  Z0, Z6, Z6
-	VMOVUPS 128(CX)(BX*1), Z7
-	VMULPS  Z7, Z6, Z6
-	VANDPS  Z5, Z6, Z6
-	VPMAXUD Z6, Z3, Z3
-	VMOVUPS 192(AX)(BX*1), Z6
-	VMULPS  Z0, Z6, Z6
-	VMOVUPS 192(CX)(BX*1), Z7
-	VMULPS  Z7, Z6, Z6
-	VANDPS  Z5, Z6, Z6
-	VPMAXUD Z6, Z4, Z4
-	ADDQ    $0x00000100, BX
-	SUBQ    $0x00000040, DX
-	JGE     loop1
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 (AX)(DI*1)
+	VMOVUPS    (AX)(SI*1), Z6
+	VMULPS     Z0, Z6, Z6
+	VMOVUPS    (CX)(SI*1), Z7
+	VMULPS     Z7, Z6, Z6
+	VANDPS     Z5, Z6, Z6
+	VPMAXUD    Z6, Z1, Z1
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 64(AX)(DI*1)
+	VMOVUPS    64(AX)(SI*1), Z6
+	VMULPS     Z0, Z6, Z6
+	VMOVUPS    64(CX)(SI*1), Z7
+	VMULPS     Z7, Z6, Z6
+	VANDPS     Z5, Z6, Z6
+	VPMAXUD    Z6, Z2, Z2
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 128(AX)(DI*1)
+	VMOVUPS    128(AX)(SI*1), Z6
+	VMULPS     Z0, Z6, Z6
+	VMOVUPS    128(CX)(SI*1), Z7
+	VMULPS     Z7, Z6, Z6
+	VANDPS     Z5, Z6, Z6
+	VPMAXUD    Z6, Z3, Z3
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 192(AX)(DI*1)
+	VMOVUPS    192(AX)(SI*1), Z6
+	VMULPS     Z0, Z6, Z6
+	VMOVUPS    192(CX)(SI*1), Z7
+	VMULPS     Z7, Z6, Z6
+	VANDPS     Z5, Z6, Z6
+	VPMAXUD    Z6, Z4, Z4
+	ADDQ       $0x00000100, SI
+	SUBQ       $0x00000040, BX
+	JGE        loop1
 
 test2:
-	ADDQ      $0x00000040, DX
-	CMPQ      DX, $0x00
+	ADDQ      $0x00000040, BX
+	CMPQ      BX, $0x00
 	JLE       done3
-	MOVL      $0x0000ffff, SI
-	BZHIL     DX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z (AX)(BX*1), K1, Z6
+	MOVL      $0x0000ffff, DX
+	BZHIL     BX, DX, DX
+	KMOVW     DX, K1
+	VMOVUPS.Z (AX)(SI*1), K1, Z6
 	VMULPS    Z0, Z6, Z6
-	VMOVUPS.Z (CX)(BX*1), K1, Z7
+	VMOVUPS.Z (CX)(SI*1), K1, Z7
 	VMULPS    Z7, Z6, Z6
 	VANDPS    Z5, Z6, Z6
 	VPMAXUD   Z6, Z1, K1, Z1
-	SUBQ      $0x00000010, DX
-	CMPQ      DX, $0x00
+	SUBQ      $0x00000010, BX
+	CMPQ      BX, $0x00
 	JLE       done3
-	MOVL      $0x0000ffff, SI
-	BZHIL     DX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z 64(AX)(BX*1), K1, Z6
+	MOVL      $0x0000ffff, DX
+	BZHIL     BX, DX, DX
+	KMOVW     DX, K1
+	VMOVUPS.Z 64(AX)(SI*1), K1, Z6
 	VMULPS    Z0, Z6, Z6
-	VMOVUPS.Z 64(CX)(BX*1), K1, Z7
+	VMOVUPS.Z 64(CX)(SI*1), K1, Z7
 	VMULPS    Z7, Z6, Z6
 	VANDPS    Z5, Z6, Z6
 	VPMAXUD   Z6, Z2, K1, Z2
-	SUBQ      $0x00000010, DX
-	CMPQ      DX, $0x00
+	SUBQ      $0x00000010, BX
+	CMPQ      BX, $0x00
 	JLE       done3
-	MOVL      $0x0000ffff, SI
-	BZHIL     DX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z 128(AX)(BX*1), K1, Z6
+	MOVL      $0x0000ffff, DX
+	BZHIL     BX, DX, DX
+	KMOVW     DX, K1
+	VMOVUPS.Z 128(AX)(SI*1), K1, Z6
 	VMULPS    Z0, Z6, Z6
-	VMOVUPS.Z 128(CX)(BX*1), K1, Z7
+	VMOVUPS.Z 128(CX)(SI*1), K1, Z7
 	VMULPS    Z7, Z6, Z6
 	VANDPS    Z5, Z6, Z6
 	VPMAXUD   Z6, Z3, K1, Z3
-	SUBQ      $0x00000010, DX
-	CMPQ      DX, $0x00
+	SUBQ      $0x00000010, BX
+	CMPQ      BX, $0x00
 	JLE       done3
-	MOVL      $0x0000ffff, SI
-	BZHIL     DX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z 192(AX)(BX*1), K1, Z6
+	MOVL      $0x0000ffff, DX
+	BZHIL     BX, DX, DX
+	KMOVW     DX, K1
+	VMOVUPS.Z 192(AX)(SI*1), K1, Z6
 	VMULPS    Z0, Z6, Z0
-	VMOVUPS.Z 192(CX)(BX*1), K1, Z6
+	VMOVUPS.Z 192(CX)(SI*1), K1, Z6
 	VMULPS    Z6, Z0, Z0
 	VANDPS    Z5, Z0, Z0
 	VPMAXUD   Z0, Z4, K1, Z4
-	SUBQ      $0x00000010, DX
+	SUBQ      $0x00000010, BX
 
 done3:
 	VPMAXUD       Z3, Z1, Z1
@@ -567,13 +576,13 @@ done3:
 	VPSHUFD       $0x01, X1, X0
 	VPMAXUD       X0, X1, X1
 	VMOVD         X1, AX
-	MOVL          AX, ret+32(FP)
+	MOVL          AX, ret+40(FP)
 	VZEROUPPER
 	RET
 
-// func normTop256(x *float32, gain *float32, r float32, n int) uint32
-// Requires: AVX, AVX2, CMOV
-TEXT ·normTop256(SB), NOSPLIT, $0-36
+// func normTop256(x *float32, gain *float32, r float32, n int, ahead int) uint32
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·normTop256(SB), NOSPLIT, $0-44
 	MOVQ         x+0(FP), AX
 	MOVQ         gain+8(FP), CX
 	VBROADCASTSS r+16(FP), Y0
@@ -586,202 +595,219 @@ TEXT ·normTop256(SB), NOSPLIT, $0-36
 	VXORPS       Y7, Y7, Y7
 	VXORPS       Y8, Y8, Y8
 	VBROADCASTSS rowConstants<>+640(SB), Y9
-	MOVQ         n+24(FP), DX
-	XORQ         BX, BX
-	SUBQ         $0x00000040, DX
+	MOVQ         ahead+32(FP), DX
+	MOVQ         n+24(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x00000040, BX
 	JLT          test2
 
 loop1:
-	VMOVUPS (AX)(BX*1), Y10
-	VMULPS  Y0, Y10, Y10
-	VMOVUPS (CX)(BX*1), Y11
-	VMULPS  Y11, Y10, Y10
-	VANDPS  Y9, Y10, Y10
-	VPMAXUD Y10, Y1, Y1
-	VMOVUPS 32(AX)(BX*1), Y10
-	VMULPS  Y0, Y10, Y10
-	VMOVUPS 32(CX)(BX*1), Y11
-	VMULPS  Y11, Y10, Y10
-	VANDPS  Y9, Y10, Y10
-	VPMAXUD Y10, Y2, Y2
-	VMOVUPS 64(AX)(BX*1), Y10
-	VMULPS  Y0, Y10, Y10
-	VMOVUPS 64(CX)(BX*1), Y11
-	VMULPS  Y11, Y10, Y10
-	VANDPS  Y9, Y10, Y10
-	VPMAXUD Y10, Y3, Y3
-	VMOVUPS 96(AX)(BX*1), Y10
-	VMULPS  Y0, Y10, Y10
-	VMOVUPS 96(CX)(BX*1), Y11
-	VMULPS  Y11, Y10, Y10
-	VANDPS  Y9, Y10, Y10
-	VPMAXUD Y10, Y4, Y4
-	VMOVUPS 128(AX)(BX*1), Y10
-	VMULPS  Y0, Y10, Y10
-	VMOVUPS 128(CX)(BX*1), Y11
-	VMULPS  Y11, Y10, Y10
-	VANDPS  Y9, Y10, Y10
-	VPMAXUD Y10, Y5, Y5
-	VMOVUPS 160(AX)(BX*1), Y10
-	VMULPS  Y0, Y10, Y10
-	VMOVUPS 160(CX)(BX*1), Y11
-	VMULPS  Y11, Y10, Y10
-	VANDPS  Y9, Y10, Y10
-	VPMAXUD Y10, Y6, Y6
-	VMOVUPS 192(AX)(BX*1), Y10
-	VMULPS  Y0, Y10, Y10
-	VMOVUPS 192(CX)(BX*1), Y11
-	VMULPS  Y11, Y10, Y10
-	VANDPS  Y9, Y10, Y10
-	VPMAXUD Y10, Y7, Y7
-	VMOVUPS 224(AX)(BX*1), Y10
-	VMULPS  Y0, Y10, Y10
-	VMOVUPS 224(CX)(BX*1), Y11
-	VMULPS  Y11, Y10, Y10
-	VANDPS  Y9, Y10, Y10
-	VPMAXUD Y10, Y8, Y8
-	ADDQ    $0x00000100, BX
-	SUBQ    $0x00000040, DX
-	JGE     loop1
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 (AX)(DI*1)
+	VMOVUPS    (AX)(SI*1), Y10
+	VMULPS     Y0, Y10, Y10
+	VMOVUPS    (CX)(SI*1), Y11
+	VMULPS     Y11, Y10, Y10
+	VANDPS     Y9, Y10, Y10
+	VPMAXUD    Y10, Y1, Y1
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 32(AX)(DI*1)
+	VMOVUPS    32(AX)(SI*1), Y10
+	VMULPS     Y0, Y10, Y10
+	VMOVUPS    32(CX)(SI*1), Y11
+	VMULPS     Y11, Y10, Y10
+	VANDPS     Y9, Y10, Y10
+	VPMAXUD    Y10, Y2, Y2
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 64(AX)(DI*1)
+	VMOVUPS    64(AX)(SI*1), Y10
+	VMULPS     Y0, Y10, Y10
+	VMOVUPS    64(CX)(SI*1), Y11
+	VMULPS     Y11, Y10, Y10
+	VANDPS     Y9, Y10, Y10
+	VPMAXUD    Y10, Y3, Y3
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 96(AX)(DI*1)
+	VMOVUPS    96(AX)(SI*1), Y10
+	VMULPS     Y0, Y10, Y10
+	VMOVUPS    96(CX)(SI*1), Y11
+	VMULPS     Y11, Y10, Y10
+	VANDPS     Y9, Y10, Y10
+	VPMAXUD    Y10, Y4, Y4
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 128(AX)(DI*1)
+	VMOVUPS    128(AX)(SI*1), Y10
+	VMULPS     Y0, Y10, Y10
+	VMOVUPS    128(CX)(SI*1), Y11
+	VMULPS     Y11, Y10, Y10
+	VANDPS     Y9, Y10, Y10
+	VPMAXUD    Y10, Y5, Y5
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 160(AX)(DI*1)
+	VMOVUPS    160(AX)(SI*1), Y10
+	VMULPS     Y0, Y10, Y10
+	VMOVUPS    160(CX)(SI*1), Y11
+	VMULPS     Y11, Y10, Y10
+	VANDPS     Y9, Y10, Y10
+	VPMAXUD    Y10, Y6, Y6
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 192(AX)(DI*1)
+	VMOVUPS    192(AX)(SI*1), Y10
+	VMULPS     Y0, Y10, Y10
+	VMOVUPS    192(CX)(SI*1), Y11
+	VMULPS     Y11, Y10, Y10
+	VANDPS     Y9, Y10, Y10
+	VPMAXUD    Y10, Y7, Y7
+	LEAQ       (SI)(DX*1), DI
+	PREFETCHT0 224(AX)(DI*1)
+	VMOVUPS    224(AX)(SI*1), Y10
+	VMULPS     Y0, Y10, Y10
+	VMOVUPS    224(CX)(SI*1), Y11
+	VMULPS     Y11, Y10, Y10
+	VANDPS     Y9, Y10, Y10
+	VPMAXUD    Y10, Y8, Y8
+	ADDQ       $0x00000100, SI
+	SUBQ       $0x00000040, BX
+	JGE        loop1
 
 test2:
-	ADDQ       $0x00000040, DX
-	CMPQ       DX, $0x00
+	ADDQ       $0x00000040, BX
+	CMPQ       BX, $0x00
 	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
+	MOVQ       $0x00000008, DX
+	CMPQ       BX, DX
+	CMOVQLT    BX, DX
 	LEAQ       rowConstants<>+800(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
+	SHLQ       $0x02, DX
+	SUBQ       DX, DI
 	VMOVUPS    (DI), Y10
-	VMASKMOVPS (AX)(BX*1), Y10, Y11
+	VMASKMOVPS (AX)(SI*1), Y10, Y11
 	VMULPS     Y0, Y11, Y11
-	VMASKMOVPS (CX)(BX*1), Y10, Y12
+	VMASKMOVPS (CX)(SI*1), Y10, Y12
 	VMULPS     Y12, Y11, Y11
 	VANDPS     Y9, Y11, Y11
 	VANDPS     Y10, Y11, Y10
 	VPMAXUD    Y10, Y1, Y1
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
+	SUBQ       $0x00000008, BX
+	CMPQ       BX, $0x00
 	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
+	MOVQ       $0x00000008, DX
+	CMPQ       BX, DX
+	CMOVQLT    BX, DX
 	LEAQ       rowConstants<>+800(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
+	SHLQ       $0x02, DX
+	SUBQ       DX, DI
 	VMOVUPS    (DI), Y10
-	VMASKMOVPS 32(AX)(BX*1), Y10, Y11
+	VMASKMOVPS 32(AX)(SI*1), Y10, Y11
 	VMULPS     Y0, Y11, Y11
-	VMASKMOVPS 32(CX)(BX*1), Y10, Y12
+	VMASKMOVPS 32(CX)(SI*1), Y10, Y12
 	VMULPS     Y12, Y11, Y11
 	VANDPS     Y9, Y11, Y11
 	VANDPS     Y10, Y11, Y10
 	VPMAXUD    Y10, Y2, Y2
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
+	SUBQ       $0x00000008, BX
+	CMPQ       BX, $0x00
 	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
+	MOVQ       $0x00000008, DX
+	CMPQ       BX, DX
+	CMOVQLT    BX, DX
 	LEAQ       rowConstants<>+800(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
+	SHLQ       $0x02, DX
+	SUBQ       DX, DI
 	VMOVUPS    (DI), Y10
-	VMASKMOVPS 64(AX)(BX*1), Y10, Y11
+	VMASKMOVPS 64(AX)(SI*1), Y10, Y11
 	VMULPS     Y0, Y11, Y11
-	VMASKMOVPS 64(CX)(BX*1), Y10, Y12
+	VMASKMOVPS 64(CX)(SI*1), Y10, Y12
 	VMULPS     Y12, Y11, Y11
 	VANDPS     Y9, Y11, Y11
 	VANDPS     Y10, Y11, Y10
 	VPMAXUD    Y10, Y3, Y3
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
+	SUBQ       $0x00000008, BX
+	CMPQ       BX, $0x00
 	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
+	MOVQ       $0x00000008, DX
+	CMPQ       BX, DX
+	CMOVQLT    BX, DX
 	LEAQ       rowConstants<>+800(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
+	SHLQ       $0x02, DX
+	SUBQ       DX, DI
 	VMOVUPS    (DI), Y10
-	VMASKMOVPS 96(AX)(BX*1), Y10, Y11
+	VMASKMOVPS 96(AX)(SI*1), Y10, Y11
 	VMULPS     Y0, Y11, Y11
-	VMASKMOVPS 96(CX)(BX*1), Y10, Y12
+	VMASKMOVPS 96(CX)(SI*1), Y10, Y12
 	VMULPS     Y12, Y11, Y11
 	VANDPS     Y9, Y11, Y11
 	VANDPS     Y10, Y11, Y10
 	VPMAXUD    Y10, Y4, Y4
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
+	SUBQ       $0x00000008, BX
+	CMPQ       BX, $0x00
 	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
+	MOVQ       $0x00000008, DX
+	CMPQ       BX, DX
+	CMOVQLT    BX, DX
 	LEAQ       rowConstants<>+800(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
+	SHLQ       $0x02, DX
+	SUBQ       DX, DI
 	VMOVUPS    (DI), Y10
-	VMASKMOVPS 128(AX)(BX*1), Y10, Y11
+	VMASKMOVPS 128(AX)(SI*1), Y10, Y11
 	VMULPS     Y0, Y11, Y11
-	VMASKMOVPS 128(CX)(BX*1), Y10, Y12
+	VMASKMOVPS 128(CX)(SI*1), Y10, Y12
 	VMULPS     Y12, Y11, Y11
 	VANDPS     Y9, Y11, Y11
 	VANDPS     Y10, Y11, Y10
 	VPMAXUD    Y10, Y5, Y5
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
+	SUBQ       $0x00000008, BX
+	CMPQ       BX, $0x00
 	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
+	MOVQ       $0x00000008, DX
+	CMPQ       BX, DX
+	CMOVQLT    BX, DX
 	LEAQ       rowConstants<>+800(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
+	SHLQ       $0x02, DX
+	SUBQ       DX, DI
 	VMOVUPS    (DI), Y10
-	VMASKMOVPS 160(AX)(BX*1), Y10, Y11
+	VMASKMOVPS 160(AX)(SI*1), Y10, Y11
 	VMULPS     Y0, Y11, Y11
-	VMASKMOVPS 160(CX)(BX*1), Y10, Y12
+	VMASKMOVPS 160(CX)(SI*1), Y10, Y12
 	VMULPS     Y12, Y11, Y11
 	VANDPS     Y9, Y11, Y11
 	VANDPS     Y10, Y11, Y10
 	VPMAXUD    Y10, Y6, Y6
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
+	SUBQ       $0x00000008, BX
+	CMPQ       BX, $0x00
 	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
+	MOVQ       $0x00000008, DX
+	CMPQ       BX, DX
+	CMOVQLT    BX, DX
 	LEAQ       rowConstants<>+800(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
+	SHLQ       $0x02, DX
+	SUBQ       DX, DI
 	VMOVUPS    (DI), Y10
-	VMASKMOVPS 192(AX)(BX*1), Y10, Y11
+	VMASKMOVPS 192(AX)(SI*1), Y10, Y11
 	VMULPS     Y0, Y11, Y11
-	VMASKMOVPS 192(CX)(BX*1), Y10, Y12
+	VMASKMOVPS 192(CX)(SI*1), Y10, Y12
 	VMULPS     Y12, Y11, Y11
 	VANDPS     Y9, Y11, Y11
 	VANDPS     Y10, Y11, Y10
 	VPMAXUD    Y10, Y7, Y7
-	SUBQ       $0x00000008, DX
-	CMPQ       DX, $0x00
+	SUBQ       $0x00000008, BX
+	CMPQ       BX, $0x00
 	JLE        done3
-	MOVQ       $0x00000008, SI
-	CMPQ       DX, SI
-	CMOVQLT    DX, SI
+	MOVQ       $0x00000008, DX
+	CMPQ       BX, DX
+	CMOVQLT    BX, DX
 	LEAQ       rowConstants<>+800(SB), DI
-	SHLQ       $0x02, SI
-	SUBQ       SI, DI
+	SHLQ       $0x02, DX
+	SUBQ       DX, DI
 	VMOVUPS    (DI), Y10
-	VMASKMOVPS 224(AX)(BX*1), Y10, Y11
+	VMASKMOVPS 224(AX)(SI*1), Y10, Y11
 	VMULPS     Y0, Y11, Y0
-	VMASKMOVPS 224(CX)(BX*1), Y10, Y11
+	VMASKMOVPS 224(CX)(SI*1), Y10, Y11
 	VMULPS     Y11, Y0, Y0
 	VANDPS     Y9, Y0, Y0
 	VANDPS     Y10, Y0, Y0
 	VPMAXUD    Y0, Y8, Y8
-	SUBQ       $0x00000008, DX
+	SUBQ       $0x00000008, BX
 
 done3:
 	VPMAXUD      Y5, Y1, Y1
@@ -798,7 +824,7 @@ done3:
 	VPSHUFD      $0x01, X1, X0
 	VPMAXUD      X0, X1, X1
 	VMOVD        X1, AX
-	MOVL         AX, ret+32(FP)
+	MOVL         AX, ret+40(FP)
 	VZEROUPPER
 	RET
 
@@ -1744,7 +1770,7 @@ done3:
 	RET
 
 // func recur512(states *float32, prev *float32, i *float32, z *float32, bound *float32, mask *float32, maskStep int, T int, D int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·recur512(SB), NOSPLIT, $0-80
 	VBROADCASTSS rowConstants<>+320(SB), Z0
 	VBROADCASTSS rowConstants<>+32(SB), Z1
@@ -1779,6 +1805,10 @@ row1:
 	JMP          test3
 
 loop2:
+	LEAQ        (R12)(R10*2), R14
+	PREFETCHT0  (AX)(R14*1)
+	PREFETCHT0  (DX)(R14*1)
+	PREFETCHT0  (BX)(R14*1)
 	VMOVUPS     (DX)(R12*1), Z13
 	VMOVUPS     (SI)(R12*1), Z14
 	VMOVUPS     (BX)(R12*1), Z15
@@ -2045,7 +2075,7 @@ aside8:
 	JMP          back7
 
 // func recur256(states *float32, prev *float32, i *float32, z *float32, bound *float32, mask *float32, maskStep int, T int, D int, n int)
-// Requires: AVX, AVX2, CMOV, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·recur256(SB), NOSPLIT, $0-80
 	VBROADCASTSS rowConstants<>+320(SB), Y0
 	VBROADCASTSS rowConstants<>+32(SB), Y1
@@ -2070,6 +2100,10 @@ row1:
 	JMP          test3
 
 loop2:
+	LEAQ        (R12)(R10*2), R14
+	PREFETCHT0  (AX)(R14*1)
+	PREFETCHT0  (DX)(R14*1)
+	PREFETCHT0  (BX)(R14*1)
 	VMOVUPS     (DX)(R12*1), Y3
 	VMOVUPS     (SI)(R12*1), Y4
 	VMOVUPS     (BX)(R12*1), Y5
@@ -2390,8 +2424,8 @@ aside12:
 	JMP          back11
 
 // func recurBack512(di *float32, dz *float32, ds *float32, prev *float32, i *float32, z *float32, work *float32, mask *float32, maskStep int, T int, D int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·recurBack512(SB), NOSPLIT, $0-96
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·recurBack512(SB), NOSPLIT, $8-96
 	VBROADCASTSS rowConstants<>+320(SB), Z0
 	VBROADCASTSS rowConstants<>+32(SB), Z1
 	VBROADCASTSS rowConstants<>+640(SB), Z2
@@ -2416,6 +2450,7 @@ TEXT ·recurBack512(SB), NOSPLIT, $0-96
 	MOVQ         T+72(FP), R11
 	MOVQ         D+80(FP), R12
 	SHLQ         $0x02, R12
+	NEGQ         R12
 
 row1:
 	VBROADCASTSS (R9), Z12
@@ -2427,6 +2462,11 @@ row1:
 	JMP          test3
 
 loop2:
+	LEAQ        (R14)(R12*2), BP
+	PREFETCHT0  (DX)(BP*1)
+	PREFETCHT0  (BX)(BP*1)
+	PREFETCHT0  (SI)(BP*1)
+	PREFETCHT0  (DI)(BP*1)
 	VMOVUPS     (SI)(R14*1), Z13
 	VMOVUPS     (DI)(R14*1), Z14
 	VANDPS      Z2, Z13, Z15
@@ -2595,12 +2635,12 @@ back7:
 	VMOVUPS   Z12, K1, (CX)(R14*1)
 
 done6:
-	SUBQ R12, AX
-	SUBQ R12, CX
-	SUBQ R12, DX
-	SUBQ R12, BX
-	SUBQ R12, SI
-	SUBQ R12, DI
+	ADDQ R12, AX
+	ADDQ R12, CX
+	ADDQ R12, DX
+	ADDQ R12, BX
+	ADDQ R12, SI
+	ADDQ R12, DI
 	SUBQ R10, R9
 	DECQ R11
 	JNZ  row1
@@ -2734,8 +2774,8 @@ aside8:
 	JMP          back7
 
 // func recurBack256(di *float32, dz *float32, ds *float32, prev *float32, i *float32, z *float32, work *float32, mask *float32, maskStep int, T int, D int, n int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·recurBack256(SB), NOSPLIT, $0-96
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·recurBack256(SB), NOSPLIT, $8-96
 	VBROADCASTSS rowConstants<>+320(SB), Y0
 	VBROADCASTSS rowConstants<>+32(SB), Y1
 	MOVQ         di+0(FP), AX
@@ -2750,6 +2790,7 @@ TEXT ·recurBack256(SB), NOSPLIT, $0-96
 	MOVQ         T+72(FP), R11
 	MOVQ         D+80(FP), R12
 	SHLQ         $0x02, R12
+	NEGQ         R12
 
 row1:
 	VBROADCASTSS (R9), Y2
@@ -2761,6 +2802,11 @@ row1:
 	JMP          test3
 
 loop2:
+	LEAQ        (R14)(R12*2), BP
+	PREFETCHT0  (DX)(BP*1)
+	PREFETCHT0  (BX)(BP*1)
+	PREFETCHT0  (SI)(BP*1)
+	PREFETCHT0  (DI)(BP*1)
 	VMOVUPS     (SI)(R14*1), Y3
 	VMOVUPS     (DI)(R14*1), Y4
 	VANDPS      rowConstants<>+640(SB), Y3, Y5
@@ -3001,12 +3047,12 @@ back11:
 	VMASKMOVPS Y2, Y3, (CX)(R14*1)
 
 done8:
-	SUBQ R12, AX
-	SUBQ R12, CX
-	SUBQ R12, DX
-	SUBQ R12, BX
-	SUBQ R12, SI
-	SUBQ R12, DI
+	ADDQ R12, AX
+	ADDQ R12, CX
+	ADDQ R12, DX
+	ADDQ R12, BX
+	ADDQ R12, SI
+	ADDQ R12, DI
 	SUBQ R10, R9
 	DECQ R11
 	JNZ  row1

@@ -19,11 +19,11 @@ func (wide Rows) normalise(dst, x, gain *float32, r float32, n int) {
 	normalise256(dst, x, gain, r, n)
 }
 
-func (wide Rows) normTop(x, gain *float32, r float32, n int) uint32 {
+func (wide Rows) normTop(x, gain *float32, r float32, n, ahead int) uint32 {
 	if wide {
-		return normTop512(x, gain, r, n)
+		return normTop512(x, gain, r, n, ahead)
 	}
-	return normTop256(x, gain, r, n)
+	return normTop256(x, gain, r, n, ahead)
 }
 
 func (wide Rows) normCodes(codes *int8, x, gain *float32, r, s float32, n int) {

@@ -93,6 +93,10 @@ func gateRoutines() []routine {
 	}
 }
 
+// recurAhead is how many tokens before its turn a row is fetched: too few of its channels lie side by side for the processor to see
+// what follows.
+const recurAhead = 2
+
 func recur(k *kern) {
 	k.holdSigmoid()
 	p := ptrs("states", "prev", "i", "z", "bound", "mask", "maskStep", "T", "D", "n")
@@ -103,6 +107,7 @@ func recur(k *kern) {
 	keep := k.vec()
 	VBROADCASTSS(Mem{Base: mask}, keep)
 	k.each(n, func(where at) {
+		k.fetch(where, step, recurAhead, states, i, z)
 		in, lb := k.load(i, where), k.load(bound, where)
 		sig := k.sigmoids(in, k.load(z, where))
 		f := k.add(lb, k.mul(k.sub(k.cr("one"), lb), sig[1]))
@@ -123,11 +128,13 @@ func recurBack(k *kern) {
 	p := ptrs("di", "dz", "ds", "prev", "i", "z", "work", "mask", "maskStep", "T", "D")
 	di, dz, ds, prev, i, z, work, mask, maskStep, T, step := p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10]
 	SHLQ(U8(2), step)
+	NEGQ(step)
 	row := k.label("row")
 	Label(row)
 	keep := k.vec()
 	VBROADCASTSS(Mem{Base: mask}, keep)
 	k.each(ptr("n"), func(where at) {
+		k.fetch(where, step, recurAhead, ds, prev, i, z)
 		carried, total, bound := where, at{where.offset, 4 * workChannels}, at{where.offset, 8 * workChannels}
 		// Both sigmoids first: AVX2 has few registers, and they need most of them.
 		in := k.load(i, where)
@@ -147,7 +154,7 @@ func recurBack(k *kern) {
 		k.store(k.mul(k.mul(df, open), k.mul(sig, rest)), dz, where)
 	})
 	for _, r := range p[:6] {
-		SUBQ(step, r)
+		ADDQ(step, r)
 	}
 	SUBQ(maskStep, mask)
 	DECQ(T)

@@ -198,6 +198,18 @@ func (k *kern) load(base reg.GPVirtual, where at) reg.VecVirtual {
 	return v
 }
 
+// fetch asks for what lies so many steps of bytes behind a place in each row.
+func (k *kern) fetch(where at, step reg.GPVirtual, steps uint8, rows ...reg.GPVirtual) {
+	if k.masked {
+		return // its line is the one of the vector before, or little
+	}
+	there := GP64()
+	LEAQ(Mem{Base: where.offset, Index: step, Scale: steps}, there)
+	for _, row := range rows {
+		PREFETCHT0(address(row, at{there, where.disp}))
+	}
+}
+
 // loads is load at each place.
 func (k *kern) loads(base reg.GPVirtual, places []at) []reg.VecVirtual {
 	var list []reg.VecVirtual

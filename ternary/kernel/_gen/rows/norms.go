@@ -29,11 +29,14 @@ func normRoutines() []routine {
 			},
 		},
 		{
-			"normTop", "x, gain *float32, r float32, n int", "uint32", "f32.MaxAbsBits of (x·r)∘gain.",
+			"normTop", "x, gain *float32, r float32, n, ahead int", "uint32",
+			"f32.MaxAbsBits of (x·r)∘gain. What lies ahead bytes behind x is fetched.",
 			func(k *kern) {
 				p, r, acc := ptrs("x", "gain"), k.spread("r"), k.sums("")
 				k.hold("allButSign")
+				ahead := ptr("ahead")
 				k.reduce(ptr("n"), acc, func(where at, acc reg.VecVirtual) {
+					k.fetch(where, ahead, 1, p[0])
 					v := k.and(k.mul(k.mul(k.load(p[0], where), r), k.load(p[1], where)), k.c("allButSign"))
 					switch {
 					case !k.masked:
