@@ -55,6 +55,7 @@ type Session struct {
 	options   Options
 	weights   *spec.Weights // nil for a model that exists only as codes
 	grads     *spec.Weights
+	zero      func(worker, b int) // clears a block of them
 	packed    *pack.Model
 	layers    *layer.Model
 	env       *layer.Env
@@ -69,6 +70,8 @@ type Session struct {
 	states     *States
 	derivedOf  uint64 // generation of the weights that layer.Model.Update last saw
 }
+
+const zeroBlock = 1 << 16 // values
 
 // program is one compiled graph.
 type program struct {
@@ -88,6 +91,11 @@ func NewSession(w *spec.Weights, o Options) (*Session, error) {
 		s.options.Unfused, s.env.Blend = true, layer.NewBlend(p)
 	}
 	s.weights, s.grads = w, w.Like()
+	flat := s.grads.Flat()
+	s.zero = func(_, b int) {
+		from, to := layer.Span(b, zeroBlock, len(flat))
+		clear(flat[from:to])
+	}
 	largest := 0
 	for _, t := range p.Tensors {
 		if t.Kind != spec.Ternary {
@@ -127,7 +135,7 @@ func newSession(p *pack.Model, o Options) *Session {
 func (s *Session) Grads() *spec.Weights { return s.grads }
 
 // ZeroGrads clears the gradients; before the first micro-batch of a step.
-func (s *Session) ZeroGrads() { clear(s.grads.Flat()) }
+func (s *Session) ZeroGrads() { s.env.Pool.Run(layer.Blocks(len(s.grads.Flat()), zeroBlock), s.zero) }
 
 // WeightsChanged tells the session that the shadow weights were updated: codes are made anew when next needed.
 func (s *Session) WeightsChanged() { s.quantiser.Generation++ }

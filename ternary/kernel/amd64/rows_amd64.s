@@ -9358,7 +9358,7 @@ done3:
 	RET
 
 // func trits512(codes *int8, w *float32, inv float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·trits512(SB), NOSPLIT, $0-32
 	VBROADCASTSS rowConstants<>+352(SB), Z0
 	VBROADCASTSS rowConstants<>+640(SB), Z1
@@ -9374,41 +9374,43 @@ TEXT ·trits512(SB), NOSPLIT, $0-32
 	JMP          test2
 
 loop1:
-	VMOVUPS (CX)(BX*1), Z4
-	VMULPS  Z3, Z4, Z4
-	VANDPS  Z1, Z4, Z5
-	VPSRAD  $0x1f, Z4, Z4
-	VCMPPS  $0x1e, Z0, Z5, K1
-	VPORD.Z Z2, Z4, K1, Z4
-	MOVQ    BX, DI
-	SHRQ    $0x02, DI
-	VPMOVDB Z4, (AX)(DI*1)
-	ADDQ    $0x00000040, BX
+	PREFETCHT0 3072(CX)(BX*1)
+	VMOVUPS    (CX)(BX*1), Z4
+	VMULPS     Z3, Z4, Z4
+	VANDPS     Z1, Z4, Z5
+	VPSRAD     $0x1f, Z4, Z4
+	VCMPPS     $0x1e, Z0, Z5, K1
+	VPORD.Z    Z2, Z4, K1, Z4
+	MOVQ       BX, DI
+	SHRQ       $0x02, DI
+	VPMOVDB    Z4, (AX)(DI*1)
+	ADDQ       $0x00000040, BX
 
 test2:
-	CMPQ      BX, SI
-	JB        loop1
-	ANDQ      $0x0000000f, DX
-	JZ        done3
-	MOVL      $0x0000ffff, SI
-	BZHIL     DX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z (CX)(BX*1), K1, Z4
-	VMULPS    Z3, Z4, Z3
-	VANDPS    Z1, Z3, Z1
-	VPSRAD    $0x1f, Z3, Z3
-	VCMPPS    $0x1e, Z0, Z1, K2
-	VPORD.Z   Z2, Z3, K2, Z3
-	MOVQ      BX, CX
-	SHRQ      $0x02, CX
-	VPMOVDB   Z3, K1, (AX)(CX*1)
+	CMPQ       BX, SI
+	JB         loop1
+	ANDQ       $0x0000000f, DX
+	JZ         done3
+	MOVL       $0x0000ffff, SI
+	BZHIL      DX, SI, SI
+	KMOVW      SI, K1
+	PREFETCHT0 3072(CX)(BX*1)
+	VMOVUPS.Z  (CX)(BX*1), K1, Z4
+	VMULPS     Z3, Z4, Z3
+	VANDPS     Z1, Z3, Z1
+	VPSRAD     $0x1f, Z3, Z3
+	VCMPPS     $0x1e, Z0, Z1, K2
+	VPORD.Z    Z2, Z3, K2, Z3
+	MOVQ       BX, CX
+	SHRQ       $0x02, CX
+	VPMOVDB    Z3, K1, (AX)(CX*1)
 
 done3:
 	VZEROUPPER
 	RET
 
 // func trits256(codes *int8, w *float32, inv float32, n int)
-// Requires: AVX, AVX2, CMOV
+// Requires: AVX, AVX2, CMOV, MMX+
 TEXT ·trits256(SB), NOSPLIT, $0-32
 	VBROADCASTSS rowConstants<>+352(SB), Y0
 	VBROADCASTSS rowConstants<>+640(SB), Y1
@@ -9424,6 +9426,7 @@ TEXT ·trits256(SB), NOSPLIT, $0-32
 	JMP          test2
 
 loop1:
+	PREFETCHT0   3072(CX)(BX*1)
 	VMOVUPS      (CX)(BX*1), Y4
 	VMULPS       Y3, Y4, Y4
 	VANDPS       Y1, Y4, Y5
@@ -9451,6 +9454,7 @@ test2:
 	SHLQ         $0x02, SI
 	SUBQ         SI, DI
 	VMOVUPS      (DI), Y4
+	PREFETCHT0   3072(CX)(BX*1)
 	VMASKMOVPS   (CX)(BX*1), Y4, Y4
 	VMULPS       Y3, Y4, Y3
 	VANDPS       Y1, Y3, Y1
@@ -9477,7 +9481,7 @@ done3:
 	RET
 
 // func absSum512(acc *float64, x *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·absSum512(SB), NOSPLIT, $0-24
 	VBROADCASTSS rowConstants<>+640(SB), Z0
 	MOVQ         acc+0(FP), AX
@@ -9490,24 +9494,26 @@ TEXT ·absSum512(SB), NOSPLIT, $0-24
 	JMP          test2
 
 loop1:
-	VMOVUPS   (CX), Y5
-	VANDPS    Y0, Y5, Y5
-	VCVTPS2PD Y5, Z5
-	VADDPD    Z5, Z1, Z1
-	VMOVUPS   32(CX), Y5
-	VANDPS    Y0, Y5, Y5
-	VCVTPS2PD Y5, Z5
-	VADDPD    Z5, Z2, Z2
-	VMOVUPS   64(CX), Y5
-	VANDPS    Y0, Y5, Y5
-	VCVTPS2PD Y5, Z5
-	VADDPD    Z5, Z3, Z3
-	VMOVUPS   96(CX), Y5
-	VANDPS    Y0, Y5, Y5
-	VCVTPS2PD Y5, Z5
-	VADDPD    Z5, Z4, Z4
-	ADDQ      $0x00000080, CX
-	SUBQ      $0x00000020, DX
+	PREFETCHT0 3072(CX)
+	VMOVUPS    (CX), Y5
+	VANDPS     Y0, Y5, Y5
+	VCVTPS2PD  Y5, Z5
+	VADDPD     Z5, Z1, Z1
+	VMOVUPS    32(CX), Y5
+	VANDPS     Y0, Y5, Y5
+	VCVTPS2PD  Y5, Z5
+	VADDPD     Z5, Z2, Z2
+	PREFETCHT0 3136(CX)
+	VMOVUPS    64(CX), Y5
+	VANDPS     Y0, Y5, Y5
+	VCVTPS2PD  Y5, Z5
+	VADDPD     Z5, Z3, Z3
+	VMOVUPS    96(CX), Y5
+	VANDPS     Y0, Y5, Y5
+	VCVTPS2PD  Y5, Z5
+	VADDPD     Z5, Z4, Z4
+	ADDQ       $0x00000080, CX
+	SUBQ       $0x00000020, DX
 
 test2:
 	CMPQ    DX, $0x00
@@ -9520,7 +9526,7 @@ test2:
 	RET
 
 // func absSum256(acc *float64, x *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·absSum256(SB), NOSPLIT, $0-24
 	VBROADCASTSS rowConstants<>+640(SB), Y0
 	MOVQ         acc+0(FP), AX
@@ -9537,40 +9543,42 @@ TEXT ·absSum256(SB), NOSPLIT, $0-24
 	JMP          test2
 
 loop1:
-	VMOVUPS   (CX), X9
-	VANDPS    X0, X9, X9
-	VCVTPS2PD X9, Y9
-	VADDPD    Y9, Y1, Y1
-	VMOVUPS   16(CX), X9
-	VANDPS    X0, X9, X9
-	VCVTPS2PD X9, Y9
-	VADDPD    Y9, Y2, Y2
-	VMOVUPS   32(CX), X9
-	VANDPS    X0, X9, X9
-	VCVTPS2PD X9, Y9
-	VADDPD    Y9, Y3, Y3
-	VMOVUPS   48(CX), X9
-	VANDPS    X0, X9, X9
-	VCVTPS2PD X9, Y9
-	VADDPD    Y9, Y4, Y4
-	VMOVUPS   64(CX), X9
-	VANDPS    X0, X9, X9
-	VCVTPS2PD X9, Y9
-	VADDPD    Y9, Y5, Y5
-	VMOVUPS   80(CX), X9
-	VANDPS    X0, X9, X9
-	VCVTPS2PD X9, Y9
-	VADDPD    Y9, Y6, Y6
-	VMOVUPS   96(CX), X9
-	VANDPS    X0, X9, X9
-	VCVTPS2PD X9, Y9
-	VADDPD    Y9, Y7, Y7
-	VMOVUPS   112(CX), X9
-	VANDPS    X0, X9, X9
-	VCVTPS2PD X9, Y9
-	VADDPD    Y9, Y8, Y8
-	ADDQ      $0x00000080, CX
-	SUBQ      $0x00000020, DX
+	PREFETCHT0 3072(CX)
+	VMOVUPS    (CX), X9
+	VANDPS     X0, X9, X9
+	VCVTPS2PD  X9, Y9
+	VADDPD     Y9, Y1, Y1
+	VMOVUPS    16(CX), X9
+	VANDPS     X0, X9, X9
+	VCVTPS2PD  X9, Y9
+	VADDPD     Y9, Y2, Y2
+	VMOVUPS    32(CX), X9
+	VANDPS     X0, X9, X9
+	VCVTPS2PD  X9, Y9
+	VADDPD     Y9, Y3, Y3
+	VMOVUPS    48(CX), X9
+	VANDPS     X0, X9, X9
+	VCVTPS2PD  X9, Y9
+	VADDPD     Y9, Y4, Y4
+	PREFETCHT0 3136(CX)
+	VMOVUPS    64(CX), X9
+	VANDPS     X0, X9, X9
+	VCVTPS2PD  X9, Y9
+	VADDPD     Y9, Y5, Y5
+	VMOVUPS    80(CX), X9
+	VANDPS     X0, X9, X9
+	VCVTPS2PD  X9, Y9
+	VADDPD     Y9, Y6, Y6
+	VMOVUPS    96(CX), X9
+	VANDPS     X0, X9, X9
+	VCVTPS2PD  X9, Y9
+	VADDPD     Y9, Y7, Y7
+	VMOVUPS    112(CX), X9
+	VANDPS     X0, X9, X9
+	VCVTPS2PD  X9, Y9
+	VADDPD     Y9, Y8, Y8
+	ADDQ       $0x00000080, CX
+	SUBQ       $0x00000020, DX
 
 test2:
 	CMPQ    DX, $0x00
@@ -9587,7 +9595,7 @@ test2:
 	RET
 
 // func squareSum512(acc *float64, x *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·squareSum512(SB), NOSPLIT, $0-24
 	MOVQ    acc+0(FP), AX
 	MOVQ    x+8(FP), CX
@@ -9599,24 +9607,26 @@ TEXT ·squareSum512(SB), NOSPLIT, $0-24
 	JMP     test2
 
 loop1:
-	VMOVUPS   (CX), Y4
-	VCVTPS2PD Y4, Z4
-	VMULPD    Z4, Z4, Z4
-	VADDPD    Z4, Z0, Z0
-	VMOVUPS   32(CX), Y4
-	VCVTPS2PD Y4, Z4
-	VMULPD    Z4, Z4, Z4
-	VADDPD    Z4, Z1, Z1
-	VMOVUPS   64(CX), Y4
-	VCVTPS2PD Y4, Z4
-	VMULPD    Z4, Z4, Z4
-	VADDPD    Z4, Z2, Z2
-	VMOVUPS   96(CX), Y4
-	VCVTPS2PD Y4, Z4
-	VMULPD    Z4, Z4, Z4
-	VADDPD    Z4, Z3, Z3
-	ADDQ      $0x00000080, CX
-	SUBQ      $0x00000020, DX
+	PREFETCHT0 3072(CX)
+	VMOVUPS    (CX), Y4
+	VCVTPS2PD  Y4, Z4
+	VMULPD     Z4, Z4, Z4
+	VADDPD     Z4, Z0, Z0
+	VMOVUPS    32(CX), Y4
+	VCVTPS2PD  Y4, Z4
+	VMULPD     Z4, Z4, Z4
+	VADDPD     Z4, Z1, Z1
+	PREFETCHT0 3136(CX)
+	VMOVUPS    64(CX), Y4
+	VCVTPS2PD  Y4, Z4
+	VMULPD     Z4, Z4, Z4
+	VADDPD     Z4, Z2, Z2
+	VMOVUPS    96(CX), Y4
+	VCVTPS2PD  Y4, Z4
+	VMULPD     Z4, Z4, Z4
+	VADDPD     Z4, Z3, Z3
+	ADDQ       $0x00000080, CX
+	SUBQ       $0x00000020, DX
 
 test2:
 	CMPQ    DX, $0x00
@@ -9629,7 +9639,7 @@ test2:
 	RET
 
 // func squareSum256(acc *float64, x *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·squareSum256(SB), NOSPLIT, $0-24
 	MOVQ    acc+0(FP), AX
 	MOVQ    x+8(FP), CX
@@ -9645,40 +9655,42 @@ TEXT ·squareSum256(SB), NOSPLIT, $0-24
 	JMP     test2
 
 loop1:
-	VMOVUPS   (CX), X8
-	VCVTPS2PD X8, Y8
-	VMULPD    Y8, Y8, Y8
-	VADDPD    Y8, Y0, Y0
-	VMOVUPS   16(CX), X8
-	VCVTPS2PD X8, Y8
-	VMULPD    Y8, Y8, Y8
-	VADDPD    Y8, Y1, Y1
-	VMOVUPS   32(CX), X8
-	VCVTPS2PD X8, Y8
-	VMULPD    Y8, Y8, Y8
-	VADDPD    Y8, Y2, Y2
-	VMOVUPS   48(CX), X8
-	VCVTPS2PD X8, Y8
-	VMULPD    Y8, Y8, Y8
-	VADDPD    Y8, Y3, Y3
-	VMOVUPS   64(CX), X8
-	VCVTPS2PD X8, Y8
-	VMULPD    Y8, Y8, Y8
-	VADDPD    Y8, Y4, Y4
-	VMOVUPS   80(CX), X8
-	VCVTPS2PD X8, Y8
-	VMULPD    Y8, Y8, Y8
-	VADDPD    Y8, Y5, Y5
-	VMOVUPS   96(CX), X8
-	VCVTPS2PD X8, Y8
-	VMULPD    Y8, Y8, Y8
-	VADDPD    Y8, Y6, Y6
-	VMOVUPS   112(CX), X8
-	VCVTPS2PD X8, Y8
-	VMULPD    Y8, Y8, Y8
-	VADDPD    Y8, Y7, Y7
-	ADDQ      $0x00000080, CX
-	SUBQ      $0x00000020, DX
+	PREFETCHT0 3072(CX)
+	VMOVUPS    (CX), X8
+	VCVTPS2PD  X8, Y8
+	VMULPD     Y8, Y8, Y8
+	VADDPD     Y8, Y0, Y0
+	VMOVUPS    16(CX), X8
+	VCVTPS2PD  X8, Y8
+	VMULPD     Y8, Y8, Y8
+	VADDPD     Y8, Y1, Y1
+	VMOVUPS    32(CX), X8
+	VCVTPS2PD  X8, Y8
+	VMULPD     Y8, Y8, Y8
+	VADDPD     Y8, Y2, Y2
+	VMOVUPS    48(CX), X8
+	VCVTPS2PD  X8, Y8
+	VMULPD     Y8, Y8, Y8
+	VADDPD     Y8, Y3, Y3
+	PREFETCHT0 3136(CX)
+	VMOVUPS    64(CX), X8
+	VCVTPS2PD  X8, Y8
+	VMULPD     Y8, Y8, Y8
+	VADDPD     Y8, Y4, Y4
+	VMOVUPS    80(CX), X8
+	VCVTPS2PD  X8, Y8
+	VMULPD     Y8, Y8, Y8
+	VADDPD     Y8, Y5, Y5
+	VMOVUPS    96(CX), X8
+	VCVTPS2PD  X8, Y8
+	VMULPD     Y8, Y8, Y8
+	VADDPD     Y8, Y6, Y6
+	VMOVUPS    112(CX), X8
+	VCVTPS2PD  X8, Y8
+	VMULPD     Y8, Y8, Y8
+	VADDPD     Y8, Y7, Y7
+	ADDQ       $0x00000080, CX
+	SUBQ       $0x00000020, DX
 
 test2:
 	CMPQ    DX, $0x00

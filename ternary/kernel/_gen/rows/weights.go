@@ -9,6 +9,10 @@ import (
 // doubleLanes is the number of partial sums in float64 (f32.Lanes64).
 const doubleLanes = 32
 
+// weightsAhead is how far before their turn weights and gradients are fetched, in bytes. They come from memory, all of them in order, and yet:
+// of 28 GB/s, two threads of a Xeon (family 6, model 207), absSum reads 19 without, 24 with 2 to 4 KiB, 21 with 1 or 8.
+const weightsAhead = 3072
+
 func weightRoutines() []routine {
 	return []routine{
 		{
@@ -17,6 +21,7 @@ func weightRoutines() []routine {
 				k.hold("half", "allButSign", "intOne")
 				p, inv := ptrs("codes", "w"), k.spread("inv")
 				k.each(ptr("n"), func(where at) {
+					PREFETCHT0(address(p[1], at{where.offset, where.disp + weightsAhead}))
 					v := k.mul(k.load(p[1], where), inv)
 					size, code := k.and(v, k.cr("allButSign")), k.vec()
 					VPSRAD(U8(31), v, code)
@@ -63,12 +68,16 @@ func (k *kern) doubles(term func(half reg.VecVirtual) reg.VecVirtual) {
 		VMOVUPD(Mem{Base: sums, Disp: j * k.bytes()}, v)
 		acc = append(acc, v)
 	}
+	const line = 64
 	loop, test := k.label("loop"), k.label("test")
 	JMP(LabelRef(test))
 	Label(loop)
 	for j, v := range acc {
-		half := k.halfVec()
-		VMOVUPS(Mem{Base: x, Disp: j * k.bytes() / 2}, half)
+		half, at := k.halfVec(), j*k.bytes()/2
+		if at%line == 0 {
+			PREFETCHT0(Mem{Base: x, Disp: at + weightsAhead})
+		}
+		VMOVUPS(Mem{Base: x, Disp: at}, half)
 		VADDPD(term(half), v, v)
 	}
 	ADDQ(U32(4*doubleLanes), x)
