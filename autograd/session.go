@@ -137,6 +137,14 @@ func (s *Session) Grads() *spec.Weights { return s.grads }
 // ZeroGrads clears the gradients; before the first micro-batch of a step.
 func (s *Session) ZeroGrads() { s.env.Pool.Run(layer.Blocks(len(s.grads.Flat()), zeroBlock), s.zero) }
 
+// Freeze says, by a weight's name, whose gradients nobody needs from here on: those of ternary tensors are not computed, and stay as
+// they are.
+func (s *Session) Freeze(frozen func(name string) bool) {
+	for name, l := range s.linears {
+		l.Frozen = frozen(spec.ShadowName(s.weights.Config, name))
+	}
+}
+
 // WeightsChanged tells the session that the shadow weights were updated: codes are made anew when next needed.
 func (s *Session) WeightsChanged() { s.quantiser.Generation++ }
 

@@ -152,6 +152,11 @@ func (t *run) pace(progress float64) {
 		}
 	}
 	t.optimizer.Scale(factors)
+	t.frozen = func(name string) bool {
+		i, _ := t.weights.Index(name)
+		return factors[i] == 0
+	}
+	t.session.Freeze(t.frozen)
 }
 
 // layersBehind counts the layers between a tensor and the head: 0 for the last layer's and for what stands behind it, L for

@@ -92,7 +92,7 @@ func (h *health) after(t *run, share float64) (*metrics.Health, error) {
 	line := h.line(t.weights)
 	weights, activations := t.Config.Quant.Lambda(share)
 	line.LambdaWeights, line.LambdaActivations = metrics.Value(weights), metrics.Value(activations)
-	line.GradNorms = gradNorms(t.session.Grads())
+	line.GradNorms = gradNorms(t.session.Grads(), t.frozen)
 	if n := float64(h.meter.All.Load()); n > 0 {
 		line.Clipped, line.ZeroCodes = metrics.Value(float64(h.meter.Clipped.Load())/n), metrics.Value(float64(h.meter.Zeros.Load())/n)
 	}
@@ -165,10 +165,13 @@ func kept(last, codes [][]int8, flips, steps float64) float64 {
 	return min(1, float64(moved)/float64(all)/(flips*steps))
 }
 
-// gradNorms returns the norms of the gradient's parts.
-func gradNorms(g *spec.Weights) map[string]metrics.Value {
+// gradNorms returns the norms of the gradient's parts, without tensors that do not move.
+func gradNorms(g *spec.Weights, frozen func(name string) bool) map[string]metrics.Value {
 	squares := map[string]float64{}
 	for i, t := range g.Tensors {
+		if frozen != nil && frozen(t.Name) {
+			continue
+		}
 		var sum float64
 		for _, v := range g.At(i) {
 			sum += float64(v) * float64(v)

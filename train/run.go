@@ -168,6 +168,7 @@ type run struct {
 	factors       []float64          // of the learning rate of each tensor; nil: all 1
 	paced         bool               // they are the optimiser's, …
 	matched       bool               // … those of token mixers alone
+	frozen        func(string) bool  // whether the tensor of that name does not move; nil: all do
 	taught        float64            // Σ divergence from it of the step in flight
 	carried       []*autograd.States // of each micro-batch, see data.carry_windows; nil: none
 	saver         saver

@@ -38,7 +38,7 @@ type Health struct {
 	SmallestScale     Value `json:"small_scale"` // smallest mean magnitude of a ternary tensor
 
 	Layers    []LayerHealth    `json:"layers"`     // in order; the head, where it is ternary, behind the last
-	GradNorms map[string]Value `json:"grad_norms"` // of embeddings, mixers, mlps, head and norms, before clipping
+	GradNorms map[string]Value `json:"grad_norms"` // of embeddings, mixers, mlps, head and norms, before clipping; frozen tensors count in none
 }
 
 // LayerHealth is the shares of codes in the ternary tensors of a layer.
