@@ -16,7 +16,7 @@ type encoder struct {
 }
 
 func (sc *matMulScratch512) encoder() encoder {
-	return encoder{Tile512, encodeWords512, unsafe.Slice(&sc.columns[0][0], len(sc.columns)*Tile512)}
+	return encoder{Tile512, encodeWords512, unsafe.Slice(&sc.columns[0][0][0], len(sc.columns[0])*Tile512)}
 }
 
 func (sc *matMulScratch256) encoder() encoder {
@@ -31,7 +31,7 @@ func Encode512(m *pack.Matrix, codes []int8, s0, s1 int) {
 	}
 	e := sc.encoder()
 	e.straight(m, codes, s0, s1, func(row, k, n int) {
-		transposeCodes512(&sc.columns[0][0], &codes[row*m.Cols+k], &sc.offsets[0], lowBits64(n))
+		transposeCodes512(&sc.columns[0][0][0], &codes[row*m.Cols+k], &sc.offsets[0], lowBits64(n))
 	})
 	matMulShelf512.Put(sc)
 }

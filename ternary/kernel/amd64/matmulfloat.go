@@ -12,7 +12,8 @@ const floatTile512 = 16 // tokens
 type floatScratch512 struct {
 	pairs   codePairs
 	tables  [groupsPerPass * codesPerRow][floatTile512]float32
-	columns [64][floatTile512]float32
+	columns [passesTurned][64][floatTile512]float32
+	last    lastTile
 	total   [rowsPerPass][floatTile512]float32
 	scale   [floatTile512]float32
 	offsets [floatTile512]uintptr // of the tokens' values; absent tokens read the last one's
@@ -41,6 +42,7 @@ func (sc *floatScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 		sc.offsets[t] = uintptr(min(t, n-1) * w.Cols)
 	}
 	nw := pack.WordsPerRow(w.Cols)
+	warm := sc.last.again(w, s0, s1)
 	for ; s0 < s1; s0 += supersPerPass {
 		end := min(s0+supersPerPass, s1)
 		first := s0 * pack.SuperblockRows
@@ -49,11 +51,17 @@ func (sc *floatScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 		for j := 0; j < nw; j += wordsPerPass {
 			nb := min(wordsPerPass, nw-j)
 			k := j * pack.TritsPerWord
-			transposeFloats512(&sc.columns[0][0], &y[k], &sc.offsets[0], lowBits64(min(colsPerPass, w.Cols-k)))
-			fillFloats512(&sc.tables[0][0], &sc.columns[0][0], nb*pack.GroupsPerWord)
+			turned := j / wordsPerPass % passesTurned
+			for i := 0; turned == 0 && i < passesTurned && k < w.Cols; i++ {
+				transposeFloats512(&sc.columns[i][0][0], &y[k], &sc.offsets[0], lowBits64(min(colsPerPass, w.Cols-k)))
+				k += colsPerPass
+			}
+			fillFloats512(&sc.tables[0][0], &sc.columns[turned][0][0], nb*pack.GroupsPerWord)
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
-				prefetchNext(w, s, s0, end, j, nb)
+				if !warm {
+					prefetchNext(w, s, s0, end, j, nb)
+				}
 				addFloats512(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0])
 			}
 		}
