@@ -86,8 +86,8 @@ func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 			}
 		}
 		rows := min(end*pack.SuperblockRows, w.Rows) - first
-		for r := 0; r < rows; r += emitted256 {
-			for t := 0; t < n; t += emitted256 {
+		for t := 0; t < n; t += emitted256 { // the rows of these few tokens, see AVX-512's tile
+			for r := 0; r < rows; r += emitted256 {
 				emitInts256(&dst[t*ldd+first+r], uintptr(ldd)*bytesPerFloat, &sc.wide[r][t], Tile256*bytesPerFloat,
 					&scale[t], min(emitted256, n-t), min(emitted256, rows-r))
 			}
@@ -165,8 +165,8 @@ func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 				addFloats(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0])
 			}
 		}
-		for r := 0; r < rows; r += emitted256 {
-			for t := 0; t < n; t += emitted256 {
+		for t := 0; t < n; t += emitted256 { // the rows of these few tokens, see AVX-512's tile
+			for r := 0; r < rows; r += emitted256 {
 				emitFloats256(&dst[t*ldd+first+r], uintptr(ldd)*bytesPerFloat, &sc.total[r][t], floatTile256*bytesPerFloat,
 					&sc.scale[0], min(emitted256, n-t), min(emitted256, rows-r))
 			}
