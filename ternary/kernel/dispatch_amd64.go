@@ -35,12 +35,13 @@ func Available() []*Set {
 func avx512Products(s *Set) {
 	s.Tile = amd64.Tile512
 	s.MatMul, s.MatMulFloat = amd64.MatMul512, amd64.MatMulFloat512
-	s.Prepare, s.MatVec = amd64.Prepare512, amd64.MatVec512
-	s.Few, s.PrepareFew, s.MatVecFew = amd64.Few512, amd64.PrepareFew512, amd64.MatVecFewWords512
+	s.Prepare, s.MatVec = amd64.PrepareWords512, amd64.MatVec512
+	s.Few, s.PrepareFew, s.MatVecFew = amd64.Few512, amd64.PrepareFewWords512, amd64.MatVecFewWords512
 	s.Encode, s.EncodeTransposed = amd64.Encode512, amd64.EncodeTransposed512
 	s.Fetch = amd64.Fetch
 	if cpu.X86.HasAVX512VBMI && !amd64.PicksWords() {
 		s.MatMul, s.MatVecFew = amd64.MatMulBytes512, amd64.MatVecFewBytes512
+		s.Prepare, s.PrepareFew = amd64.PrepareBytes512, amd64.PrepareFewBytes512
 	}
 }
 

@@ -86,7 +86,7 @@ func (sc *matMulScratch512) multiplyFew(few *fewForm512, dst []float32, ldd int,
 	sc.prepared = grown(sc.prepared, min(n, Few512)*nw*preparedPerWord)
 	for parts := (n + Few512 - 1) / Few512; parts > 0; parts-- {
 		m := (n + parts - 1) / parts // evenly: one token alone would read all weights again
-		PrepareFew512(sc.prepared, x, w.Cols, m, 0, nw)
+		prepareFew512(few.byBytes, sc.prepared, x, w.Cols, m, 0, nw)
 		matVecFew512(few, dst, ldd, w, s0, s1, sc.prepared, scale, m)
 		if n -= m; n > 0 {
 			dst, x, scale = dst[m*ldd:], x[m*w.Cols:], scale[m:]

@@ -10,21 +10,35 @@ const (
 	bytesPerEntry   = 2
 )
 
-// Prepare512 is kernel.Set.Prepare, in generic's form: 32 signed sums for each group of three columns.
-func Prepare512(prepared []int16, x []int8) {
+// PrepareWords512 is kernel.Set.Prepare, in generic's form: 32 signed sums for each group of three columns.
+func PrepareWords512(prepared []int16, x []int8) { prepare512(false, prepared, x) }
+
+// PrepareBytes512 is PrepareWords512 where codes are picked byte by byte. It needs AVX512VBMI.
+func PrepareBytes512(prepared []int16, x []int8) { prepare512(true, prepared, x) }
+
+func prepare512(byBytes bool, prepared []int16, x []int8) {
 	_ = prepared[pack.WordsPerRow(len(x))*preparedPerWord-1]
-	prepareStep512(prepared, preparedPerWord, x)
+	prepareStep512(byBytes, prepared, preparedPerWord, x)
 }
 
-// prepareStep512 is Prepare512 with the words' tables so many entries apart.
-func prepareStep512(prepared []int16, step int, x []int8) {
+// prepareStep512 is prepare512 with the words' tables so many entries apart.
+func prepareStep512(byBytes bool, prepared []int16, step int, x []int8) {
 	_ = prepared[(pack.WordsPerRow(len(x))-1)*step+preparedPerWord-1]
 	whole, rest := wholeWords(x)
 	if whole > 0 {
-		prepare512(&prepared[0], uintptr(step)*bytesPerEntry, &x[0], whole)
+		prepareRun512(byBytes, &prepared[0], step, &x[0], whole)
 	}
 	if len(x) > whole*pack.TritsPerWord {
-		prepare512(&prepared[whole*step], uintptr(step)*bytesPerEntry, &rest[0], 1)
+		prepareRun512(byBytes, &prepared[whole*step], step, &rest[0], 1)
+	}
+}
+
+// prepareRun512 chooses by a branch: through a function variable rest would escape.
+func prepareRun512(byBytes bool, prepared *int16, step int, x *int8, n int) {
+	if byBytes {
+		prepareBytes512(prepared, uintptr(step)*bytesPerEntry, x, n)
+	} else {
+		prepareWords512(prepared, uintptr(step)*bytesPerEntry, x, n)
 	}
 }
 

@@ -21,15 +21,25 @@ type matVecFewScratch512 struct {
 
 var matVecFewShelf512 par.Shelf[matVecFewScratch512]
 
-// PrepareFew512 is kernel.Set.PrepareFew: [word][token][3][32].
-func PrepareFew512(prepared []int16, x []int8, K, n, j0, j1 int) {
+// PrepareFewWords512 is kernel.Set.PrepareFew: [word][token][3][32].
+func PrepareFewWords512(prepared []int16, x []int8, K, n, j0, j1 int) {
+	prepareFew512(false, prepared, x, K, n, j0, j1)
+}
+
+// PrepareFewBytes512 is PrepareFewWords512 where codes are picked byte by byte. It needs AVX512VBMI.
+func PrepareFewBytes512(prepared []int16, x []int8, K, n, j0, j1 int) {
+	prepareFew512(true, prepared, x, K, n, j0, j1)
+}
+
+func prepareFew512(byBytes bool, prepared []int16, x []int8, K, n, j0, j1 int) {
 	for t := range n {
-		prepareStep512(prepared[(j0*n+t)*preparedPerWord:], n*preparedPerWord, x[t*K+j0*pack.TritsPerWord:t*K+min(K, j1*pack.TritsPerWord)])
+		prepareStep512(byBytes, prepared[(j0*n+t)*preparedPerWord:], n*preparedPerWord, x[t*K+j0*pack.TritsPerWord:t*K+min(K, j1*pack.TritsPerWord)])
 	}
 }
 
 // fewForm512 is what the two forms of lookups differ in.
 type fewForm512 struct {
+	byBytes bool
 	// Word columns of one pass: 8 tokens' tables, 1.5 KB each, stay in the first-level cache while superblocks pass by.
 	words int
 	// Superblocks that share the tables of a pass; their sums, 4 KB each, lie beside them or in the second level.
@@ -41,11 +51,11 @@ type fewForm512 struct {
 // Of 8 to 28 columns and 1 to 8 superblocks these were the fastest from cache and from memory: words on a Zen 4, whose
 // first-level cache has 32 KB, bytes on a Xeon, whose has 48.
 var (
-	fewWords512 = fewForm512{12, 8, [...]func(*int32, *uint16, uintptr, *int16, uintptr, int, *uint16){
+	fewWords512 = fewForm512{false, 12, 8, [...]func(*int32, *uint16, uintptr, *int16, uintptr, int, *uint16){
 		1: matVecFewWords512t1x1, 2: matVecFewWords512t2x2, 3: matVecFewWords512t3x2, 4: matVecFewWords512t4x2,
 		5: matVecFewWords512t5x2, 6: matVecFewWords512t6x2, 7: matVecFewWords512t7x2, 8: matVecFewWords512t8x2,
 	}}
-	fewBytes512 = fewForm512{24, 2, [...]func(*int32, *uint16, uintptr, *int16, uintptr, int, *uint16){
+	fewBytes512 = fewForm512{true, 24, 2, [...]func(*int32, *uint16, uintptr, *int16, uintptr, int, *uint16){
 		1: matVecFewBytes512t1x1, 2: matVecFewBytes512t2x2, 3: matVecFewBytes512t3x2, 4: matVecFewBytes512t4x2,
 		5: matVecFewBytes512t5x2, 6: matVecFewBytes512t6x2, 7: matVecFewBytes512t7x2, 8: matVecFewBytes512t8x2,
 	}}

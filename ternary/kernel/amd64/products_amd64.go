@@ -52,12 +52,19 @@ func emitInts512(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *
 //go:noescape
 func emitFloats512(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, mask uint32)
 
-// prepare512 writes, for each group of three codes of 9·n, their 27 signed sums and five zeros, those of nine codes step
+// prepareWords512 writes, for each group of three codes of 9·n, their 27 signed sums and five zeros, those of nine codes step
 // bytes behind those before. n ≥ 1. AVX512BW. Twin: generic.Prepare. Nine codes stand in words 0…8 of a register and
 // their negatives in 16…24; each sum's codes are picked out of it, and a mask leaves out those of zero trits.
 //
 //go:noescape
-func prepare512(prepared *int16, step uintptr, x *int8, n int)
+func prepareWords512(prepared *int16, step uintptr, x *int8, n int)
+
+// prepareBytes512 writes, for each group of three codes of 9·n, their 27 signed sums and five zeros, those of nine codes step
+// bytes behind those before. n ≥ 1. AVX512VBMI. Twin: generic.Prepare. Nine codes stand in words 0…8 of a register and
+// their negatives in 16…24; each sum's codes are picked out of it, and a mask leaves out those of zero trits.
+//
+//go:noescape
+func prepareBytes512(prepared *int16, step uintptr, x *int8, n int)
 
 // matVec512x4 writes the products of 128 rows with one token, prepared in tables, times scale. n word columns, stride
 // bytes apart; rows whose bit of low, then high, is clear are not written. n ≥ 1. AVX512BW. Twin: generic.MatVec.

@@ -1436,129 +1436,129 @@ done:
 	VZEROUPPER
 	RET
 
-DATA prepare512order<>+0(SB)/2, $0x0010
-DATA prepare512order<>+2(SB)/2, $0x0000
-DATA prepare512order<>+4(SB)/2, $0x0000
-DATA prepare512order<>+6(SB)/2, $0x0010
-DATA prepare512order<>+8(SB)/2, $0x0000
-DATA prepare512order<>+10(SB)/2, $0x0000
-DATA prepare512order<>+12(SB)/2, $0x0010
-DATA prepare512order<>+14(SB)/2, $0x0000
-DATA prepare512order<>+16(SB)/2, $0x0000
-DATA prepare512order<>+18(SB)/2, $0x0010
-DATA prepare512order<>+20(SB)/2, $0x0000
-DATA prepare512order<>+22(SB)/2, $0x0000
-DATA prepare512order<>+24(SB)/2, $0x0010
-DATA prepare512order<>+26(SB)/2, $0x0000
-DATA prepare512order<>+28(SB)/2, $0x0000
-DATA prepare512order<>+30(SB)/2, $0x0010
-DATA prepare512order<>+32(SB)/2, $0x0000
-DATA prepare512order<>+34(SB)/2, $0x0000
-DATA prepare512order<>+36(SB)/2, $0x0010
-DATA prepare512order<>+38(SB)/2, $0x0000
-DATA prepare512order<>+40(SB)/2, $0x0000
-DATA prepare512order<>+42(SB)/2, $0x0010
-DATA prepare512order<>+44(SB)/2, $0x0000
-DATA prepare512order<>+46(SB)/2, $0x0000
-DATA prepare512order<>+48(SB)/2, $0x0010
-DATA prepare512order<>+50(SB)/2, $0x0000
-DATA prepare512order<>+52(SB)/2, $0x0000
-DATA prepare512order<>+54(SB)/2, $0x0000
-DATA prepare512order<>+56(SB)/2, $0x0000
-DATA prepare512order<>+58(SB)/2, $0x0000
-DATA prepare512order<>+60(SB)/2, $0x0000
-DATA prepare512order<>+62(SB)/2, $0x0000
-DATA prepare512order<>+64(SB)/2, $0x0011
-DATA prepare512order<>+66(SB)/2, $0x0011
-DATA prepare512order<>+68(SB)/2, $0x0011
-DATA prepare512order<>+70(SB)/2, $0x0000
-DATA prepare512order<>+72(SB)/2, $0x0000
-DATA prepare512order<>+74(SB)/2, $0x0000
-DATA prepare512order<>+76(SB)/2, $0x0001
-DATA prepare512order<>+78(SB)/2, $0x0001
-DATA prepare512order<>+80(SB)/2, $0x0001
-DATA prepare512order<>+82(SB)/2, $0x0011
-DATA prepare512order<>+84(SB)/2, $0x0011
-DATA prepare512order<>+86(SB)/2, $0x0011
-DATA prepare512order<>+88(SB)/2, $0x0000
-DATA prepare512order<>+90(SB)/2, $0x0000
-DATA prepare512order<>+92(SB)/2, $0x0000
-DATA prepare512order<>+94(SB)/2, $0x0001
-DATA prepare512order<>+96(SB)/2, $0x0001
-DATA prepare512order<>+98(SB)/2, $0x0001
-DATA prepare512order<>+100(SB)/2, $0x0011
-DATA prepare512order<>+102(SB)/2, $0x0011
-DATA prepare512order<>+104(SB)/2, $0x0011
-DATA prepare512order<>+106(SB)/2, $0x0000
-DATA prepare512order<>+108(SB)/2, $0x0000
-DATA prepare512order<>+110(SB)/2, $0x0000
-DATA prepare512order<>+112(SB)/2, $0x0001
-DATA prepare512order<>+114(SB)/2, $0x0001
-DATA prepare512order<>+116(SB)/2, $0x0001
-DATA prepare512order<>+118(SB)/2, $0x0000
-DATA prepare512order<>+120(SB)/2, $0x0000
-DATA prepare512order<>+122(SB)/2, $0x0000
-DATA prepare512order<>+124(SB)/2, $0x0000
-DATA prepare512order<>+126(SB)/2, $0x0000
-DATA prepare512order<>+128(SB)/2, $0x0012
-DATA prepare512order<>+130(SB)/2, $0x0012
-DATA prepare512order<>+132(SB)/2, $0x0012
-DATA prepare512order<>+134(SB)/2, $0x0012
-DATA prepare512order<>+136(SB)/2, $0x0012
-DATA prepare512order<>+138(SB)/2, $0x0012
-DATA prepare512order<>+140(SB)/2, $0x0012
-DATA prepare512order<>+142(SB)/2, $0x0012
-DATA prepare512order<>+144(SB)/2, $0x0012
-DATA prepare512order<>+146(SB)/2, $0x0000
-DATA prepare512order<>+148(SB)/2, $0x0000
-DATA prepare512order<>+150(SB)/2, $0x0000
-DATA prepare512order<>+152(SB)/2, $0x0000
-DATA prepare512order<>+154(SB)/2, $0x0000
-DATA prepare512order<>+156(SB)/2, $0x0000
-DATA prepare512order<>+158(SB)/2, $0x0000
-DATA prepare512order<>+160(SB)/2, $0x0000
-DATA prepare512order<>+162(SB)/2, $0x0000
-DATA prepare512order<>+164(SB)/2, $0x0002
-DATA prepare512order<>+166(SB)/2, $0x0002
-DATA prepare512order<>+168(SB)/2, $0x0002
-DATA prepare512order<>+170(SB)/2, $0x0002
-DATA prepare512order<>+172(SB)/2, $0x0002
-DATA prepare512order<>+174(SB)/2, $0x0002
-DATA prepare512order<>+176(SB)/2, $0x0002
-DATA prepare512order<>+178(SB)/2, $0x0002
-DATA prepare512order<>+180(SB)/2, $0x0002
-DATA prepare512order<>+182(SB)/2, $0x0000
-DATA prepare512order<>+184(SB)/2, $0x0000
-DATA prepare512order<>+186(SB)/2, $0x0000
-DATA prepare512order<>+188(SB)/2, $0x0000
-DATA prepare512order<>+190(SB)/2, $0x0000
-GLOBL prepare512order<>(SB), RODATA|NOPTR, $192
+DATA prepareWords512order<>+0(SB)/2, $0x0010
+DATA prepareWords512order<>+2(SB)/2, $0x0000
+DATA prepareWords512order<>+4(SB)/2, $0x0000
+DATA prepareWords512order<>+6(SB)/2, $0x0010
+DATA prepareWords512order<>+8(SB)/2, $0x0000
+DATA prepareWords512order<>+10(SB)/2, $0x0000
+DATA prepareWords512order<>+12(SB)/2, $0x0010
+DATA prepareWords512order<>+14(SB)/2, $0x0000
+DATA prepareWords512order<>+16(SB)/2, $0x0000
+DATA prepareWords512order<>+18(SB)/2, $0x0010
+DATA prepareWords512order<>+20(SB)/2, $0x0000
+DATA prepareWords512order<>+22(SB)/2, $0x0000
+DATA prepareWords512order<>+24(SB)/2, $0x0010
+DATA prepareWords512order<>+26(SB)/2, $0x0000
+DATA prepareWords512order<>+28(SB)/2, $0x0000
+DATA prepareWords512order<>+30(SB)/2, $0x0010
+DATA prepareWords512order<>+32(SB)/2, $0x0000
+DATA prepareWords512order<>+34(SB)/2, $0x0000
+DATA prepareWords512order<>+36(SB)/2, $0x0010
+DATA prepareWords512order<>+38(SB)/2, $0x0000
+DATA prepareWords512order<>+40(SB)/2, $0x0000
+DATA prepareWords512order<>+42(SB)/2, $0x0010
+DATA prepareWords512order<>+44(SB)/2, $0x0000
+DATA prepareWords512order<>+46(SB)/2, $0x0000
+DATA prepareWords512order<>+48(SB)/2, $0x0010
+DATA prepareWords512order<>+50(SB)/2, $0x0000
+DATA prepareWords512order<>+52(SB)/2, $0x0000
+DATA prepareWords512order<>+54(SB)/2, $0x0000
+DATA prepareWords512order<>+56(SB)/2, $0x0000
+DATA prepareWords512order<>+58(SB)/2, $0x0000
+DATA prepareWords512order<>+60(SB)/2, $0x0000
+DATA prepareWords512order<>+62(SB)/2, $0x0000
+DATA prepareWords512order<>+64(SB)/2, $0x0011
+DATA prepareWords512order<>+66(SB)/2, $0x0011
+DATA prepareWords512order<>+68(SB)/2, $0x0011
+DATA prepareWords512order<>+70(SB)/2, $0x0000
+DATA prepareWords512order<>+72(SB)/2, $0x0000
+DATA prepareWords512order<>+74(SB)/2, $0x0000
+DATA prepareWords512order<>+76(SB)/2, $0x0001
+DATA prepareWords512order<>+78(SB)/2, $0x0001
+DATA prepareWords512order<>+80(SB)/2, $0x0001
+DATA prepareWords512order<>+82(SB)/2, $0x0011
+DATA prepareWords512order<>+84(SB)/2, $0x0011
+DATA prepareWords512order<>+86(SB)/2, $0x0011
+DATA prepareWords512order<>+88(SB)/2, $0x0000
+DATA prepareWords512order<>+90(SB)/2, $0x0000
+DATA prepareWords512order<>+92(SB)/2, $0x0000
+DATA prepareWords512order<>+94(SB)/2, $0x0001
+DATA prepareWords512order<>+96(SB)/2, $0x0001
+DATA prepareWords512order<>+98(SB)/2, $0x0001
+DATA prepareWords512order<>+100(SB)/2, $0x0011
+DATA prepareWords512order<>+102(SB)/2, $0x0011
+DATA prepareWords512order<>+104(SB)/2, $0x0011
+DATA prepareWords512order<>+106(SB)/2, $0x0000
+DATA prepareWords512order<>+108(SB)/2, $0x0000
+DATA prepareWords512order<>+110(SB)/2, $0x0000
+DATA prepareWords512order<>+112(SB)/2, $0x0001
+DATA prepareWords512order<>+114(SB)/2, $0x0001
+DATA prepareWords512order<>+116(SB)/2, $0x0001
+DATA prepareWords512order<>+118(SB)/2, $0x0000
+DATA prepareWords512order<>+120(SB)/2, $0x0000
+DATA prepareWords512order<>+122(SB)/2, $0x0000
+DATA prepareWords512order<>+124(SB)/2, $0x0000
+DATA prepareWords512order<>+126(SB)/2, $0x0000
+DATA prepareWords512order<>+128(SB)/2, $0x0012
+DATA prepareWords512order<>+130(SB)/2, $0x0012
+DATA prepareWords512order<>+132(SB)/2, $0x0012
+DATA prepareWords512order<>+134(SB)/2, $0x0012
+DATA prepareWords512order<>+136(SB)/2, $0x0012
+DATA prepareWords512order<>+138(SB)/2, $0x0012
+DATA prepareWords512order<>+140(SB)/2, $0x0012
+DATA prepareWords512order<>+142(SB)/2, $0x0012
+DATA prepareWords512order<>+144(SB)/2, $0x0012
+DATA prepareWords512order<>+146(SB)/2, $0x0000
+DATA prepareWords512order<>+148(SB)/2, $0x0000
+DATA prepareWords512order<>+150(SB)/2, $0x0000
+DATA prepareWords512order<>+152(SB)/2, $0x0000
+DATA prepareWords512order<>+154(SB)/2, $0x0000
+DATA prepareWords512order<>+156(SB)/2, $0x0000
+DATA prepareWords512order<>+158(SB)/2, $0x0000
+DATA prepareWords512order<>+160(SB)/2, $0x0000
+DATA prepareWords512order<>+162(SB)/2, $0x0000
+DATA prepareWords512order<>+164(SB)/2, $0x0002
+DATA prepareWords512order<>+166(SB)/2, $0x0002
+DATA prepareWords512order<>+168(SB)/2, $0x0002
+DATA prepareWords512order<>+170(SB)/2, $0x0002
+DATA prepareWords512order<>+172(SB)/2, $0x0002
+DATA prepareWords512order<>+174(SB)/2, $0x0002
+DATA prepareWords512order<>+176(SB)/2, $0x0002
+DATA prepareWords512order<>+178(SB)/2, $0x0002
+DATA prepareWords512order<>+180(SB)/2, $0x0002
+DATA prepareWords512order<>+182(SB)/2, $0x0000
+DATA prepareWords512order<>+184(SB)/2, $0x0000
+DATA prepareWords512order<>+186(SB)/2, $0x0000
+DATA prepareWords512order<>+188(SB)/2, $0x0000
+DATA prepareWords512order<>+190(SB)/2, $0x0000
+GLOBL prepareWords512order<>(SB), RODATA|NOPTR, $192
 
-// func prepare512(prepared *int16, step uintptr, x *int8, n int)
+// func prepareWords512(prepared *int16, step uintptr, x *int8, n int)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
-TEXT ·prepare512(SB), NOSPLIT, $0-32
+TEXT ·prepareWords512(SB), NOSPLIT, $0-32
 	MOVQ         prepared+0(FP), AX
 	MOVQ         step+8(FP), CX
 	MOVQ         x+16(FP), DX
 	MOVQ         n+24(FP), BX
-	MOVL         $0x000001ff, SI
-	KMOVD        SI, K1
+	MOVQ         $0x00000000000001ff, SI
+	KMOVQ        SI, K1
 	VPXORD       Z0, Z0, Z0
 	MOVL         $0x00000003, SI
 	VPBROADCASTW SI, Z1
-	MOVL         $0x05b6db6d, SI
-	KMOVD        SI, K2
-	VMOVDQU16    prepare512order<>+0(SB), Z2
+	MOVQ         $0x0000000005b6db6d, SI
+	KMOVQ        SI, K2
+	VMOVDQU16    prepareWords512order<>+0(SB), Z2
 	VPADDW       Z1, Z2, Z3
 	VPADDW       Z1, Z3, Z4
-	MOVL         $0x071f8fc7, SI
-	KMOVD        SI, K3
-	VMOVDQU16    prepare512order<>+64(SB), Z5
+	MOVQ         $0x00000000071f8fc7, SI
+	KMOVQ        SI, K3
+	VMOVDQU16    prepareWords512order<>+64(SB), Z5
 	VPADDW       Z1, Z5, Z6
 	VPADDW       Z1, Z6, Z7
-	MOVL         $0x07fc01ff, SI
-	KMOVD        SI, K4
-	VMOVDQU16    prepare512order<>+128(SB), Z8
+	MOVQ         $0x0000000007fc01ff, SI
+	KMOVQ        SI, K4
+	VMOVDQU16    prepareWords512order<>+128(SB), Z8
 	VPADDW       Z1, Z8, Z9
 	VPADDW       Z1, Z9, Z1
 
@@ -1581,6 +1581,257 @@ word:
 	VPERMW.Z     Z10, Z4, K2, Z11
 	VPERMW.Z     Z10, Z7, K3, Z12
 	VPERMW.Z     Z10, Z1, K4, Z13
+	VPADDW       Z11, Z12, Z12
+	VPADDW       Z12, Z13, Z13
+	VMOVDQU16    Z13, 128(AX)
+	ADDQ         $0x09, DX
+	ADDQ         CX, AX
+	DECQ         BX
+	JNZ          word
+	VZEROUPPER
+	RET
+
+DATA prepareBytes512order<>+0(SB)/1, $0x20
+DATA prepareBytes512order<>+1(SB)/1, $0x21
+DATA prepareBytes512order<>+2(SB)/1, $0x00
+DATA prepareBytes512order<>+3(SB)/1, $0x00
+DATA prepareBytes512order<>+4(SB)/1, $0x00
+DATA prepareBytes512order<>+5(SB)/1, $0x01
+DATA prepareBytes512order<>+6(SB)/1, $0x20
+DATA prepareBytes512order<>+7(SB)/1, $0x21
+DATA prepareBytes512order<>+8(SB)/1, $0x00
+DATA prepareBytes512order<>+9(SB)/1, $0x00
+DATA prepareBytes512order<>+10(SB)/1, $0x00
+DATA prepareBytes512order<>+11(SB)/1, $0x01
+DATA prepareBytes512order<>+12(SB)/1, $0x20
+DATA prepareBytes512order<>+13(SB)/1, $0x21
+DATA prepareBytes512order<>+14(SB)/1, $0x00
+DATA prepareBytes512order<>+15(SB)/1, $0x00
+DATA prepareBytes512order<>+16(SB)/1, $0x00
+DATA prepareBytes512order<>+17(SB)/1, $0x01
+DATA prepareBytes512order<>+18(SB)/1, $0x20
+DATA prepareBytes512order<>+19(SB)/1, $0x21
+DATA prepareBytes512order<>+20(SB)/1, $0x00
+DATA prepareBytes512order<>+21(SB)/1, $0x00
+DATA prepareBytes512order<>+22(SB)/1, $0x00
+DATA prepareBytes512order<>+23(SB)/1, $0x01
+DATA prepareBytes512order<>+24(SB)/1, $0x20
+DATA prepareBytes512order<>+25(SB)/1, $0x21
+DATA prepareBytes512order<>+26(SB)/1, $0x00
+DATA prepareBytes512order<>+27(SB)/1, $0x00
+DATA prepareBytes512order<>+28(SB)/1, $0x00
+DATA prepareBytes512order<>+29(SB)/1, $0x01
+DATA prepareBytes512order<>+30(SB)/1, $0x20
+DATA prepareBytes512order<>+31(SB)/1, $0x21
+DATA prepareBytes512order<>+32(SB)/1, $0x00
+DATA prepareBytes512order<>+33(SB)/1, $0x00
+DATA prepareBytes512order<>+34(SB)/1, $0x00
+DATA prepareBytes512order<>+35(SB)/1, $0x01
+DATA prepareBytes512order<>+36(SB)/1, $0x20
+DATA prepareBytes512order<>+37(SB)/1, $0x21
+DATA prepareBytes512order<>+38(SB)/1, $0x00
+DATA prepareBytes512order<>+39(SB)/1, $0x00
+DATA prepareBytes512order<>+40(SB)/1, $0x00
+DATA prepareBytes512order<>+41(SB)/1, $0x01
+DATA prepareBytes512order<>+42(SB)/1, $0x20
+DATA prepareBytes512order<>+43(SB)/1, $0x21
+DATA prepareBytes512order<>+44(SB)/1, $0x00
+DATA prepareBytes512order<>+45(SB)/1, $0x00
+DATA prepareBytes512order<>+46(SB)/1, $0x00
+DATA prepareBytes512order<>+47(SB)/1, $0x01
+DATA prepareBytes512order<>+48(SB)/1, $0x20
+DATA prepareBytes512order<>+49(SB)/1, $0x21
+DATA prepareBytes512order<>+50(SB)/1, $0x00
+DATA prepareBytes512order<>+51(SB)/1, $0x00
+DATA prepareBytes512order<>+52(SB)/1, $0x00
+DATA prepareBytes512order<>+53(SB)/1, $0x01
+DATA prepareBytes512order<>+54(SB)/1, $0x00
+DATA prepareBytes512order<>+55(SB)/1, $0x00
+DATA prepareBytes512order<>+56(SB)/1, $0x00
+DATA prepareBytes512order<>+57(SB)/1, $0x00
+DATA prepareBytes512order<>+58(SB)/1, $0x00
+DATA prepareBytes512order<>+59(SB)/1, $0x00
+DATA prepareBytes512order<>+60(SB)/1, $0x00
+DATA prepareBytes512order<>+61(SB)/1, $0x00
+DATA prepareBytes512order<>+62(SB)/1, $0x00
+DATA prepareBytes512order<>+63(SB)/1, $0x00
+DATA prepareBytes512order<>+64(SB)/1, $0x22
+DATA prepareBytes512order<>+65(SB)/1, $0x23
+DATA prepareBytes512order<>+66(SB)/1, $0x22
+DATA prepareBytes512order<>+67(SB)/1, $0x23
+DATA prepareBytes512order<>+68(SB)/1, $0x22
+DATA prepareBytes512order<>+69(SB)/1, $0x23
+DATA prepareBytes512order<>+70(SB)/1, $0x00
+DATA prepareBytes512order<>+71(SB)/1, $0x00
+DATA prepareBytes512order<>+72(SB)/1, $0x00
+DATA prepareBytes512order<>+73(SB)/1, $0x00
+DATA prepareBytes512order<>+74(SB)/1, $0x00
+DATA prepareBytes512order<>+75(SB)/1, $0x00
+DATA prepareBytes512order<>+76(SB)/1, $0x02
+DATA prepareBytes512order<>+77(SB)/1, $0x03
+DATA prepareBytes512order<>+78(SB)/1, $0x02
+DATA prepareBytes512order<>+79(SB)/1, $0x03
+DATA prepareBytes512order<>+80(SB)/1, $0x02
+DATA prepareBytes512order<>+81(SB)/1, $0x03
+DATA prepareBytes512order<>+82(SB)/1, $0x22
+DATA prepareBytes512order<>+83(SB)/1, $0x23
+DATA prepareBytes512order<>+84(SB)/1, $0x22
+DATA prepareBytes512order<>+85(SB)/1, $0x23
+DATA prepareBytes512order<>+86(SB)/1, $0x22
+DATA prepareBytes512order<>+87(SB)/1, $0x23
+DATA prepareBytes512order<>+88(SB)/1, $0x00
+DATA prepareBytes512order<>+89(SB)/1, $0x00
+DATA prepareBytes512order<>+90(SB)/1, $0x00
+DATA prepareBytes512order<>+91(SB)/1, $0x00
+DATA prepareBytes512order<>+92(SB)/1, $0x00
+DATA prepareBytes512order<>+93(SB)/1, $0x00
+DATA prepareBytes512order<>+94(SB)/1, $0x02
+DATA prepareBytes512order<>+95(SB)/1, $0x03
+DATA prepareBytes512order<>+96(SB)/1, $0x02
+DATA prepareBytes512order<>+97(SB)/1, $0x03
+DATA prepareBytes512order<>+98(SB)/1, $0x02
+DATA prepareBytes512order<>+99(SB)/1, $0x03
+DATA prepareBytes512order<>+100(SB)/1, $0x22
+DATA prepareBytes512order<>+101(SB)/1, $0x23
+DATA prepareBytes512order<>+102(SB)/1, $0x22
+DATA prepareBytes512order<>+103(SB)/1, $0x23
+DATA prepareBytes512order<>+104(SB)/1, $0x22
+DATA prepareBytes512order<>+105(SB)/1, $0x23
+DATA prepareBytes512order<>+106(SB)/1, $0x00
+DATA prepareBytes512order<>+107(SB)/1, $0x00
+DATA prepareBytes512order<>+108(SB)/1, $0x00
+DATA prepareBytes512order<>+109(SB)/1, $0x00
+DATA prepareBytes512order<>+110(SB)/1, $0x00
+DATA prepareBytes512order<>+111(SB)/1, $0x00
+DATA prepareBytes512order<>+112(SB)/1, $0x02
+DATA prepareBytes512order<>+113(SB)/1, $0x03
+DATA prepareBytes512order<>+114(SB)/1, $0x02
+DATA prepareBytes512order<>+115(SB)/1, $0x03
+DATA prepareBytes512order<>+116(SB)/1, $0x02
+DATA prepareBytes512order<>+117(SB)/1, $0x03
+DATA prepareBytes512order<>+118(SB)/1, $0x00
+DATA prepareBytes512order<>+119(SB)/1, $0x00
+DATA prepareBytes512order<>+120(SB)/1, $0x00
+DATA prepareBytes512order<>+121(SB)/1, $0x00
+DATA prepareBytes512order<>+122(SB)/1, $0x00
+DATA prepareBytes512order<>+123(SB)/1, $0x00
+DATA prepareBytes512order<>+124(SB)/1, $0x00
+DATA prepareBytes512order<>+125(SB)/1, $0x00
+DATA prepareBytes512order<>+126(SB)/1, $0x00
+DATA prepareBytes512order<>+127(SB)/1, $0x00
+DATA prepareBytes512order<>+128(SB)/1, $0x24
+DATA prepareBytes512order<>+129(SB)/1, $0x25
+DATA prepareBytes512order<>+130(SB)/1, $0x24
+DATA prepareBytes512order<>+131(SB)/1, $0x25
+DATA prepareBytes512order<>+132(SB)/1, $0x24
+DATA prepareBytes512order<>+133(SB)/1, $0x25
+DATA prepareBytes512order<>+134(SB)/1, $0x24
+DATA prepareBytes512order<>+135(SB)/1, $0x25
+DATA prepareBytes512order<>+136(SB)/1, $0x24
+DATA prepareBytes512order<>+137(SB)/1, $0x25
+DATA prepareBytes512order<>+138(SB)/1, $0x24
+DATA prepareBytes512order<>+139(SB)/1, $0x25
+DATA prepareBytes512order<>+140(SB)/1, $0x24
+DATA prepareBytes512order<>+141(SB)/1, $0x25
+DATA prepareBytes512order<>+142(SB)/1, $0x24
+DATA prepareBytes512order<>+143(SB)/1, $0x25
+DATA prepareBytes512order<>+144(SB)/1, $0x24
+DATA prepareBytes512order<>+145(SB)/1, $0x25
+DATA prepareBytes512order<>+146(SB)/1, $0x00
+DATA prepareBytes512order<>+147(SB)/1, $0x00
+DATA prepareBytes512order<>+148(SB)/1, $0x00
+DATA prepareBytes512order<>+149(SB)/1, $0x00
+DATA prepareBytes512order<>+150(SB)/1, $0x00
+DATA prepareBytes512order<>+151(SB)/1, $0x00
+DATA prepareBytes512order<>+152(SB)/1, $0x00
+DATA prepareBytes512order<>+153(SB)/1, $0x00
+DATA prepareBytes512order<>+154(SB)/1, $0x00
+DATA prepareBytes512order<>+155(SB)/1, $0x00
+DATA prepareBytes512order<>+156(SB)/1, $0x00
+DATA prepareBytes512order<>+157(SB)/1, $0x00
+DATA prepareBytes512order<>+158(SB)/1, $0x00
+DATA prepareBytes512order<>+159(SB)/1, $0x00
+DATA prepareBytes512order<>+160(SB)/1, $0x00
+DATA prepareBytes512order<>+161(SB)/1, $0x00
+DATA prepareBytes512order<>+162(SB)/1, $0x00
+DATA prepareBytes512order<>+163(SB)/1, $0x00
+DATA prepareBytes512order<>+164(SB)/1, $0x04
+DATA prepareBytes512order<>+165(SB)/1, $0x05
+DATA prepareBytes512order<>+166(SB)/1, $0x04
+DATA prepareBytes512order<>+167(SB)/1, $0x05
+DATA prepareBytes512order<>+168(SB)/1, $0x04
+DATA prepareBytes512order<>+169(SB)/1, $0x05
+DATA prepareBytes512order<>+170(SB)/1, $0x04
+DATA prepareBytes512order<>+171(SB)/1, $0x05
+DATA prepareBytes512order<>+172(SB)/1, $0x04
+DATA prepareBytes512order<>+173(SB)/1, $0x05
+DATA prepareBytes512order<>+174(SB)/1, $0x04
+DATA prepareBytes512order<>+175(SB)/1, $0x05
+DATA prepareBytes512order<>+176(SB)/1, $0x04
+DATA prepareBytes512order<>+177(SB)/1, $0x05
+DATA prepareBytes512order<>+178(SB)/1, $0x04
+DATA prepareBytes512order<>+179(SB)/1, $0x05
+DATA prepareBytes512order<>+180(SB)/1, $0x04
+DATA prepareBytes512order<>+181(SB)/1, $0x05
+DATA prepareBytes512order<>+182(SB)/1, $0x00
+DATA prepareBytes512order<>+183(SB)/1, $0x00
+DATA prepareBytes512order<>+184(SB)/1, $0x00
+DATA prepareBytes512order<>+185(SB)/1, $0x00
+DATA prepareBytes512order<>+186(SB)/1, $0x00
+DATA prepareBytes512order<>+187(SB)/1, $0x00
+DATA prepareBytes512order<>+188(SB)/1, $0x00
+DATA prepareBytes512order<>+189(SB)/1, $0x00
+DATA prepareBytes512order<>+190(SB)/1, $0x00
+DATA prepareBytes512order<>+191(SB)/1, $0x00
+GLOBL prepareBytes512order<>(SB), RODATA|NOPTR, $192
+
+// func prepareBytes512(prepared *int16, step uintptr, x *int8, n int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VBMI, AVX512VL
+TEXT ·prepareBytes512(SB), NOSPLIT, $0-32
+	MOVQ         prepared+0(FP), AX
+	MOVQ         step+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         $0x00000000000001ff, SI
+	KMOVQ        SI, K1
+	VPXORD       Z0, Z0, Z0
+	MOVL         $0x00000606, SI
+	VPBROADCASTW SI, Z1
+	MOVQ         $0x0033cf3cf3cf3cf3, SI
+	KMOVQ        SI, K2
+	VMOVDQU16    prepareBytes512order<>+0(SB), Z2
+	VPADDW       Z1, Z2, Z3
+	VPADDW       Z1, Z3, Z4
+	MOVQ         $0x003f03ffc0fff03f, SI
+	KMOVQ        SI, K3
+	VMOVDQU16    prepareBytes512order<>+64(SB), Z5
+	VPADDW       Z1, Z5, Z6
+	VPADDW       Z1, Z6, Z7
+	MOVQ         $0x003ffff00003ffff, SI
+	KMOVQ        SI, K4
+	VMOVDQU16    prepareBytes512order<>+128(SB), Z8
+	VPADDW       Z1, Z8, Z9
+	VPADDW       Z1, Z9, Z1
+
+word:
+	VPMOVSXBW.Z  (DX), K1, Y10
+	VPSUBW       Y10, Y0, Y11
+	VINSERTI64X4 $0x01, Y11, Z10, Z10
+	VPERMB.Z     Z10, Z2, K2, Z11
+	VPERMB.Z     Z10, Z5, K3, Z12
+	VPERMB.Z     Z10, Z8, K4, Z13
+	VPADDW       Z11, Z12, Z12
+	VPADDW       Z12, Z13, Z13
+	VMOVDQU16    Z13, (AX)
+	VPERMB.Z     Z10, Z3, K2, Z11
+	VPERMB.Z     Z10, Z6, K3, Z12
+	VPERMB.Z     Z10, Z9, K4, Z13
+	VPADDW       Z11, Z12, Z12
+	VPADDW       Z12, Z13, Z13
+	VMOVDQU16    Z13, 64(AX)
+	VPERMB.Z     Z10, Z4, K2, Z11
+	VPERMB.Z     Z10, Z7, K3, Z12
+	VPERMB.Z     Z10, Z1, K4, Z13
 	VPADDW       Z11, Z12, Z12
 	VPADDW       Z12, Z13, Z13
 	VMOVDQU16    Z13, 128(AX)
