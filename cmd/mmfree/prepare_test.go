@@ -58,6 +58,8 @@ func TestPrepareKilled(t *testing.T) {
 			if !strings.Contains(p.stderr.String(), "to go on: run the same command again") {
 				t.Errorf("stopped with %q", &p.stderr)
 			}
+		case code == exitRequest && kills > 0 && strings.Contains(p.stderr.String(), "the folder holds whole shards"):
+			done = true // the last kill came behind the last write
 		default:
 			t.Fatalf("exit %d after %d kills:\n%s", code, kills, &p.stderr)
 		}
