@@ -71,8 +71,6 @@ type Session struct {
 	derivedOf  uint64 // generation of the weights that layer.Model.Update last saw
 }
 
-const zeroBlock = 1 << 16 // values
-
 // program is one compiled graph.
 type program struct {
 	work *op.Workspace
@@ -133,6 +131,8 @@ func newSession(p *pack.Model, o Options) *Session {
 
 // Grads returns the gradients, which Backward adds to. Nil for a session that only evaluates.
 func (s *Session) Grads() *spec.Weights { return s.grads }
+
+const zeroBlock = 1 << 16 // values that a worker clears at a time
 
 // ZeroGrads clears the gradients; before the first micro-batch of a step.
 func (s *Session) ZeroGrads() { s.env.Pool.Run(layer.Blocks(len(s.grads.Flat()), zeroBlock), s.zero) }

@@ -18,7 +18,7 @@ type Tile struct {
 	// Sums adds Σ_k left[k·Rows+i]·right[k·ldr+j], from 0, each step fused, to dst[i·ldd+j], or to 0 unless add is set.
 	// k < n ≤ Block, i < rows ≤ Rows, j < cols ≤ Cols.
 	Sums func(dst []float32, ldd int, left, right []float32, ldr, n, rows, cols int, add bool)
-	// InPlace says that Sums heeds ldr, so that a right panel of all columns can be a part of a matrix.
+	// InPlace lets a right panel of all columns be a part of a matrix where it is read once; Sums must heed ldr.
 	InPlace bool
 
 	// Scaled packs a left panel whose rows lie side by side: to[k·Rows+i] = x[k·stride+i]·factor[k], rounded.
