@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"mmfree/checkpoints/packed"
 	"mmfree/ternary/infer"
 	"mmfree/ternary/kernel"
 	"mmfree/ternary/par"
@@ -114,12 +115,32 @@ func TestTrainTimeMixing(t *testing.T) {
 }
 
 func TestInfer(t *testing.T) {
-	r, err := Infer(t.Context(), setting(t), tinyShape())
+	s := setting(t)
+	s.Start = func(_ context.Context, path string) error {
+		f, err := packed.Open(path)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	}
+	r, err := Infer(t.Context(), s, tinyShape())
 	if err != nil {
 		t.Fatal(err)
 	}
-	check(t, r, "decode", "decode/weights read", "decode of 8 sequences", "decode of 8 sequences/one", "peak resident memory",
+	if m := r.Machine; m.MemoryReadBytes != smallestRead {
+		t.Errorf("memory was read through %d bytes: a tiny model's weights lie in a cache", m.MemoryReadBytes)
+	}
+	check(t, r, "packed file", "ready to decode/process, with a token", "decode", "decode/weights read", "decode of 8 sequences", "decode of 8 sequences/one", "peak resident memory",
 		"state of a sequence", "packed weights", "packed weight", "ready to decode", "time/MatVec", "time/rest")
+}
+
+// TestInferDoesNotStart: that the program cannot be started anew is an error, not a short time.
+func TestInferDoesNotStart(t *testing.T) {
+	s, gone := setting(t), errors.New("no such program")
+	s.Start = func(context.Context, string) error { return gone }
+	if _, err := Infer(t.Context(), s, tinyShape()); !errors.Is(err, gone) {
+		t.Errorf("error %v", err)
+	}
 }
 
 func TestStops(t *testing.T) {

@@ -23,26 +23,26 @@ const (
 type limits struct {
 	probe  kernel.Probe
 	pool   *par.Pool
-	memory [][]byte // what is read, far larger than caches
-	size   int64
-	at     int // next piece, counted through all of memory
-	pieces [][]byte
-	caches [][]byte // of each worker
+	memory *reader // of what is far larger than any cache
+	// weights reads a model's packed weights, which may lie in a third-level cache. nil where no model decodes.
+	weights *reader
+	caches  [][]byte // of each worker
 
-	sums                   []uint64 // a line apart, so that reading is not for nothing
-	readBlock, cacheBlock  func(worker, b int)
-	fusedBlock             func(worker, b int)
-	flops                  []int64
-	reads, cached, fusings []float64 // GB/s, GB/s, GFLOP/s of the rounds so far
+	sums            []uint64 // a line apart, so that reading is not for nothing
+	cacheBlock      func(worker, b int)
+	fusedBlock      func(worker, b int)
+	flops           []int64
+	cached, fusings []float64 // GB/s, GFLOP/s of the rounds so far
 }
 
 const apart = 16
 
 // newLimits prepares measuring; memory is what is read from memory.
 func newLimits(s *Setting, memory [][]byte) *limits {
-	l := &limits{probe: kernel.NewProbe(), pool: s.Pool, memory: memory}
+	l := &limits{probe: kernel.NewProbe(), pool: s.Pool}
 	n := s.Pool.Threads()
 	l.sums, l.flops = make([]uint64, n*apart), make([]int64, n*apart)
+	l.memory = l.reader(memory)
 	for range n {
 		c := make([]byte, cacheBytes)
 		for i := range c {
@@ -50,14 +50,6 @@ func newLimits(s *Setting, memory [][]byte) *limits {
 		}
 		l.caches = append(l.caches, c)
 	}
-	for _, m := range memory {
-		l.size += int64(len(m))
-		for len(m) > 0 {
-			k := min(readPiece, len(m))
-			l.pieces, m = append(l.pieces, m[:k]), m[k:]
-		}
-	}
-	l.readBlock = func(worker, b int) { l.sums[worker*apart] += l.probe.Read(l.pieces[(l.at+b)%len(l.pieces)]) }
 	l.cacheBlock = func(worker, _ int) { l.sums[worker*apart] += l.probe.Read(l.caches[worker]) }
 	l.fusedBlock = func(worker, _ int) {
 		flops, _ := l.probe.Fused(fusedLoops)
@@ -66,18 +58,42 @@ func newLimits(s *Setting, memory [][]byte) *limits {
 	return l
 }
 
-// read reads about so many bytes from memory, going on where the last round ended, and returns GB/s.
-func (l *limits) read(bytes int64) float64 {
-	blocks := int(min(max(1, bytes/readPiece), int64(len(l.pieces))))
+// reader reads through the same memory again and again, a part of it a round.
+type reader struct {
+	l      *limits
+	size   int64
+	pieces [][]byte
+	at     int // next piece
+	block  func(worker, b int)
+	rates  []float64 // GB/s of the rounds so far
+}
+
+// reader makes a reader of memory.
+func (l *limits) reader(memory [][]byte) *reader {
+	r := &reader{l: l}
+	for _, m := range memory {
+		r.size += int64(len(m))
+		for len(m) > 0 {
+			k := min(readPiece, len(m))
+			r.pieces, m = append(r.pieces, m[:k]), m[k:]
+		}
+	}
+	r.block = func(worker, b int) { l.sums[worker*apart] += l.probe.Read(r.pieces[(r.at+b)%len(r.pieces)]) }
+	return r
+}
+
+// read reads about so many bytes, going on where the last round ended, and returns GB/s.
+func (r *reader) read(bytes int64) float64 {
+	blocks := int(min(max(1, bytes/readPiece), int64(len(r.pieces))))
 	var n int64
 	for b := range blocks {
-		n += int64(len(l.pieces[(l.at+b)%len(l.pieces)]))
+		n += int64(len(r.pieces[(r.at+b)%len(r.pieces)]))
 	}
 	start := time.Now()
-	l.pool.Run(blocks, l.readBlock)
+	r.l.pool.Run(blocks, r.block)
 	rate := float64(n) / time.Since(start).Seconds() / giga
-	l.at = (l.at + blocks) % len(l.pieces)
-	l.reads = append(l.reads, rate)
+	r.at = (r.at + blocks) % len(r.pieces)
+	r.rates = append(r.rates, rate)
 	return rate
 }
 
@@ -108,7 +124,7 @@ func (l *limits) fused() float64 {
 
 // all takes a round of every limit, so that none is missing from the report.
 func (l *limits) all() {
-	l.read(readRound)
+	l.memory.read(readRound)
 	l.cache()
 	l.fused()
 }
@@ -117,7 +133,9 @@ func (l *limits) all() {
 func (l *limits) value(limit string) float64 {
 	switch limit {
 	case limitMemory:
-		return typical(l.reads)
+		return typical(l.memory.rates)
+	case limitWeights:
+		return typical(l.weights.rates)
 	case limitCache:
 		return typical(l.cached)
 	default:
@@ -131,7 +149,7 @@ func (l *limits) macs() float64 { return l.value(limitFused) / 2 }
 func (l *limits) machine(s *Setting) Machine {
 	return Machine{
 		CPU: CPUName(), ISA: s.Set.Name, Cores: runtime.NumCPU(), Threads: s.Pool.Threads(), Probe: l.probe.Name,
-		MemoryReadGBs: l.value(limitMemory), MemoryReadBytes: l.size,
+		MemoryReadGBs: l.value(limitMemory), MemoryReadBytes: l.memory.size,
 		CacheReadGBs: l.value(limitCache), F32GFLOPS: l.value(limitFused),
 	}
 }

@@ -67,7 +67,7 @@ func rotate(ctx context.Context, l *limits, jobs []job, until time.Time) ([]Resu
 func (j *job) round(l *limits) float64 {
 	switch j.limit {
 	case limitMemory:
-		j.limits = append(j.limits, l.read(readRound))
+		j.limits = append(j.limits, l.memory.read(readRound))
 	case limitCache:
 		j.limits = append(j.limits, l.cache())
 	case limitFused:

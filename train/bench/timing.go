@@ -71,7 +71,7 @@ type kernelRow struct {
 // kernelTable is in the constants' order. Work is in multiply-accumulates where the limit is limitFused, else in bytes.
 var kernelTable = [kernels]kernelRow{
 	matMul:             {"MatMul", limitFused, 0},
-	matVec:             {"MatVec", limitMemory, 0},
+	matVec:             {"MatVec", limitWeights, 0},
 	prepare:            {"Prepare", limitCache, 0},
 	matMulFloat:        {"MatMulFloat", limitFused, 0},
 	outerCodes:         {"OuterCodes", limitFused, 0},
