@@ -55,11 +55,12 @@ type runner struct {
 	ids    []int32
 	next   int
 
-	body, head int64     // ternary weights of a token's layers, and of the head
-	bytes      int64     // packed
-	extra      int64     // of memory that is read for its limit alone
-	product    job       // the set's MatMul on the model's widest matrix: what prefill is held against
-	decode     []float64 // tokens/s
+	body, head int64        // ternary weights of a token's layers, and of the head
+	bytes      int64        // packed
+	extra      int64        // of memory that is read for its limit alone
+	product    job          // the set's MatMul on the model's widest matrix: what prefill is held against
+	decode     []float64    // tokens/s
+	reading    [2][]float64 // GB/s, of memory and of the weights, beside each of decode
 	batch      []float64
 	prefill    []float64
 	beside     []float64 // Gmac/s, beside each of prefill
@@ -214,17 +215,19 @@ func (r *runner) warm() error {
 
 // round measures each thing once, decoding often, and the prompt where the time is left for it.
 func (r *runner) round(first bool, until time.Time) error {
-	const decodes = 4
+	const decodes = 8
+	last := r.reads()
 	for range decodes {
-		if r.extra > 0 {
-			r.l.memory.read(readRound)
-		}
-		r.l.weights.read(r.bytes)
 		took, err := r.forward(r.one, r.states[0], 1)
 		if err != nil {
 			return err
 		}
+		behind := r.reads()
 		r.decode = append(r.decode, 1/took.Seconds())
+		for i := range behind {
+			r.reading[i] = append(r.reading[i], meanRate(last[i], behind[i]))
+		}
+		last = behind
 	}
 	took, err := r.forward(r.one, r.states[1], batchSize)
 	if err != nil {
@@ -246,6 +249,16 @@ func (r *runner) round(first bool, until time.Time) error {
 	return nil
 }
 
+// reads reads as many bytes as a token's weights are, from memory and of the weights, and returns the two rates.
+func (r *runner) reads() (rates [2]float64) {
+	rates[1] = r.l.weights.read(r.bytes)
+	rates[0] = rates[1]
+	if r.l.memory != r.l.weights {
+		rates[0] = r.l.memory.read(r.bytes)
+	}
+	return rates
+}
+
 // newProduct makes the job of a tile of the set's MatMul with as much of the matrix as stays in cache.
 func newProduct(s *Setting, c spec.Config, w *pack.Matrix) job {
 	n, K := s.Set.Tile, w.Cols
@@ -263,12 +276,12 @@ func (r *runner) results(shape Shape) []Result {
 	s := r.s
 	matMul := typical(r.product.rates)
 	decode, batch, prefill := typical(r.decode), typical(r.batch), typical(r.prefill)
-	read := decode * float64(r.bytes) / giga
+	read := float64(r.bytes) / giga                             // a token
 	macs := float64(r.body) + float64(r.head)/float64(r.prompt) // of a prompt's token: only the last one's logits are made
 	_, ternary := spec.Parameters(shape.Model)
 	return []Result{
-		s.result("decode", r.shape, "tok/s", decode).of(limitMemory, read/r.l.value(limitMemory)),
-		s.result("decode/weights read", r.shape, "GB/s", read).of(limitWeights, read/r.l.value(limitWeights)),
+		s.result("decode", r.shape, "tok/s", decode).of(limitMemory, read*against(r.decode, r.reading[0])),
+		s.result("decode/weights read", r.shape, "GB/s", read*decode).of(limitWeights, read*against(r.decode, r.reading[1])),
 		s.result(fmt.Sprintf("prefill of %d tokens", r.prompt), r.shape, "tok/s", prefill).of(limitMatMul, against(r.prefill, r.beside)*macs/giga),
 		s.result("MatMul", r.shape, "Gmac/s", matMul).of(limitFused, matMul/r.l.macs()),
 		s.result(fmt.Sprintf("decode of %d sequences", batchSize), r.shape, "tok/s", batch),
