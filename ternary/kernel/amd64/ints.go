@@ -32,6 +32,8 @@ const (
 	intLanes   = 16 // that the routines for a panel's statistics write
 	intBetween = 4  // integers behind a panel, which the next pair's place takes in
 	intPairLen = 2 * intRows
+	// Tokens of a turn of an AVX-512 tile's loop.
+	intTurnTokens = 4
 )
 
 type intScratch struct {
@@ -69,12 +71,29 @@ func (w Ints) OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, 
 				cols := min(intCols, K-k)
 				w.codes(sc, q[t0*K+k:], K, nt, cols)
 				for i := 0; i < rows; i += intRows {
-					w.tile(sc, i/intRows, dst[(o+i)*K+k:], uintptr(K)*bytesPerFloat, (nt+1)/2, min(intRows, rows-i), cols)
+					next := codesAhead(q[t0*K:], K, nt, k, i/intRows)
+					w.tile(sc, i/intRows, dst[(o+i)*K+k:], uintptr(K)*bytesPerFloat, (nt+1)/2, min(intRows, rows-i), cols, next)
 				}
 			}
 		}
 	}
 	intShelf.Put(sc)
+}
+
+// lines are cache lines to ask for: that of the byte at first, then step bytes on.
+type lines struct {
+	first *int8
+	step  uintptr
+}
+
+// codesAhead returns the lines of columns k+intCols on that the tile of panel p asks for meanwhile, one for each of its turns, so that the
+// first intTurnTokens panels ask for those of all n tokens: rows of codes lie far apart, and the processor does not see what follows.
+func codesAhead(q []int8, K, n, k, p int) lines {
+	t := p * (n / intTurnTokens)
+	if k+intCols >= K || t >= n {
+		return lines{&q[k], 0}
+	}
+	return lines{&q[t*K+k+intCols], uintptr(K)}
 }
 
 // left quantises panel p.
@@ -112,14 +131,14 @@ func (w Ints) codes(sc *intScratch, q []int8, K, n, cols int) {
 	}
 }
 
-// tile adds panel p's products with the codes.
-func (w Ints) tile(sc *intScratch, p int, dst []float32, stride uintptr, pairs, rows, cols int) {
+// tile adds panel p's products with the codes; next is what AVX-512 asks for meanwhile.
+func (w Ints) tile(sc *intScratch, p int, dst []float32, stride uintptr, pairs, rows, cols int, next lines) {
 	left, codes, down := &sc.left[p], &sc.codes[0], &sc.down[p]
 	switch w {
 	case Ints512VNNI:
-		intTile512(&dst[0], stride, &left[0], &codes[0][0], &down[0], pairs, rows, lowBits(cols))
+		intTile512(&dst[0], stride, &left[0], &codes[0][0], &down[0], pairs, rows, lowBits(cols), next.first, next.step)
 	case Ints512:
-		intTile512Madd(&dst[0], stride, &left[0], &codes[0][0], &down[0], pairs, rows, lowBits(cols))
+		intTile512Madd(&dst[0], stride, &left[0], &codes[0][0], &down[0], pairs, rows, lowBits(cols), next.first, next.step)
 	default:
 		K := int(stride / bytesPerFloat)
 		for c := 0; c < cols; c += intHalf {

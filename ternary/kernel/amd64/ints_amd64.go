@@ -44,17 +44,19 @@ func intCodes256(dst *int16, q *int8, stride uintptr, n int)
 
 // intTile512 adds float32(Σ_t left[t][i]·codes[t][c])·down[i] to dst[i·stride+c], the sum exact in 32 bits, for
 // i < rows ≤ 14 and c < cols ≤ 32. left has 56 and codes 128 bytes a pair of tokens; pairs, rows, cols ≥ 1.
-// stride in bytes. AVX512F, AVX512BW, AVX512VNNI. Columns are those whose bit of mask is set. Twin: generic.intTile.
+// stride in bytes. AVX512F, AVX512BW, AVX512VNNI. Columns are those whose bit of mask is set; every 2 pairs
+// a line is asked for, at next, then step bytes on. Twin: generic.intTile.
 //
 //go:noescape
-func intTile512(dst *float32, stride uintptr, left *int16, codes *int16, down *float32, pairs int, rows int, mask uint32)
+func intTile512(dst *float32, stride uintptr, left *int16, codes *int16, down *float32, pairs int, rows int, mask uint32, next *int8, step uintptr)
 
 // intTile512Madd adds float32(Σ_t left[t][i]·codes[t][c])·down[i] to dst[i·stride+c], the sum exact in 32 bits, for
 // i < rows ≤ 14 and c < cols ≤ 32. left has 56 and codes 128 bytes a pair of tokens; pairs, rows, cols ≥ 1.
-// stride in bytes. AVX512F, AVX512BW. Columns are those whose bit of mask is set. Twin: generic.intTile.
+// stride in bytes. AVX512F, AVX512BW. Columns are those whose bit of mask is set; every 2 pairs
+// a line is asked for, at next, then step bytes on. Twin: generic.intTile.
 //
 //go:noescape
-func intTile512Madd(dst *float32, stride uintptr, left *int16, codes *int16, down *float32, pairs int, rows int, mask uint32)
+func intTile512Madd(dst *float32, stride uintptr, left *int16, codes *int16, down *float32, pairs int, rows int, mask uint32, next *int8, step uintptr)
 
 // intTile256x5 adds float32(Σ_t left[t][i]·codes[t][c])·down[i] to dst[i·stride+c], the sum exact in 32 bits, for
 // i < rows ≤ 5 and c < cols ≤ 16. left has 56 and codes 128 bytes a pair of tokens; pairs, rows, cols ≥ 1.

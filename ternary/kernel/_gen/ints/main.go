@@ -11,11 +11,13 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/tile"
 )
 
-// The panels: 14 rows of gradients by 32 columns of codes, whose 28 sums leave four of 32 registers for operands.
+// The panels: rows of gradients by 32 columns of codes.
 const (
-	panelRows = 14
+	panelRows = tile.Rows
 	panelCols = 32
 	leftBytes = panelRows * 4 // of a pair of tokens
 	codeBytes = panelCols * 4

@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/tile"
 )
 
 const codesDoc = "the token that the last pair may lack is 0. stride in bytes; n ≥ 1."
@@ -17,43 +19,48 @@ func intCodes512() {
 		codesDoc+" AVX512F, AVX512BW, AVX512VL. Twin: generic.codePairs.")
 	dst, q, stride := Load(Param("dst"), GP64()), Load(Param("q"), GP64()), Load(Param("stride"), GP64())
 	n := Load(Param("n"), GP64())
-	k := K()
-	KMOVD(Load(Param("mask"), GP32()), k)
-	load := func() VecVirtual {
-		v := YMM()
-		VMOVDQU8_Z(Mem{Base: q}, k, v)
+	const half = panelCols / 2
+	var k [2]Register
+	bits := Load(Param("mask"), GP32())
+	k[0], k[1] = K(), K()
+	KMOVW(bits, k[0])
+	SHRL(Imm(half), bits)
+	KMOVW(bits, k[1])
+	MOVL(U32(0x55555555), bits)
+	first, second := K(), K() // of a pair's words
+	KMOVD(bits, first)
+	KNOTD(first, second)
+	load := func(h int) VecVirtual {
+		v := ZMM()
+		VPMOVSXBD_Z(Mem{Base: q, Disp: half * h}, k[h], v)
 		return v
-	}
-	// store interleaves the bytes of two tokens. An unpacking works within 128 bits, so quarters change places before it.
-	store := func(even, odd VecVirtual) {
-		low, high := YMM(), YMM()
-		VPERMQ(U8(0xd8), even, even)
-		VPERMQ(U8(0xd8), odd, odd)
-		VPUNPCKLBW(odd, even, low)
-		VPUNPCKHBW(odd, even, high)
-		for i, v := range []VecVirtual{low, high} {
-			z := ZMM()
-			VPMOVSXBW(v, z)
-			VMOVDQU16(z, Mem{Base: dst, Disp: 64 * i})
-		}
 	}
 	SUBQ(Imm(2), n)
 	JLT(LabelRef("last"))
 	Label("pair")
-	even := load()
+	var pair [2]VecVirtual
+	for h := range pair {
+		pair[h] = load(h)
+	}
 	ADDQ(stride, q)
-	odd := load()
+	for h, v := range pair {
+		odd := load(h)
+		VPSLLD(Imm(16), odd, odd)
+		VMOVDQU16(odd, second, v)
+		VMOVDQU16(v, Mem{Base: dst, Disp: 64 * h})
+	}
 	ADDQ(stride, q)
-	store(even, odd)
 	ADDQ(U32(codeBytes), dst)
 	SUBQ(Imm(2), n)
 	JGE(LabelRef("pair"))
 	Label("last")
 	ADDQ(Imm(2), n)
 	JZ(LabelRef("done"))
-	even, odd = load(), YMM()
-	VPXOR(odd, odd, odd)
-	store(even, odd)
+	for h := range pair {
+		v := load(h)
+		VMOVDQU16_Z(v, first, v)
+		VMOVDQU16(v, Mem{Base: dst, Disp: 64 * h})
+	}
 	Label("done")
 	VZEROUPPER()
 	RET()
@@ -111,14 +118,43 @@ func tileDoc(name string, rows, cols int, needs string) {
 		fmt.Sprintf("stride in bytes. %s. Twin: generic.intTile.", needs))
 }
 
+// intPair512 adds the products of pair p.
+func intPair512(sums [panelRows][2]VecVirtual, left, codes Register, p int, vnni bool) {
+	var v [2]VecVirtual
+	for c := range v {
+		v[c] = ZMM()
+		VMOVDQU32(Mem{Base: codes, Disp: codeBytes*p + 64*c}, v[c])
+	}
+	g := ZMM()
+	for i := range sums {
+		at := Mem{Base: left, Disp: leftBytes*p + 4*i}
+		apart := vnni && tile.Spread(i)
+		if !apart {
+			VPBROADCASTD(at, g)
+		}
+		for c, s := range sums[i] {
+			switch {
+			case apart:
+				VPDPWSSD_BCST(at, v[c], s)
+			case vnni:
+				VPDPWSSD(v[c], g, s)
+			default:
+				product := ZMM()
+				VPMADDWD(v[c], g, product)
+				VPADDD(product, s, s)
+			}
+		}
+	}
+}
+
 // intTile512 is the inner loop: 14 rows by 32 columns.
 func intTile512(name string, vnni bool) {
-	routine(name, "func(dst *float32, stride uintptr, left, codes *int16, down *float32, pairs, rows int, mask uint32)")
+	routine(name, "func(dst *float32, stride uintptr, left, codes *int16, down *float32, pairs, rows int, mask uint32, next *int8, step uintptr)")
 	need := "AVX512F, AVX512BW"
 	if vnni {
 		need += ", AVX512VNNI"
 	}
-	tileDoc(name, panelRows, panelCols, need+". Columns are those whose bit of mask is set")
+	tileDoc(name, panelRows, panelCols, fmt.Sprintf("%s. Columns are those whose bit of mask is set; every %d pairs\n// a line is asked for, at next, then step bytes on", need, tile.Steps))
 	dst, stride := Load(Param("dst"), GP64()), Load(Param("stride"), GP64())
 	left, codes, down := Load(Param("left"), GP64()), Load(Param("codes"), GP64()), Load(Param("down"), GP64())
 	pairs, rows := Load(Param("pairs"), GP64()), Load(Param("rows"), GP64())
@@ -143,27 +179,24 @@ func intTile512(name string, vnni bool) {
 			VPXORD(sums[i][c], sums[i][c], sums[i][c])
 		}
 	}
-	Label("pair")
-	v := [2]VecVirtual{ZMM(), ZMM()}
-	VMOVDQU32(Mem{Base: codes}, v[0])
-	VMOVDQU32(Mem{Base: codes, Disp: 64}, v[1])
-	for i := range sums {
-		g := ZMM()
-		VPBROADCASTD(Mem{Base: left, Disp: 4 * i}, g)
-		for c, s := range sums[i] {
-			if vnni {
-				VPDPWSSD(v[c], g, s)
-				continue
-			}
-			product := ZMM()
-			VPMADDWD(v[c], g, product)
-			VPADDD(product, s, s)
-		}
+	next, step := Load(Param("next"), GP64()), Load(Param("step"), GP64())
+	SUBQ(Imm(tile.Steps), pairs)
+	JL(LabelRef("last"))
+	Label("steps")
+	for p := range tile.Steps {
+		intPair512(sums, left, codes, p, vnni)
 	}
-	ADDQ(Imm(leftBytes), left)
-	ADDQ(U32(codeBytes), codes)
-	DECQ(pairs)
-	JNZ(LabelRef("pair"))
+	PREFETCHT1(Mem{Base: next}) // the first level is full of codes and gradients
+	ADDQ(step, next)
+	ADDQ(Imm(tile.Steps*leftBytes), left)
+	ADDQ(U32(tile.Steps*codeBytes), codes)
+	SUBQ(Imm(tile.Steps), pairs)
+	JGE(LabelRef("steps"))
+	Label("last")
+	ADDQ(Imm(tile.Steps), pairs)
+	JZ(LabelRef("add"))
+	intPair512(sums, left, codes, 0, vnni)
+	Label("add")
 	for i := range sums {
 		for c, s := range sums[i] {
 			to, old := Mem{Base: dst, Disp: 64 * c}, ZMM()

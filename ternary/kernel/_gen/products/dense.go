@@ -6,21 +6,16 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/tile"
 )
 
-// The tiles of the float32 products: 14 rows by 32 columns are 28 sums, which with two registers of columns and one of a
-// row's value are 31 of AVX-512's 32; 6 by 16 are 15 of AVX2's 16. Fewer rows have tiles of their own.
+// The tiles of the float32 products: with AVX2 6 by 16 are 15 of 16 registers. Fewer rows have tiles of their own.
 const (
-	denseRows512 = 14
+	denseRows512 = tile.Rows
 	denseRows256 = 6
-	denseSteps   = 2 // of k in a turn of the loop
 	floatSize    = 4
 )
-
-// spread tells whether the multiply-adds of row i spread its value by themselves (AVX-512). That saves an instruction, but
-// loads the value twice: with nine of fourteen rows both the decoder, of which a core's other thread may take half, and the
-// two loads a cycle have room.
-func spread(i int) bool { return i*9/denseRows512 != (i+1)*9/denseRows512 }
 
 // denseSums is the inner loop of the float32 products for so many rows.
 func denseSums(v vector, panelRows, rows int) {
@@ -56,18 +51,18 @@ func denseSums(v vector, panelRows, rows int) {
 			ADDQ(ldd, ahead)
 		}
 	}
-	SUBQ(Imm(denseSteps), n)
+	SUBQ(Imm(tile.Steps), n)
 	JL(LabelRef("last"))
 	Label("steps")
-	for u := range denseSteps {
+	for u := range tile.Steps {
 		denseStep(v, sums[:rows], left, right, panelRows*u)
 		ADDQ(ldr, right)
 	}
-	ADDQ(Imm(uint64(denseSteps*floatSize*panelRows)), left)
-	SUBQ(Imm(denseSteps), n)
+	ADDQ(Imm(uint64(tile.Steps*floatSize*panelRows)), left)
+	SUBQ(Imm(tile.Steps), n)
 	JGE(LabelRef("steps"))
 	Label("last")
-	ADDQ(Imm(denseSteps), n)
+	ADDQ(Imm(tile.Steps), n)
 	JZ(LabelRef("add"))
 	denseStep(v, sums[:rows], left, right, 0)
 	Label("add")
@@ -92,7 +87,7 @@ func denseStep(v vector, sums [][2]VecVirtual, left, right Register, skip int) {
 	value := v.reg()
 	for i, row := range sums {
 		at := Mem{Base: left, Disp: floatSize * (skip + i)}
-		apart := v.bytes == 64 && spread(i)
+		apart := v.bytes == 64 && tile.Spread(i)
 		if !apart {
 			VBROADCASTSS(at, value)
 		}
