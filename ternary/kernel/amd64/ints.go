@@ -29,7 +29,7 @@ const (
 	// crowd a second-level cache of a megabyte.
 	intPanels  = 12
 	intStrip   = intRows * intPanels
-	intLanes   = 16 // that the routines for a panel's statistics write
+	intLanes   = 16 // of a register, behind the last row's as well
 	intBetween = 4  // integers behind a panel, which the next pair's place takes in
 	intPairLen = 2 * intRows
 	// Tokens of a turn of an AVX-512 tile's loop.
@@ -37,13 +37,13 @@ const (
 )
 
 type intScratch struct {
-	// A strip of gradients, read once: where they come from, each row has a page of its own, which every panel would look for again.
-	rows     [intBlock][intStrip]float32
+	// A strip of gradients times inv, read once: where they come from, each row has a page of its own, which every panel would look for again.
+	strip    [intBlock*intStrip + intLanes]float32
 	codes    [intBlock / 2][intCols][2]int16
 	left     [intPanels][intBlock/2*intPairLen + intBetween]int16
-	up, down [intPanels][intLanes]float32
+	up, down [intStrip + intLanes]float32
 	inv      [intBlock]float32
-	top      [intLanes]uint32
+	top      [intStrip + intLanes]uint32
 	last     [intBlock][intCols]int8 // the last columns, filled up for AVX2
 }
 
@@ -61,12 +61,7 @@ func (w Ints) OuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, 
 		for t0 := 0; t0 < n; t0 += intBlock {
 			nt := min(intBlock, n-t0)
 			inverses(sc.inv[:nt], s, t0)
-			for t := range nt {
-				copy(sc.rows[t][:rows], a[(t0+t)*lda+o:])
-			}
-			for i := 0; i < rows; i += intRows {
-				w.left(sc, i/intRows, nt, min(intRows, rows-i))
-			}
+			w.left(sc, a[t0*lda+o:], lda, nt, rows)
 			for k := 0; k < K; k += intCols {
 				cols := min(intCols, K-k)
 				w.codes(sc, q[t0*K+k:], K, nt, cols)
@@ -96,22 +91,24 @@ func codesAhead(q []int8, K, n, k, p int) lines {
 	return lines{&q[t*K+k+intCols], uintptr(K)}
 }
 
-// left quantises panel p.
-func (w Ints) left(sc *intScratch, p, n, rows int) {
-	const stride = intStrip * bytesPerFloat
-	a := &sc.rows[0][p*intRows]
+// left quantises a strip of gradients, a panel after the other.
+func (w Ints) left(sc *intScratch, a []float32, lda, n, rows int) {
+	clear(sc.top[:rows])
 	if w == Ints256 {
-		intTop256(&sc.top[0], a, stride, &sc.inv[0], n, rows)
+		intScale256(&sc.strip[0], &sc.top[0], &a[0], uintptr(lda)*bytesPerFloat, &sc.inv[0], n, rows)
 	} else {
-		intTop512(&sc.top[0], a, stride, &sc.inv[0], n, rows)
+		intScale512(&sc.strip[0], &sc.top[0], &a[0], uintptr(lda)*bytesPerFloat, &sc.inv[0], n, rows)
 	}
-	for i, top := range sc.top {
-		sc.up[p][i], sc.down[p][i] = quant.GradientScale(top)
+	for i, top := range sc.top[:rows] {
+		sc.up[i], sc.down[i] = quant.GradientScale(top)
 	}
-	if w == Ints256 {
-		intLeft256(&sc.left[p][0], a, stride, &sc.inv[0], &sc.up[p][0], n, rows)
-	} else {
-		intLeft512(&sc.left[p][0], a, stride, &sc.inv[0], &sc.up[p][0], n, rows)
+	for i := 0; i < rows; i += intRows {
+		to := &sc.left[i/intRows][0]
+		if w == Ints256 {
+			intLeft256(to, &sc.strip[i], &sc.up[i], n, min(intRows, rows-i))
+		} else {
+			intLeft512(to, &sc.strip[i], &sc.up[i], n, min(intRows, rows-i))
+		}
 	}
 }
 
@@ -133,7 +130,7 @@ func (w Ints) codes(sc *intScratch, q []int8, K, n, cols int) {
 
 // tile adds panel p's products with the codes; next is what AVX-512 asks for meanwhile.
 func (w Ints) tile(sc *intScratch, p int, dst []float32, stride uintptr, pairs, rows, cols int, next lines) {
-	left, codes, down := &sc.left[p], &sc.codes[0], &sc.down[p]
+	left, codes, down := &sc.left[p], &sc.codes[0], sc.down[p*intRows:]
 	switch w {
 	case Ints512VNNI:
 		intTile512(&dst[0], stride, &left[0], &codes[0][0], &down[0], pairs, rows, lowBits(cols), next.first, next.step)

@@ -4,31 +4,33 @@
 
 package amd64
 
-// intTop512 writes the largest bit pattern of |a[t·stride+i]·inv[t]| over n tokens to top[i], i < 16; that of
-// rows from rows on, which are not read, is 0. stride in bytes; n ≥ 1. AVX512F, AVX512BW, BMI2. Twin: generic.gradientInts.
+// intScale512 writes a[t·stride+i]·inv[t] to strip[t·168+i], i < rows, and raises top[i] to the largest bit pattern of
+// their absolute values; up to the next multiple of 16 both are overwritten. stride in bytes; n, rows ≥ 1. AVX512F, AVX512BW, BMI2. Twin:
+// generic.gradientInts.
 //
 //go:noescape
-func intTop512(top *uint32, a *float32, stride uintptr, inv *float32, n int, rows int)
+func intScale512(strip *float32, top *uint32, a *float32, stride uintptr, inv *float32, n int, rows int)
 
-// intLeft512 writes round(a[t·stride+i]·inv[t]·up[i]), halves to even, to dst[t/2][i][t%2], i < 14; 8 more bytes
-// behind the last pair are overwritten. Rows from rows on are not read, and 0; so is the token that the last pair may
-// lack. up has 16 values. stride in bytes; n ≥ 1. AVX512F, AVX512BW, BMI2. Twin: generic.gradientInts.
+// intLeft512 writes round(strip[t·168+i]·up[i]), halves to even, to dst[t/2][i][t%2], i < 14; 8 more bytes behind
+// the last pair are overwritten. Rows from rows on are not read, and 0; so is the token that the last pair may lack.
+// up has 16 values; n ≥ 1. AVX512F, AVX512BW, BMI2. Twin: generic.gradientInts.
 //
 //go:noescape
-func intLeft512(dst *int16, a *float32, stride uintptr, inv *float32, up *float32, n int, rows int)
+func intLeft512(dst *int16, strip *float32, up *float32, n int, rows int)
 
-// intTop256 writes the largest bit pattern of |a[t·stride+i]·inv[t]| over n tokens to top[i], i < 16; that of
-// rows from rows on, which are not read, is 0. stride in bytes; n ≥ 1. AVX2. Twin: generic.gradientInts.
+// intScale256 writes a[t·stride+i]·inv[t] to strip[t·168+i], i < rows, and raises top[i] to the largest bit pattern of
+// their absolute values; up to the next multiple of 8 both are overwritten. stride in bytes; n, rows ≥ 1. AVX2. Twin:
+// generic.gradientInts.
 //
 //go:noescape
-func intTop256(top *uint32, a *float32, stride uintptr, inv *float32, n int, rows int)
+func intScale256(strip *float32, top *uint32, a *float32, stride uintptr, inv *float32, n int, rows int)
 
-// intLeft256 writes round(a[t·stride+i]·inv[t]·up[i]), halves to even, to dst[t/2][i][t%2], i < 14; 8 more bytes
-// behind the last pair are overwritten. Rows from rows on are not read, and 0; so is the token that the last pair may
-// lack. up has 16 values. stride in bytes; n ≥ 1. AVX2. Twin: generic.gradientInts.
+// intLeft256 writes round(strip[t·168+i]·up[i]), halves to even, to dst[t/2][i][t%2], i < 14; 8 more bytes behind
+// the last pair are overwritten. Rows from rows on are not read, and 0; so is the token that the last pair may lack.
+// up has 16 values; n ≥ 1. AVX2. Twin: generic.gradientInts.
 //
 //go:noescape
-func intLeft256(dst *int16, a *float32, stride uintptr, inv *float32, up *float32, n int, rows int)
+func intLeft256(dst *int16, strip *float32, up *float32, n int, rows int)
 
 // intCodes512 writes q[t·stride+c], c < 32, to dst[t/2][c][t%2]. A clear bit of mask leaves out c: it is not read, and 0;
 // the token that the last pair may lack is 0. stride in bytes; n ≥ 1. AVX512F, AVX512BW, AVX512VL. Twin: generic.codePairs.

@@ -70,202 +70,229 @@ DATA intMasks256<>+248(SB)/4, $+0
 DATA intMasks256<>+252(SB)/4, $+0
 GLOBL intMasks256<>(SB), RODATA|NOPTR, $256
 
-// func intTop512(top *uint32, a *float32, stride uintptr, inv *float32, n int, rows int)
+// func intScale512(strip *float32, top *uint32, a *float32, stride uintptr, inv *float32, n int, rows int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·intTop512(SB), NOSPLIT, $0-48
-	MOVQ       top+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       stride+16(FP), DX
-	MOVQ       inv+24(FP), BX
-	MOVQ       n+32(FP), SI
-	MOVQ       rows+40(FP), DI
-	XORQ       R8, R8
-	DECQ       R8
-	BZHIQ      DI, R8, R8
-	KMOVW      R8, K1
+TEXT ·intScale512(SB), NOSPLIT, $0-56
+	MOVQ       strip+0(FP), AX
+	MOVQ       top+8(FP), CX
+	MOVQ       a+16(FP), DX
+	MOVQ       stride+24(FP), BX
+	MOVQ       inv+32(FP), SI
+	MOVQ       n+40(FP), DI
+	MOVQ       rows+48(FP), R8
+	MOVQ       R8, R9
+	ANDQ       $0x0f, R9
+	SUBQ       R9, R8
+	SHLQ       $0x02, R8
+	XORQ       R10, R10
+	DECQ       R10
+	BZHIQ      R9, R10, R10
+	KMOVW      R10, K1
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VPSRLD     $0x01, Z0, Z0
-	VPXORD     Z1, Z1, Z1
 
 token:
-	VBROADCASTSS (BX), Z2
-	VMOVUPS.Z    (CX), K1, Z3
-	VMULPS       Z2, Z3, Z3
-	VPANDD       Z0, Z3, Z3
-	VPMAXUD      Z3, Z1, Z1
-	ADDQ         DX, CX
-	ADDQ         $0x04, BX
-	DECQ         SI
-	JNZ          token
-	VMOVUPS      Z1, (AX)
+	VBROADCASTSS (SI), Z1
+	XORQ         R10, R10
+	CMPQ         R10, R8
+	JEQ          part
+
+whole:
+	VMOVUPS (DX)(R10*1), Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)(R10*1)
+	VPANDD  Z0, Z2, Z2
+	VPMAXUD (CX)(R10*1), Z2, Z2
+	VMOVUPS Z2, (CX)(R10*1)
+	ADDQ    $0x40, R10
+	CMPQ    R10, R8
+	JNE     whole
+
+part:
+	TESTQ     R9, R9
+	JZ        next
+	VMOVUPS.Z (DX)(R10*1), K1, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS   Z2, (AX)(R10*1)
+	VPANDD    Z0, Z2, Z2
+	VPMAXUD   (CX)(R10*1), Z2, Z2
+	VMOVUPS   Z2, (CX)(R10*1)
+
+next:
+	ADDQ BX, DX
+	ADDQ $0x000002a0, AX
+	ADDQ $0x04, SI
+	DECQ DI
+	JNZ  token
 	VZEROUPPER
 	RET
 
-// func intLeft512(dst *int16, a *float32, stride uintptr, inv *float32, up *float32, n int, rows int)
+// func intLeft512(dst *int16, strip *float32, up *float32, n int, rows int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2
-TEXT ·intLeft512(SB), NOSPLIT, $0-56
+TEXT ·intLeft512(SB), NOSPLIT, $0-40
 	MOVQ    dst+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    stride+16(FP), DX
-	MOVQ    inv+24(FP), BX
-	MOVQ    up+32(FP), SI
-	MOVQ    n+40(FP), DI
-	MOVQ    rows+48(FP), R8
-	XORQ    R9, R9
-	DECQ    R9
-	BZHIQ   R8, R9, R9
-	KMOVW   R9, K1
-	VMOVUPS (SI), Z0
-	MOVL    $0xaaaaaaaa, SI
-	KMOVD   SI, K2
-	SUBQ    $0x02, DI
+	MOVQ    strip+8(FP), CX
+	MOVQ    up+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    rows+32(FP), SI
+	XORQ    DI, DI
+	DECQ    DI
+	BZHIQ   SI, DI, DI
+	KMOVW   DI, K1
+	VMOVUPS (DX), Z0
+	MOVL    $0xaaaaaaaa, DX
+	KMOVD   DX, K2
+	SUBQ    $0x02, BX
 	JLT     last
 
 pair:
-	VBROADCASTSS (BX), Z1
-	VMOVUPS.Z    (CX), K1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMULPS       Z0, Z2, Z2
-	VCVTPS2DQ    Z2, Z2
-	ADDQ         DX, CX
-	VBROADCASTSS 4(BX), Z1
-	VMOVUPS.Z    (CX), K1, Z3
-	VMULPS       Z1, Z3, Z3
-	VMULPS       Z0, Z3, Z3
-	VCVTPS2DQ    Z3, Z3
-	VPSLLD       $0x10, Z3, Z3
-	VMOVDQU16    Z3, K2, Z2
-	VMOVUPS      Z2, (AX)
-	ADDQ         DX, CX
-	ADDQ         $0x08, BX
-	ADDQ         $0x38, AX
-	SUBQ         $0x02, DI
-	JGE          pair
+	VMOVUPS.Z (CX), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	ADDQ      $0x000002a0, CX
+	VMOVUPS.Z (CX), K1, Z2
+	VMULPS    Z0, Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VPSLLD    $0x10, Z2, Z2
+	VMOVDQU16 Z2, K2, Z1
+	VMOVUPS   Z1, (AX)
+	ADDQ      $0x000002a0, CX
+	ADDQ      $0x38, AX
+	SUBQ      $0x02, BX
+	JGE       pair
 
 last:
-	ADDQ         $0x02, DI
-	JZ           done
-	VBROADCASTSS (BX), Z1
-	VMOVUPS.Z    (CX), K1, Z2
-	VMULPS       Z1, Z2, Z2
-	VMULPS       Z0, Z2, Z2
-	VCVTPS2DQ    Z2, Z2
-	VPSLLD       $0x10, Z2, Z2
-	VPSRLD       $0x10, Z2, Z2
-	VMOVUPS      Z2, (AX)
+	ADDQ      $0x02, BX
+	JZ        done
+	VMOVUPS.Z (CX), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPSRLD    $0x10, Z1, Z1
+	VMOVUPS   Z1, (AX)
 
 done:
 	VZEROUPPER
 	RET
 
-// func intTop256(top *uint32, a *float32, stride uintptr, inv *float32, n int, rows int)
+// func intScale256(strip *float32, top *uint32, a *float32, stride uintptr, inv *float32, n int, rows int)
 // Requires: AVX, AVX2
-TEXT ·intTop256(SB), NOSPLIT, $0-48
-	MOVQ     top+0(FP), AX
-	MOVQ     a+8(FP), CX
-	MOVQ     stride+16(FP), DX
-	MOVQ     inv+24(FP), BX
-	MOVQ     n+32(FP), SI
-	MOVQ     rows+40(FP), DI
-	LEAQ     intMasks256<>+0(SB), R8
-	MOVQ     $0x00000020, R9
-	SUBQ     DI, R9
-	VMOVDQU  (R8)(R9*4), Y0
-	VMOVDQU  32(R8)(R9*4), Y1
-	VPCMPEQD Y2, Y2, Y2
-	VPSRLD   $0x01, Y2, Y2
-	VPXOR    Y3, Y3, Y3
-	VPXOR    Y4, Y4, Y4
+TEXT ·intScale256(SB), NOSPLIT, $0-56
+	MOVQ     strip+0(FP), AX
+	MOVQ     top+8(FP), CX
+	MOVQ     a+16(FP), DX
+	MOVQ     stride+24(FP), BX
+	MOVQ     inv+32(FP), SI
+	MOVQ     n+40(FP), DI
+	MOVQ     rows+48(FP), R8
+	MOVQ     R8, R9
+	ANDQ     $0x07, R9
+	SUBQ     R9, R8
+	SHLQ     $0x02, R8
+	LEAQ     intMasks256<>+0(SB), R10
+	MOVQ     $0x00000020, R11
+	SUBQ     R9, R11
+	VMOVDQU  (R10)(R11*4), Y0
+	VPCMPEQD Y1, Y1, Y1
+	VPSRLD   $0x01, Y1, Y1
 
 token:
-	VBROADCASTSS (BX), Y5
-	VMASKMOVPS   (CX), Y0, Y6
-	VMULPS       Y5, Y6, Y6
-	VPAND        Y2, Y6, Y6
-	VPMAXUD      Y6, Y3, Y3
-	VMASKMOVPS   32(CX), Y1, Y6
-	VMULPS       Y5, Y6, Y6
-	VPAND        Y2, Y6, Y6
-	VPMAXUD      Y6, Y4, Y4
-	ADDQ         DX, CX
-	ADDQ         $0x04, BX
-	DECQ         SI
-	JNZ          token
-	VMOVUPS      Y3, (AX)
-	VMOVUPS      Y4, 32(AX)
+	VBROADCASTSS (SI), Y2
+	XORQ         R10, R10
+	CMPQ         R10, R8
+	JEQ          part
+
+whole:
+	VMOVUPS (DX)(R10*1), Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, (AX)(R10*1)
+	VPAND   Y1, Y3, Y3
+	VPMAXUD (CX)(R10*1), Y3, Y3
+	VMOVUPS Y3, (CX)(R10*1)
+	ADDQ    $0x20, R10
+	CMPQ    R10, R8
+	JNE     whole
+
+part:
+	TESTQ      R9, R9
+	JZ         next
+	VMASKMOVPS (DX)(R10*1), Y0, Y3
+	VMULPS     Y2, Y3, Y3
+	VMOVUPS    Y3, (AX)(R10*1)
+	VPAND      Y1, Y3, Y3
+	VPMAXUD    (CX)(R10*1), Y3, Y3
+	VMOVUPS    Y3, (CX)(R10*1)
+
+next:
+	ADDQ BX, DX
+	ADDQ $0x000002a0, AX
+	ADDQ $0x04, SI
+	DECQ DI
+	JNZ  token
 	VZEROUPPER
 	RET
 
-// func intLeft256(dst *int16, a *float32, stride uintptr, inv *float32, up *float32, n int, rows int)
+// func intLeft256(dst *int16, strip *float32, up *float32, n int, rows int)
 // Requires: AVX, AVX2
-TEXT ·intLeft256(SB), NOSPLIT, $0-56
+TEXT ·intLeft256(SB), NOSPLIT, $0-40
 	MOVQ    dst+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    stride+16(FP), DX
-	MOVQ    inv+24(FP), BX
-	MOVQ    up+32(FP), SI
-	MOVQ    n+40(FP), DI
-	MOVQ    rows+48(FP), R8
-	LEAQ    intMasks256<>+0(SB), R9
-	MOVQ    $0x00000020, R10
-	SUBQ    R8, R10
-	VMOVDQU (R9)(R10*4), Y0
-	VMOVDQU 32(R9)(R10*4), Y1
-	VMOVUPS (SI), Y2
-	VMOVUPS 32(SI), Y3
-	SUBQ    $0x02, DI
+	MOVQ    strip+8(FP), CX
+	MOVQ    up+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    rows+32(FP), SI
+	LEAQ    intMasks256<>+0(SB), DI
+	MOVQ    $0x00000020, R8
+	SUBQ    SI, R8
+	VMOVDQU (DI)(R8*4), Y0
+	LEAQ    intMasks256<>+0(SB), DI
+	MOVQ    $0x00000020, R8
+	SUBQ    SI, R8
+	VMOVDQU 32(DI)(R8*4), Y1
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	SUBQ    $0x02, BX
 	JLT     last
 
 pair:
-	VBROADCASTSS (BX), Y4
-	VMASKMOVPS   (CX), Y0, Y5
-	VMULPS       Y4, Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VMASKMOVPS   32(CX), Y1, Y6
-	VMULPS       Y4, Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VCVTPS2DQ    Y6, Y6
-	ADDQ         DX, CX
-	VBROADCASTSS 4(BX), Y4
-	VMASKMOVPS   (CX), Y0, Y7
-	VMULPS       Y4, Y7, Y7
-	VMULPS       Y2, Y7, Y7
-	VCVTPS2DQ    Y7, Y7
-	VPSLLD       $0x10, Y7, Y7
-	VPBLENDW     $0xaa, Y7, Y5, Y5
-	VMOVUPS      Y5, (AX)
-	VMASKMOVPS   32(CX), Y1, Y5
-	VMULPS       Y4, Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VPSLLD       $0x10, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y6, Y6
-	VMOVUPS      Y6, 32(AX)
-	ADDQ         DX, CX
-	ADDQ         $0x08, BX
-	ADDQ         $0x38, AX
-	SUBQ         $0x02, DI
-	JGE          pair
+	VMASKMOVPS (CX), Y0, Y4
+	VMULPS     Y2, Y4, Y4
+	VCVTPS2DQ  Y4, Y4
+	VMASKMOVPS 32(CX), Y1, Y5
+	VMULPS     Y3, Y5, Y5
+	VCVTPS2DQ  Y5, Y5
+	ADDQ       $0x000002a0, CX
+	VMASKMOVPS (CX), Y0, Y6
+	VMULPS     Y2, Y6, Y6
+	VCVTPS2DQ  Y6, Y6
+	VPSLLD     $0x10, Y6, Y6
+	VPBLENDW   $0xaa, Y6, Y4, Y4
+	VMOVUPS    Y4, (AX)
+	VMASKMOVPS 32(CX), Y1, Y4
+	VMULPS     Y3, Y4, Y4
+	VCVTPS2DQ  Y4, Y4
+	VPSLLD     $0x10, Y4, Y4
+	VPBLENDW   $0xaa, Y4, Y5, Y5
+	VMOVUPS    Y5, 32(AX)
+	ADDQ       $0x000002a0, CX
+	ADDQ       $0x38, AX
+	SUBQ       $0x02, BX
+	JGE        pair
 
 last:
-	ADDQ         $0x02, DI
-	JZ           done
-	VBROADCASTSS (BX), Y4
-	VMASKMOVPS   (CX), Y0, Y0
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y2, Y0, Y0
-	VCVTPS2DQ    Y0, Y0
-	VPSLLD       $0x10, Y0, Y0
-	VPSRLD       $0x10, Y0, Y0
-	VMOVUPS      Y0, (AX)
-	VMASKMOVPS   32(CX), Y1, Y0
-	VMULPS       Y4, Y0, Y0
-	VMULPS       Y3, Y0, Y0
-	VCVTPS2DQ    Y0, Y0
-	VPSLLD       $0x10, Y0, Y0
-	VPSRLD       $0x10, Y0, Y0
-	VMOVUPS      Y0, 32(AX)
+	ADDQ       $0x02, BX
+	JZ         done
+	VMASKMOVPS (CX), Y0, Y0
+	VMULPS     Y2, Y0, Y0
+	VCVTPS2DQ  Y0, Y0
+	VPSLLD     $0x10, Y0, Y0
+	VPSRLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMASKMOVPS 32(CX), Y1, Y0
+	VMULPS     Y3, Y0, Y0
+	VCVTPS2DQ  Y0, Y0
+	VPSLLD     $0x10, Y0, Y0
+	VPSRLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
 
 done:
 	VZEROUPPER
@@ -1325,6 +1352,9 @@ pair:
 	MOVQ         $0x00000020, DI
 	SUBQ         DX, DI
 	VMOVDQU      (BX)(DI*4), Y10
+	LEAQ         intMasks256<>+0(SB), BX
+	MOVQ         $0x00000020, DI
+	SUBQ         DX, DI
 	VMOVDQU      32(BX)(DI*4), Y11
 	VBROADCASTSS (SI), Y12
 	VMASKMOVPS   (AX), Y10, Y13
@@ -1449,6 +1479,9 @@ pair:
 	MOVQ         $0x00000020, DI
 	SUBQ         DX, DI
 	VMOVDQU      (BX)(DI*4), Y8
+	LEAQ         intMasks256<>+0(SB), BX
+	MOVQ         $0x00000020, DI
+	SUBQ         DX, DI
 	VMOVDQU      32(BX)(DI*4), Y9
 	VBROADCASTSS (SI), Y10
 	VMASKMOVPS   (AX), Y8, Y11

@@ -19,7 +19,8 @@ import (
 const (
 	panelRows = tile.Rows
 	panelCols = 32
-	leftBytes = panelRows * 4 // of a pair of tokens
+	stripRows = 12 * panelRows // of gradients that are read at once
+	leftBytes = panelRows * 4  // of a pair of tokens
 	codeBytes = panelCols * 4
 	maskLanes = 32 // of the table of masks
 )
@@ -28,7 +29,7 @@ func main() {
 	ConstraintExpr("amd64,!noasm")
 	table := laneMasks()
 	for _, wide := range []bool{true, false} {
-		intTop(wide, table)
+		intScale(wide, table)
 		intLeft(wide, table)
 	}
 	intCodes512()
@@ -66,23 +67,12 @@ type lanes struct {
 // newLanes loads the mask from a count in 0…16.
 func newLanes(wide bool, table Mem, param string) lanes {
 	count := Load(Param(param), GP64())
-	if wide {
-		bits, k := GP64(), K()
-		XORQ(bits, bits)
-		DECQ(bits)
-		BZHIQ(count, bits, bits)
-		KMOVW(bits.As32(), k)
-		return lanes{n: 1, bytes: 64, mask: []Register{k}, register: func() VecVirtual { return ZMM() }}
+	l := lanes{n: 1, bytes: 64, register: func() VecVirtual { return ZMM() }}
+	if !wide {
+		l = lanes{n: 2, bytes: 32, register: func() VecVirtual { return YMM() }}
 	}
-	l := lanes{n: 2, bytes: 32, register: func() VecVirtual { return YMM() }}
-	at, skip := GP64(), GP64()
-	LEAQ(table, at)
-	MOVQ(U32(maskLanes), skip)
-	SUBQ(count, skip)
 	for i := range l.n {
-		m := YMM()
-		VMOVDQU(Mem{Base: at, Index: skip, Scale: 4, Disp: 32 * i}, m)
-		l.mask = append(l.mask, m)
+		l.mask = append(l.mask, firstLanes(wide, table, count, 8*i))
 	}
 	return l
 }
@@ -97,50 +87,93 @@ func needs(wide bool) (suffix, needs string) {
 
 // load reads register i of the lanes at p + disp; masked lanes are not read, and 0.
 func (l lanes) load(p Register, disp, i int) VecVirtual {
-	v, from := l.register(), Mem{Base: p, Disp: disp + l.bytes*i}
-	if l.n == 1 {
-		VMOVUPS_Z(from, l.mask[0], v)
-	} else {
-		VMASKMOVPS(from, l.mask[i], v)
-	}
+	v := l.register()
+	masked(l.n == 1, Mem{Base: p, Disp: disp + l.bytes*i}, l.mask[i], v)
 	return v
 }
 
-// intTop writes the statistics of a panel.
-func intTop(wide bool, table Mem) {
+// intScale reads a strip of gradients, for all its panels at once.
+func intScale(wide bool, table Mem) {
 	suffix, need := needs(wide)
-	routine("intTop"+suffix, "func(top *uint32, a *float32, stride uintptr, inv *float32, n, rows int)")
-	Doc("intTop"+suffix+" writes the largest bit pattern of |a[t·stride+i]·inv[t]| over n tokens to top[i], i < 16; that of",
-		fmt.Sprintf("rows from rows on, which are not read, is 0. stride in bytes; n ≥ 1. %s. Twin: generic.gradientInts.", need))
-	top, a, stride := Load(Param("top"), GP64()), Load(Param("a"), GP64()), Load(Param("stride"), GP64())
-	inv, n := Load(Param("inv"), GP64()), Load(Param("n"), GP64())
-	l := newLanes(wide, table, "rows")
-	abs := l.register()
+	register, bytes := func() VecVirtual { return YMM() }, 32
+	if wide {
+		register, bytes = func() VecVirtual { return ZMM() }, 64
+	}
+	routine("intScale"+suffix, "func(strip *float32, top *uint32, a *float32, stride uintptr, inv *float32, n, rows int)")
+	Doc("intScale"+suffix+fmt.Sprintf(" writes a[t·stride+i]·inv[t] to strip[t·%d+i], i < rows, and raises top[i] to the largest bit pattern of", stripRows),
+		fmt.Sprintf("their absolute values; up to the next multiple of %d both are overwritten. stride in bytes; n, rows ≥ 1. %s. Twin:", bytes/4, need),
+		"generic.gradientInts.")
+	strip, top, a := Load(Param("strip"), GP64()), Load(Param("top"), GP64()), Load(Param("a"), GP64())
+	stride, inv := Load(Param("stride"), GP64()), Load(Param("inv"), GP64())
+	n, whole := Load(Param("n"), GP64()), Load(Param("rows"), GP64())
+	part := GP64()
+	MOVQ(whole, part)
+	ANDQ(Imm(uint64(bytes/4-1)), part)
+	SUBQ(part, whole)
+	SHLQ(Imm(2), whole) // bytes of whole registers
+	mask := firstLanes(wide, table, part, 0)
+	abs := register()
 	ones(wide, abs)
 	VPSRLD(Imm(1), abs, abs)
-	largest := make([]VecVirtual, l.n)
-	for i := range largest {
-		largest[i] = l.register()
-		zero(wide, largest[i])
+	at, f := GP64(), register()
+	use := func(load func(from Mem, v VecVirtual)) {
+		v, to := register(), Mem{Base: top, Index: at, Scale: 1}
+		load(Mem{Base: a, Index: at, Scale: 1}, v)
+		VMULPS(f, v, v)
+		VMOVUPS(v, Mem{Base: strip, Index: at, Scale: 1})
+		and(wide, abs, v)
+		VPMAXUD(to, v, v)
+		VMOVUPS(v, to)
 	}
 	Label("token")
-	f := l.register()
 	VBROADCASTSS(Mem{Base: inv}, f)
-	for i, m := range largest {
-		v := l.load(a, 0, i)
-		VMULPS(f, v, v)
-		and(wide, abs, v)
-		VPMAXUD(v, m, m)
-	}
+	XORQ(at, at)
+	CMPQ(at, whole)
+	JEQ(LabelRef("part"))
+	Label("whole")
+	use(func(from Mem, v VecVirtual) { VMOVUPS(from, v) })
+	ADDQ(Imm(uint64(bytes)), at)
+	CMPQ(at, whole)
+	JNE(LabelRef("whole"))
+	Label("part")
+	TESTQ(part, part)
+	JZ(LabelRef("next"))
+	use(func(from Mem, v VecVirtual) { masked(wide, from, mask, v) })
+	Label("next")
 	ADDQ(stride, a)
+	ADDQ(U32(4*stripRows), strip)
 	ADDQ(Imm(4), inv)
 	DECQ(n)
 	JNZ(LabelRef("token"))
-	for i, m := range largest {
-		VMOVUPS(m, Mem{Base: top, Disp: l.bytes * i})
-	}
 	VZEROUPPER()
 	RET()
+}
+
+// firstLanes is a mask of the first so many lanes of one register, from lane skip on.
+func firstLanes(wide bool, table Mem, count Register, skip int) Register {
+	if wide {
+		bits, k := GP64(), K()
+		XORQ(bits, bits)
+		DECQ(bits)
+		BZHIQ(count, bits, bits)
+		KMOVW(bits.As32(), k)
+		return k
+	}
+	at, from, m := GP64(), GP64(), YMM()
+	LEAQ(table, at)
+	MOVQ(U32(maskLanes), from)
+	SUBQ(count, from)
+	VMOVDQU(Mem{Base: at, Index: from, Scale: 4, Disp: 4 * skip}, m)
+	return m
+}
+
+// masked loads lanes; those that are not in the mask are not read, and 0.
+func masked(wide bool, from Mem, mask Register, v VecVirtual) {
+	if wide {
+		VMOVUPS_Z(from, mask, v)
+	} else {
+		VMASKMOVPS(from, mask, v)
+	}
 }
 
 func zero(wide bool, v VecVirtual) {
@@ -170,12 +203,12 @@ func and(wide bool, mask, v VecVirtual) {
 // intLeft quantises a panel of gradients.
 func intLeft(wide bool, table Mem) {
 	suffix, need := needs(wide)
-	routine("intLeft"+suffix, "func(dst *int16, a *float32, stride uintptr, inv, up *float32, n, rows int)")
-	Doc("intLeft"+suffix+" writes round(a[t·stride+i]·inv[t]·up[i]), halves to even, to dst[t/2][i][t%2], i < 14; 8 more bytes",
-		"behind the last pair are overwritten. Rows from rows on are not read, and 0; so is the token that the last pair may",
-		fmt.Sprintf("lack. up has 16 values. stride in bytes; n ≥ 1. %s. Twin: generic.gradientInts.", need))
-	dst, a, stride := Load(Param("dst"), GP64()), Load(Param("a"), GP64()), Load(Param("stride"), GP64())
-	inv, up, n := Load(Param("inv"), GP64()), Load(Param("up"), GP64()), Load(Param("n"), GP64())
+	routine("intLeft"+suffix, "func(dst *int16, strip, up *float32, n, rows int)")
+	Doc("intLeft"+suffix+fmt.Sprintf(" writes round(strip[t·%d+i]·up[i]), halves to even, to dst[t/2][i][t%%2], i < %d; 8 more bytes behind", stripRows, panelRows),
+		"the last pair are overwritten. Rows from rows on are not read, and 0; so is the token that the last pair may lack.",
+		fmt.Sprintf("up has 16 values; n ≥ 1. %s. Twin: generic.gradientInts.", need))
+	dst, strip := Load(Param("dst"), GP64()), Load(Param("strip"), GP64())
+	up, n := Load(Param("up"), GP64()), Load(Param("n"), GP64())
 	l := newLanes(wide, table, "rows")
 	factor := make([]VecVirtual, l.n)
 	for i := range factor {
@@ -188,10 +221,9 @@ func intLeft(wide bool, table Mem) {
 		MOVL(U32(0xaaaaaaaa), bits)
 		KMOVD(bits, odd)
 	}
-	// quantised returns the integers of the token at a.
-	quantised := func(f VecVirtual, i int) VecVirtual {
-		v := l.load(a, 0, i)
-		VMULPS(f, v, v)
+	// quantised returns the integers of the token at strip.
+	quantised := func(i int) VecVirtual {
+		v := l.load(strip, 0, i)
 		VMULPS(factor[i], v, v)
 		VCVTPS2DQ(v, v)
 		return v
@@ -200,16 +232,12 @@ func intLeft(wide bool, table Mem) {
 	JLT(LabelRef("last"))
 	Label("pair")
 	pair := make([]VecVirtual, l.n)
-	f := l.register()
-	VBROADCASTSS(Mem{Base: inv}, f)
 	for i := range pair {
-		pair[i] = quantised(f, i)
+		pair[i] = quantised(i)
 	}
-	ADDQ(stride, a)
-	f = l.register()
-	VBROADCASTSS(Mem{Base: inv, Disp: 4}, f)
+	ADDQ(U32(4*stripRows), strip)
 	for i, low := range pair {
-		high := quantised(f, i)
+		high := quantised(i)
 		VPSLLD(Imm(16), high, high)
 		if wide {
 			VMOVDQU16(high, odd, low)
@@ -218,18 +246,15 @@ func intLeft(wide bool, table Mem) {
 		}
 		VMOVUPS(low, Mem{Base: dst, Disp: l.bytes * i})
 	}
-	ADDQ(stride, a)
-	ADDQ(Imm(8), inv)
+	ADDQ(U32(4*stripRows), strip)
 	ADDQ(Imm(leftBytes), dst)
 	SUBQ(Imm(2), n)
 	JGE(LabelRef("pair"))
 	Label("last")
 	ADDQ(Imm(2), n)
 	JZ(LabelRef("done"))
-	f = l.register()
-	VBROADCASTSS(Mem{Base: inv}, f)
 	for i := range l.n {
-		v := quantised(f, i)
+		v := quantised(i)
 		VPSLLD(Imm(16), v, v)
 		VPSRLD(Imm(16), v, v)
 		VMOVUPS(v, Mem{Base: dst, Disp: l.bytes * i})
