@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 
 	"github.com/urfave/cli/v2"
 
@@ -60,7 +61,7 @@ func benchAction(c *cli.Context) error {
 		return err
 	}
 	defer how.Pool.Close()
-	report, err := measure(c.Context, bench.Setting{Set: how.Set, Pool: how.Pool, Budget: duration(seconds), Start: startAnew})
+	report, err := measure(c.Context, bench.Setting{Set: how.Set, Pool: how.Pool, Budget: duration(seconds), Start: startAnew(how.Pool.Threads())})
 	if err != nil {
 		return stopped(c.Context, err)
 	}
@@ -70,18 +71,20 @@ func benchAction(c *cli.Context) error {
 	return printBench(c.App.Writer, report)
 }
 
-// startAnew runs this program once more, to decode one token of a packed model.
-func startAnew(ctx context.Context, model string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
+// startAnew returns what runs this program once more, with so many threads, to decode one token of a packed model.
+func startAnew(threads int) func(ctx context.Context, model string) error {
+	return func(ctx context.Context, model string) error {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		logits := exec.CommandContext(ctx, self, "logits", model, "--ids", "0", "--out", model+".logits", "--force", "--threads", strconv.Itoa(threads))
+		logits.Args[0] = os.Args[0]
+		if said, err := logits.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s logits %s: %w: %s", os.Args[0], model, err, bytes.TrimSpace(said))
+		}
+		return nil
 	}
-	logits := exec.CommandContext(ctx, self, "logits", model, "--ids", "0", "--out", model+".logits", "--force")
-	logits.Args[0] = os.Args[0]
-	if said, err := logits.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s logits %s: %w: %s", os.Args[0], model, err, bytes.TrimSpace(said))
-	}
-	return nil
 }
 
 // benchOf returns what the command line asks to be measured.
