@@ -364,7 +364,7 @@ func (r *runner) profile(ctx context.Context, until time.Time) ([]Result, error)
 		}
 		if first || took < fastest {
 			fastest = took
-			rows, _, rest = watch.profile(r.s, r.l, r.shape, took)
+			rows, _, rest = watch.profile(r.s, r.l, r.l.value(limitFused), r.shape, took)
 		}
 	}
 	return append(rows, r.s.result("time/rest", r.shape, "share", rest)), nil

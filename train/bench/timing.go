@@ -340,9 +340,9 @@ func (w *stopwatch) wrapRows(s, set *kernel.Set) {
 }
 
 // profile returns the shares of times whole that the kernels took, each with its rate as a share of its limit a thread.
-// took is the time, by the wall, of what was timed; whole is it without the timing. Time in no kernel is not among the
-// rows: rest is its share.
-func (w *stopwatch) profile(s *Setting, l *limits, shape string, took time.Duration) (rows []Result, whole time.Duration, rest float64) {
+// took is the time, by the wall, of what was timed, peak the multiply-adds' beside it, in GFLOP/s; whole is that time without the timing.
+// Time in no kernel is not among the rows: rest is its share.
+func (w *stopwatch) profile(s *Setting, l *limits, peak float64, shape string, took time.Duration) (rows []Result, whole time.Duration, rest float64) {
 	threads := s.Pool.Threads()
 	calls := int64(0)
 	for k := range w.clocks {
@@ -360,7 +360,7 @@ func (w *stopwatch) profile(s *Setting, l *limits, shape string, took time.Durat
 		row := kernelTable[k]
 		limit := l.value(row.limit)
 		if row.limit == limitFused {
-			limit = l.macs()
+			limit = peak / 2
 		}
 		rate := float64(w.clocks[k].work.Load()) / float64(max(1, spent)) // 10⁹ a second
 		rows = append(rows, s.result("time/"+row.name, shape, "share", share).of(row.limit, rate/(limit/float64(threads))))

@@ -185,7 +185,8 @@ func (t *trainer) step(counts bool) (s stepTime, err error) {
 	return s, nil
 }
 
-// profileStep returns where a step's time goes: a session of its own is timed kernel by kernel, and its fastest step counts.
+// profileStep returns where a step's time goes: a session of its own is timed kernel by kernel, and its fastest step counts, with
+// the peak beside it.
 func profileStep(ctx context.Context, s *Setting, l *limits, r *Recipe, w *spec.Weights, moments *optim.AdamW, shape string, until time.Time) ([]Result, error) {
 	watch := &stopwatch{}
 	timed, err := newTrainer(s, r, w, autograd.Options{Set: watch.wrap(s.Set), WeightGradient: r.WeightGradient}, moments)
@@ -196,6 +197,7 @@ func profileStep(ctx context.Context, s *Setting, l *limits, r *Recipe, w *spec.
 	var rest float64
 	var whole time.Duration
 	var fastest stepTime
+	peak := beside(0, l.fused)
 	for first := true; first || time.Now().Before(until); first = false {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -205,9 +207,11 @@ func profileStep(ctx context.Context, s *Setting, l *limits, r *Recipe, w *spec.
 		if err != nil {
 			return nil, err
 		}
+		before := peak
+		peak = beside(took.whole(), l.fused)
 		if first || took.whole() < fastest.whole() {
 			fastest = took
-			rows, whole, rest = watch.profile(s, l, shape, took.whole())
+			rows, whole, rest = watch.profile(s, l, meanRate(before, peak), shape, took.whole())
 		}
 	}
 	part := func(name string, share float64) {
