@@ -71,7 +71,7 @@ DATA intMasks256<>+252(SB)/4, $+0
 GLOBL intMasks256<>(SB), RODATA|NOPTR, $256
 
 // func intScale512(strip *float32, top *uint32, a *float32, stride uintptr, inv *float32, n int, rows int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·intScale512(SB), NOSPLIT, $0-56
 	MOVQ       strip+0(FP), AX
 	MOVQ       top+8(FP), CX
@@ -90,6 +90,8 @@ TEXT ·intScale512(SB), NOSPLIT, $0-56
 	KMOVW      R10, K1
 	VPTERNLOGD $0xff, Z0, Z0, Z0
 	VPSRLD     $0x01, Z0, Z0
+	IMUL3Q     $0x08, BX, R11
+	ADDQ       DX, R11
 
 token:
 	VBROADCASTSS (SI), Z1
@@ -98,27 +100,30 @@ token:
 	JEQ          part
 
 whole:
-	VMOVUPS (DX)(R10*1), Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, (AX)(R10*1)
-	VPANDD  Z0, Z2, Z2
-	VPMAXUD (CX)(R10*1), Z2, Z2
-	VMOVUPS Z2, (CX)(R10*1)
-	ADDQ    $0x40, R10
-	CMPQ    R10, R8
-	JNE     whole
+	PREFETCHT1 (R11)(R10*1)
+	VMOVUPS    (DX)(R10*1), Z2
+	VMULPS     Z1, Z2, Z2
+	VMOVUPS    Z2, (AX)(R10*1)
+	VPANDD     Z0, Z2, Z2
+	VPMAXUD    (CX)(R10*1), Z2, Z2
+	VMOVUPS    Z2, (CX)(R10*1)
+	ADDQ       $0x40, R10
+	CMPQ       R10, R8
+	JNE        whole
 
 part:
-	TESTQ     R9, R9
-	JZ        next
-	VMOVUPS.Z (DX)(R10*1), K1, Z2
-	VMULPS    Z1, Z2, Z2
-	VMOVUPS   Z2, (AX)(R10*1)
-	VPANDD    Z0, Z2, Z2
-	VPMAXUD   (CX)(R10*1), Z2, Z2
-	VMOVUPS   Z2, (CX)(R10*1)
+	TESTQ      R9, R9
+	JZ         next
+	PREFETCHT1 (R11)(R10*1)
+	VMOVUPS.Z  (DX)(R10*1), K1, Z2
+	VMULPS     Z1, Z2, Z2
+	VMOVUPS    Z2, (AX)(R10*1)
+	VPANDD     Z0, Z2, Z2
+	VPMAXUD    (CX)(R10*1), Z2, Z2
+	VMOVUPS    Z2, (CX)(R10*1)
 
 next:
+	ADDQ BX, R11
 	ADDQ BX, DX
 	ADDQ $0x000002a0, AX
 	ADDQ $0x04, SI
@@ -176,7 +181,7 @@ done:
 	RET
 
 // func intScale256(strip *float32, top *uint32, a *float32, stride uintptr, inv *float32, n int, rows int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·intScale256(SB), NOSPLIT, $0-56
 	MOVQ     strip+0(FP), AX
 	MOVQ     top+8(FP), CX
@@ -195,6 +200,8 @@ TEXT ·intScale256(SB), NOSPLIT, $0-56
 	VMOVDQU  (R10)(R11*4), Y0
 	VPCMPEQD Y1, Y1, Y1
 	VPSRLD   $0x01, Y1, Y1
+	IMUL3Q   $0x08, BX, R11
+	ADDQ     DX, R11
 
 token:
 	VBROADCASTSS (SI), Y2
@@ -203,19 +210,21 @@ token:
 	JEQ          part
 
 whole:
-	VMOVUPS (DX)(R10*1), Y3
-	VMULPS  Y2, Y3, Y3
-	VMOVUPS Y3, (AX)(R10*1)
-	VPAND   Y1, Y3, Y3
-	VPMAXUD (CX)(R10*1), Y3, Y3
-	VMOVUPS Y3, (CX)(R10*1)
-	ADDQ    $0x20, R10
-	CMPQ    R10, R8
-	JNE     whole
+	PREFETCHT1 (R11)(R10*1)
+	VMOVUPS    (DX)(R10*1), Y3
+	VMULPS     Y2, Y3, Y3
+	VMOVUPS    Y3, (AX)(R10*1)
+	VPAND      Y1, Y3, Y3
+	VPMAXUD    (CX)(R10*1), Y3, Y3
+	VMOVUPS    Y3, (CX)(R10*1)
+	ADDQ       $0x20, R10
+	CMPQ       R10, R8
+	JNE        whole
 
 part:
 	TESTQ      R9, R9
 	JZ         next
+	PREFETCHT1 (R11)(R10*1)
 	VMASKMOVPS (DX)(R10*1), Y0, Y3
 	VMULPS     Y2, Y3, Y3
 	VMOVUPS    Y3, (AX)(R10*1)
@@ -224,6 +233,7 @@ part:
 	VMOVUPS    Y3, (CX)(R10*1)
 
 next:
+	ADDQ BX, R11
 	ADDQ BX, DX
 	ADDQ $0x000002a0, AX
 	ADDQ $0x04, SI
