@@ -45,11 +45,11 @@ type matMulScratch512 struct {
 	pairs    codePairs
 	tables   [groupsPerPass * codesPerRow][Tile512]int16
 	columns  [passesTurned][64][Tile512]int8
-	last     lastTile
 	sums     [rowsPerPass][Tile512]int16
 	wide     [rowsPerPass][Tile512]int32
 	offsets  [Tile512]uintptr // of the tokens' codes; absent tokens read the last one's
 	prepared []int16          // of few tokens
+	last     lastTile
 }
 
 var matMulShelf512 par.Shelf[matMulScratch512]

@@ -13,10 +13,10 @@ type floatScratch512 struct {
 	pairs   codePairs
 	tables  [groupsPerPass * codesPerRow][floatTile512]float32
 	columns [passesTurned][64][floatTile512]float32
-	last    lastTile
 	total   [rowsPerPass][floatTile512]float32
 	scale   [floatTile512]float32
 	offsets [floatTile512]uintptr // of the tokens' values; absent tokens read the last one's
+	last    lastTile
 }
 
 var floatShelf512 par.Shelf[floatScratch512]

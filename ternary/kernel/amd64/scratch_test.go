@@ -1,0 +1,40 @@
+//go:build amd64 && !noasm
+
+package amd64
+
+import (
+	"testing"
+	"unsafe"
+
+	"mmfree/ternary/par"
+)
+
+// TestScratchAligned: scratch memory of a register's width a row begins on a cache line, or each of its rows is two. par.Shelf puts pieces
+// of more than 32 KiB on whole pages.
+func TestScratchAligned(t *testing.T) {
+	var (
+		codes512  par.Shelf[matMulScratch512]
+		floats512 par.Shelf[floatScratch512]
+		codes256  par.Shelf[matMulScratch256]
+		floats256 par.Shelf[floatScratch256]
+		ints      par.Shelf[intScratch]
+		few512    par.Shelf[matVecFewScratch512]
+	)
+	m, f, m256, f256, n, v := codes512.Take(), floats512.Take(), codes256.Take(), floats256.Take(), ints.Take(), few512.Take()
+	for name, at := range map[string]unsafe.Pointer{
+		"matMulScratch512.pairs": unsafe.Pointer(&m.pairs), "matMulScratch512.tables": unsafe.Pointer(&m.tables), "matMulScratch512.columns": unsafe.Pointer(&m.columns),
+		"matMulScratch512.sums": unsafe.Pointer(&m.sums), "matMulScratch512.wide": unsafe.Pointer(&m.wide),
+		"floatScratch512.pairs": unsafe.Pointer(&f.pairs), "floatScratch512.tables": unsafe.Pointer(&f.tables), "floatScratch512.columns": unsafe.Pointer(&f.columns),
+		"floatScratch512.total":  unsafe.Pointer(&f.total),
+		"matMulScratch256.pairs": unsafe.Pointer(&m256.pairs), "matMulScratch256.tables": unsafe.Pointer(&m256.tables), "matMulScratch256.columns": unsafe.Pointer(&m256.columns),
+		"matMulScratch256.sums": unsafe.Pointer(&m256.sums), "matMulScratch256.wide": unsafe.Pointer(&m256.wide),
+		"floatScratch256.pairs": unsafe.Pointer(&f256.pairs), "floatScratch256.tables": unsafe.Pointer(&f256.tables), "floatScratch256.columns": unsafe.Pointer(&f256.columns),
+		"floatScratch256.total": unsafe.Pointer(&f256.total),
+		"intScratch.strip":      unsafe.Pointer(&n.strip), "intScratch.codes": unsafe.Pointer(&n.codes),
+		"matVecFewScratch512.sums": unsafe.Pointer(&v.sums),
+	} {
+		if past := uintptr(at) % bytesPerLine; past != 0 {
+			t.Errorf("%s begins %d bytes behind a cache line", name, past)
+		}
+	}
+}
