@@ -276,3 +276,19 @@ func TestPairs(t *testing.T) {
 		t.Errorf("beside 40 ms: %v", time.Since(start))
 	}
 }
+
+// TestTrainOneToken: the products of a step of one token, or of a few, are MatVec.
+func TestTrainOneToken(t *testing.T) {
+	recipe := tinyRecipe()
+	recipe.B, recipe.T = 1, 1
+	r, err := Train(t.Context(), setting(t), recipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, r, "step", "time/MatVec", "time/rest")
+	for _, x := range r.Results {
+		if x.Name == "time/MatVec" && x.Limit != limitMemory {
+			t.Errorf("MatVec of a step is held against %q", x.Limit)
+		}
+	}
+}

@@ -55,12 +55,12 @@ type runner struct {
 	ids    []int32
 	next   int
 
-	body, head int64        // ternary weights of a token's layers, and of the head
-	bytes      int64        // packed
-	extra      int64        // of memory that is read for its limit alone
-	product    job          // the set's MatMul on the model's widest matrix: what prefill is held against
-	decode     []float64    // tokens/s
-	reading    [2][]float64 // GB/s, of memory and of the weights, beside each of decode
+	body, head int64     // ternary weights of a token's layers, and of the head
+	bytes      int64     // packed
+	product    job       // the set's MatMul on the model's widest matrix: what prefill is held against
+	decode     []float64 // tokens/s
+	memory     []float64 // GB/s of memory, beside each of decode
+	alone      []float64 // of the weights read alone
 	batch      []float64
 	prefill    []float64
 	beside     []float64 // Gmac/s, beside each of prefill
@@ -163,10 +163,9 @@ func newRunner(s *Setting, p *pack.Model, shape Shape) *runner {
 	}
 	if n := readBytes(s.Budget); r.bytes < n {
 		r.l = newLimits(s, [][]byte{wordBytes(randomWords(s, n))})
-		r.l.weights, r.extra = r.l.reader(weights), n
+		r.l.weights = r.l.reader(weights)
 	} else {
 		r.l = newLimits(s, weights)
-		r.l.weights = r.l.memory
 	}
 	r.product = newProduct(s, p.Config, widest)
 	V := shape.Model.VocabSize
@@ -216,18 +215,16 @@ func (r *runner) warm() error {
 // round measures each thing once, decoding often, and the prompt where the time is left for it.
 func (r *runner) round(first bool, until time.Time) error {
 	const decodes = 8
-	last := r.reads()
+	lastMemory, lastAlone := r.reads()
 	for range decodes {
 		took, err := r.forward(r.one, r.states[0], 1)
 		if err != nil {
 			return err
 		}
-		behind := r.reads()
+		memory, alone := r.reads()
 		r.decode = append(r.decode, 1/took.Seconds())
-		for i := range behind {
-			r.reading[i] = append(r.reading[i], meanRate(last[i], behind[i]))
-		}
-		last = behind
+		r.memory, r.alone = append(r.memory, meanRate(lastMemory, memory)), append(r.alone, meanRate(lastAlone, alone))
+		lastMemory, lastAlone = memory, alone
 	}
 	took, err := r.forward(r.one, r.states[1], batchSize)
 	if err != nil {
@@ -250,13 +247,12 @@ func (r *runner) round(first bool, until time.Time) error {
 }
 
 // reads reads as many bytes as a token's weights are, from memory and of the weights, and returns the two rates.
-func (r *runner) reads() (rates [2]float64) {
-	rates[1] = r.l.weights.read(r.bytes)
-	rates[0] = rates[1]
-	if r.l.memory != r.l.weights {
-		rates[0] = r.l.memory.read(r.bytes)
+func (r *runner) reads() (memory, alone float64) {
+	alone = r.l.weights.read(r.bytes)
+	if r.l.memory == r.l.weights {
+		return alone, alone
 	}
-	return rates
+	return r.l.memory.read(r.bytes), alone
 }
 
 // newProduct makes the job of a tile of the set's MatMul with as much of the matrix as stays in cache.
@@ -274,19 +270,22 @@ func newProduct(s *Setting, c spec.Config, w *pack.Matrix) job {
 
 func (r *runner) results(shape Shape) []Result {
 	s := r.s
-	matMul := typical(r.product.rates)
+	matMul, peak := typical(r.product.rates), metrics.PeakRSS()
+	if r.l.memory != r.l.weights {
+		peak = max(0, peak-r.l.memory.size) // read for its limit alone
+	}
 	decode, batch, prefill := typical(r.decode), typical(r.batch), typical(r.prefill)
 	read := float64(r.bytes) / giga                             // a token
 	macs := float64(r.body) + float64(r.head)/float64(r.prompt) // of a prompt's token: only the last one's logits are made
 	_, ternary := spec.Parameters(shape.Model)
 	return []Result{
-		s.result("decode", r.shape, "tok/s", decode).of(limitMemory, read*against(r.decode, r.reading[0])),
-		s.result("decode/weights read", r.shape, "GB/s", read*decode).of(limitWeights, read*against(r.decode, r.reading[1])),
+		s.result("decode", r.shape, "tok/s", decode).of(limitMemory, read*against(r.decode, r.memory)),
+		s.result("decode/weights read", r.shape, "GB/s", read*decode).of(limitWeights, read*against(r.decode, r.alone)),
 		s.result(fmt.Sprintf("prefill of %d tokens", r.prompt), r.shape, "tok/s", prefill).of(limitMatMul, against(r.prefill, r.beside)*macs/giga),
 		s.result("MatMul", r.shape, "Gmac/s", matMul).of(limitFused, matMul/r.l.macs()),
 		s.result(fmt.Sprintf("decode of %d sequences", batchSize), r.shape, "tok/s", batch),
 		s.result(fmt.Sprintf("decode of %d sequences/one", batchSize), r.shape, "times", batch/decode),
-		s.result("peak resident memory", r.shape, "bytes", float64(max(0, metrics.PeakRSS()-r.extra))),
+		s.result("peak resident memory", r.shape, "bytes", float64(peak)),
 		s.result("state of a sequence", r.shape, "bytes", float64(stateBytes(r.states[0]))),
 		s.result("packed weights", r.shape, "bytes", float64(r.bytes)),
 		s.result("packed weight", r.shape, "bits", float64(8*r.bytes)/float64(ternary)),

@@ -24,7 +24,7 @@ type limits struct {
 	probe  kernel.Probe
 	pool   *par.Pool
 	memory *reader // of what is far larger than any cache
-	// weights reads a model's packed weights, which may lie in a third-level cache. nil where no model decodes.
+	// weights reads a model's packed weights, which may lie in a third-level cache; it is memory where nothing smaller is read.
 	weights *reader
 	caches  [][]byte // of each worker
 
@@ -43,6 +43,7 @@ func newLimits(s *Setting, memory [][]byte) *limits {
 	n := s.Pool.Threads()
 	l.sums, l.flops = make([]uint64, n*apart), make([]int64, n*apart)
 	l.memory = l.reader(memory)
+	l.weights = l.memory
 	for range n {
 		c := make([]byte, cacheBytes)
 		for i := range c {

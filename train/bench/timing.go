@@ -358,6 +358,9 @@ func (w *stopwatch) profile(s *Setting, l *limits, peak float64, shape string, t
 		share := float64(spent) / float64(threads) / float64(whole)
 		rest -= share
 		row := kernelTable[k]
+		if row.limit == limitWeights && l.weights == l.memory {
+			row.limit = limitMemory
+		}
 		limit := l.value(row.limit)
 		if row.limit == limitFused {
 			limit = peak / 2

@@ -86,10 +86,10 @@ func needs(wide bool) (suffix, needs string) {
 	return "256", "AVX2"
 }
 
-// load reads register i of the lanes at p + disp; masked lanes are not read, and 0.
-func (l lanes) load(p Register, disp, i int) VecVirtual {
+// load reads register i of the lanes at p; masked lanes are not read, and 0.
+func (l lanes) load(p Register, i int) VecVirtual {
 	v := l.register()
-	masked(l.n == 1, Mem{Base: p, Disp: disp + l.bytes*i}, l.mask[i], v)
+	masked(l.n == 1, Mem{Base: p, Disp: l.bytes * i}, l.mask[i], v)
 	return v
 }
 
@@ -229,7 +229,7 @@ func intLeft(wide bool, table Mem) {
 	}
 	// quantised returns the integers of the token at strip.
 	quantised := func(i int) VecVirtual {
-		v := l.load(strip, 0, i)
+		v := l.load(strip, i)
 		VMULPS(factor[i], v, v)
 		VCVTPS2DQ(v, v)
 		return v

@@ -255,7 +255,7 @@ func intTile256(tileRows int, table Mem) {
 		VBROADCASTSS(Mem{Base: down, Disp: 4 * i}, factor)
 		for c, s := range sums[i] {
 			to := Mem{Base: dst, Disp: 32 * c}
-			old := l.load(dst, 0, c)
+			old := l.load(dst, c)
 			VCVTDQ2PS(s, s)
 			VMULPS(factor, s, s)
 			VADDPS(s, old, old)
