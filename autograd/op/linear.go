@@ -98,13 +98,11 @@ func (q *Quantiser) encodeBlock(_, b int) {
 	q.env.Set.Encode(q.l.W, q.codes, b, b+1)
 }
 
-// The most output rows of one block of a weight gradient, in panels of 14. For the integers it is as many as share one
-// widening of the codes. For floats it is ten panels: 91 Gmac/s with four, 96 with eight, 98 with as many as are packed at a
-// time (512x512, 256 tokens).
+// The most output rows of one block of a weight gradient from floats, in panels of 14: ten of these, 91 Gmac/s with four, 96 with eight,
+// 98 with as many as are packed at a time (512x512, 256 tokens).
 const (
-	outerRows    = 140
-	outerRowsInt = 168
-	outerUnit    = 14
+	outerRows = 140
+	outerUnit = 14
 )
 
 // outerJob adds a weight gradient: grad[o, k] += Σ_t dy[t, o]/s[t]·q[t, k].
@@ -123,11 +121,11 @@ type outerJob struct {
 
 // rows is the number of output rows of a block.
 func (j *outerJob) rows() int {
-	most := outerRows
+	most, unit := outerRows, outerUnit
 	if j.ints {
-		most = outerRowsInt
+		most, unit = j.env.Set.IntStrip, j.env.Set.IntPanel
 	}
-	return layer.Share(j.R, j.env.Pool.Threads(), most, outerUnit)
+	return layer.Share(j.R, j.env.Pool.Threads(), most, unit)
 }
 
 func (j *outerJob) block(_, b int) {

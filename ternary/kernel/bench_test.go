@@ -98,8 +98,8 @@ func BenchmarkKernels(b *testing.B) {
 				}
 			})
 			run("OuterInts", work*many, 0, func() {
-				for o := 0; o < R; o += 56 {
-					set.OuterInts(dw, dy, R, s, q, K, many, o, min(o+56, R))
+				for o := 0; o < R; o += set.IntStrip {
+					set.OuterInts(dw, dy, R, s, q, K, many, o, min(o+set.IntStrip, R))
 				}
 			})
 		}

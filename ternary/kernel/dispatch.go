@@ -38,8 +38,8 @@ func Generic() *Set {
 	s := &Set{
 		Name: "generic", Tile: generic.Tile,
 		MatMul: generic.MatMul, Prepare: generic.Prepare, MatVec: generic.MatVec, MatMulFloat: generic.MatMulFloat,
-		OuterInts: generic.OuterInts,
-		RMSNorm:   generic.RMSNorm, NormQuantize: generic.NormQuantize, RMSNormBackward: generic.RMSNormBackward,
+		OuterInts: generic.OuterInts, IntStrip: generic.IntStrip, IntPanel: generic.IntPanel,
+		RMSNorm: generic.RMSNorm, NormQuantize: generic.NormQuantize, RMSNormBackward: generic.RMSNormBackward,
 		Recurrence: generic.Recurrence, RecurrenceBackward: generic.RecurrenceBackward,
 		OutputGate: generic.OutputGate, OutputGateBackward: generic.OutputGateBackward,
 		SwiGLU: generic.SwiGLU, SwiGLUBackward: generic.SwiGLUBackward, Add: generic.Add,

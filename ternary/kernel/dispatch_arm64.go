@@ -11,7 +11,7 @@ func Available() []*Set {
 	s.Prepare, s.MatVec = arm64.Prepare, arm64.MatVec
 	setFew(s)
 	s.Tile, s.MatMul, s.MatMulFloat = arm64.Tile, arm64.MatMul, arm64.MatMulFloat
-	s.OuterInts = arm64.OuterInts
+	s.OuterInts, s.IntStrip, s.IntPanel = arm64.OuterInts, arm64.IntStrip, arm64.IntPanel
 	setDense(s, arm64.Dense())
 	s.RMSNorm, s.NormQuantize, s.RMSNormBackward = arm64.RMSNorm, arm64.NormQuantize, arm64.RMSNormBackward
 	s.Recurrence, s.RecurrenceBackward = arm64.Recurrence, arm64.RecurrenceBackward

@@ -9,10 +9,18 @@ import (
 )
 
 func avx512Ints(s *Set) {
-	s.OuterInts = amd64.Ints512.OuterInts
-	if cpu.X86.HasAVX512VNNI {
-		s.OuterInts = amd64.Ints512VNNI.OuterInts
+	setInts(s, amd64.Ints512)
+	x := &cpu.X86
+	if x.HasAVX512VNNI {
+		setInts(s, amd64.Ints512VNNI)
+	}
+	if x.HasAMXTile && x.HasAMXInt8 && x.HasAVX512VBMI && permitTiles() {
+		s.OuterInts, s.IntStrip, s.IntPanel = amd64.OuterIntsAMX, amd64.AMXStrip, amd64.AMXPanel
 	}
 }
 
-func avx2Ints(s *Set) { s.OuterInts = amd64.Ints256.OuterInts }
+func avx2Ints(s *Set) { setInts(s, amd64.Ints256) }
+
+func setInts(s *Set, w amd64.Ints) {
+	s.OuterInts, s.IntStrip, s.IntPanel = w.OuterInts, amd64.IntStrip, amd64.IntPanel
+}

@@ -12,12 +12,23 @@ import (
 	"mmfree/ternary/kernel/conformance"
 )
 
-// TestOuterIntsWithoutVNNI: machines that have VNNI run AVX-512's other form nowhere else.
-func TestOuterIntsWithoutVNNI(t *testing.T) {
-	if x := &cpu.X86; !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512VL || !x.HasBMI2 {
+// TestOuterIntsWithout: a machine that has AMX, or VNNI, runs AVX-512's other forms nowhere else.
+func TestOuterIntsWithout(t *testing.T) {
+	x := &cpu.X86
+	if !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512VL || !x.HasBMI2 {
 		t.Skip("this machine lacks AVX-512")
 	}
-	set := kernel.Generic()
-	set.OuterInts = amd64.Ints512.OuterInts
-	conformance.OuterInts(t, set)
+	t.Run("AMX", func(t *testing.T) {
+		if !x.HasAVX512VNNI {
+			t.Skip("this machine lacks VNNI")
+		}
+		set := kernel.Generic()
+		set.OuterInts = amd64.Ints512VNNI.OuterInts
+		conformance.OuterInts(t, set)
+	})
+	t.Run("VNNI", func(t *testing.T) {
+		set := kernel.Generic()
+		set.OuterInts = amd64.Ints512.OuterInts
+		conformance.OuterInts(t, set)
+	})
 }

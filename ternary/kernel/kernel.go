@@ -55,6 +55,9 @@ type Set struct {
 	// fits 32 bits and has no order; dst[o·K+k] += float32(S)·down, each operation rounded, no two fused. So a block of
 	// which no |g_t| exceeds 2^-100 adds 0, and one with a NaN or an infinity makes dst NaN for every k.
 	OuterInts func(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1 int)
+	// IntStrip is the number of output rows that OuterInts takes through the codes at once, IntPanel of those that it sums at once: calls for a
+	// strip, or for some panels, are best.
+	IntStrip, IntPanel int
 	// Dense: dst[t·ldd+r] = 0 + Σ_k w[r·K+k]·x[t·K+k] for rows r in [r0, r1): the full-precision product Y = X·Wᵀ. A call for
 	// many tokens is best, a hundred and more: it packs W once for up to 280. One token is read and packed as fast as memory
 	// gives it.

@@ -25,7 +25,6 @@ const (
 	hotRows      = 1024     // rows of a product that is hot: eight superblocks, which share tables
 	outerTokens  = 1024     // tokens of one gradient
 	outerRows    = 140      // its rows, as the backward pass cuts them
-	intRows      = 168      // of one from integers
 	denseRows    = 1024     // rows of a full-precision product
 	denseTokens  = 280      // its tokens: a thread's share of a training step
 	streamBytes  = 32 << 20 // of one matrix that is read from memory
@@ -173,7 +172,7 @@ func (k *bed) products() []job {
 			return func() { set.MatMulFloat(dst, R, w, 0, all, y, n, 1) }
 		}),
 		mac("OuterCodes", outerRows, float64(outerRows*outerTokens)*float64(K), outer(set.OuterCodes, outerRows)),
-		mac("OuterInts", intRows, float64(intRows*outerTokens)*float64(K), outer(set.OuterInts, intRows)),
+		mac("OuterInts", set.IntStrip, float64(set.IntStrip*outerTokens)*float64(K), outer(set.OuterInts, set.IntStrip)),
 		mac("Dense", denseRows, float64(denseRows*denseTokens)*float64(K), func(int) func() {
 			m, x, dst := k.floats(denseRows*K), k.floats(denseTokens*K), make([]float32, denseTokens*denseRows)
 			return func() { set.Dense(dst, denseRows, m, x, K, denseTokens, 0, denseRows) }

@@ -34,6 +34,10 @@ const (
 	intPairLen = 2 * intRows
 	// Tokens of a turn of an AVX-512 tile's loop.
 	intTurnTokens = 4
+
+	// IntStrip and IntPanel are kernel.Set's for Ints.
+	IntStrip = intStrip
+	IntPanel = intRows
 )
 
 type intScratch struct {

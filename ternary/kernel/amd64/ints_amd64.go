@@ -73,3 +73,30 @@ func intTile256x5(dst *float32, stride uintptr, left *int16, codes *int16, down 
 //
 //go:noescape
 func intTile256x4(dst *float32, stride uintptr, left *int16, codes *int16, down *float32, pairs int, rows int, cols int)
+
+// intTilesAMX adds float32(Σ_t G[t][i]·codes[t][c])·down[i] to dst[i·stride+c], the sum exact in 32 bits, for i < rows and the c < 64 whose bit
+// of mask is set, none behind one that is not. Of each 16 rows left has so many steps of 64 tokens as intLeftAMX writes them, of each 16 columns codes
+// as intCodesAMX does; sums is 2 KiB of scratch memory; steps, rows ≥ 1. In every step of 16 rows and columns two lines are asked for, at next, then
+// step bytes on. stride in bytes. AMX-TILE, AMX-INT8, AVX512F. Twin: generic.intTile.
+//
+//go:noescape
+func intTilesAMX(dst *float32, stride uintptr, left *uint8, codes *int8, down *float32, sums *int32, steps int, rows int, mask uint64, next *int8, step uintptr)
+
+// intCodesAMX writes q[(4g+m)·stride+16j+c], m and c < 4 and 16, j < 4, to dst[8192·j + 64·g + 4·c + o], o = 0, 2, 1, 3 for m = 0, 1, 2, 3, for g < groups,
+// at least one. stride in bytes. AVX512F, AVX512VBMI. Twin: generic.codePairs.
+//
+//go:noescape
+func intCodesAMX(dst *int8, q *int8, stride uintptr, groups int)
+
+// intTopAMX sets top[i] to the largest bit pattern of |a[t·stride+i]·inv[t]|, t < n, i < 16·panels; n, a multiple of 4, and panels ≥ 1.
+// stride in bytes. AVX512F. Twin: generic.gradientInts.
+//
+//go:noescape
+func intTopAMX(top *uint32, a *float32, stride uintptr, inv *float32, n int, panels int)
+
+// intLeftAMX takes G = round(a[t·stride+i]·inv[t]·up[i]), every product rounded, then halves to even, t < 64, i < 16·panels, apart: of t = 4g+m and
+// i = 16p+r the higher byte goes to dst[16384·p + 64·r + 4·g + o], o = 0, 2, 1, 3 for m = 0, 1, 2, 3, the lower 8192 bytes on. scratch
+// is 2 KiB a panel; panels ≥ 1. stride in bytes. AVX512F, AVX512BW. Twin: generic.gradientInts.
+//
+//go:noescape
+func intLeftAMX(dst *uint8, a *float32, stride uintptr, inv *float32, up *float32, scratch *int32, panels int)

@@ -1550,3 +1550,718 @@ pair:
 done:
 	VZEROUPPER
 	RET
+
+DATA amxConfig<>+0(SB)/1, $0x01
+DATA amxConfig<>+1(SB)/1, $0x00
+DATA amxConfig<>+2(SB)/1, $0x00
+DATA amxConfig<>+3(SB)/1, $0x00
+DATA amxConfig<>+4(SB)/1, $0x00
+DATA amxConfig<>+5(SB)/1, $0x00
+DATA amxConfig<>+6(SB)/1, $0x00
+DATA amxConfig<>+7(SB)/1, $0x00
+DATA amxConfig<>+8(SB)/1, $0x00
+DATA amxConfig<>+9(SB)/1, $0x00
+DATA amxConfig<>+10(SB)/1, $0x00
+DATA amxConfig<>+11(SB)/1, $0x00
+DATA amxConfig<>+12(SB)/1, $0x00
+DATA amxConfig<>+13(SB)/1, $0x00
+DATA amxConfig<>+14(SB)/1, $0x00
+DATA amxConfig<>+15(SB)/1, $0x00
+DATA amxConfig<>+16(SB)/1, $0x40
+DATA amxConfig<>+17(SB)/1, $0x00
+DATA amxConfig<>+18(SB)/1, $0x40
+DATA amxConfig<>+19(SB)/1, $0x00
+DATA amxConfig<>+20(SB)/1, $0x40
+DATA amxConfig<>+21(SB)/1, $0x00
+DATA amxConfig<>+22(SB)/1, $0x40
+DATA amxConfig<>+23(SB)/1, $0x00
+DATA amxConfig<>+24(SB)/1, $0x00
+DATA amxConfig<>+25(SB)/1, $0x00
+DATA amxConfig<>+26(SB)/1, $0x00
+DATA amxConfig<>+27(SB)/1, $0x00
+DATA amxConfig<>+28(SB)/1, $0x00
+DATA amxConfig<>+29(SB)/1, $0x00
+DATA amxConfig<>+30(SB)/1, $0x00
+DATA amxConfig<>+31(SB)/1, $0x00
+DATA amxConfig<>+32(SB)/1, $0x00
+DATA amxConfig<>+33(SB)/1, $0x00
+DATA amxConfig<>+34(SB)/1, $0x00
+DATA amxConfig<>+35(SB)/1, $0x00
+DATA amxConfig<>+36(SB)/1, $0x00
+DATA amxConfig<>+37(SB)/1, $0x00
+DATA amxConfig<>+38(SB)/1, $0x00
+DATA amxConfig<>+39(SB)/1, $0x00
+DATA amxConfig<>+40(SB)/1, $0x00
+DATA amxConfig<>+41(SB)/1, $0x00
+DATA amxConfig<>+42(SB)/1, $0x00
+DATA amxConfig<>+43(SB)/1, $0x00
+DATA amxConfig<>+44(SB)/1, $0x00
+DATA amxConfig<>+45(SB)/1, $0x00
+DATA amxConfig<>+46(SB)/1, $0x00
+DATA amxConfig<>+47(SB)/1, $0x00
+DATA amxConfig<>+48(SB)/1, $0x10
+DATA amxConfig<>+49(SB)/1, $0x10
+DATA amxConfig<>+50(SB)/1, $0x10
+DATA amxConfig<>+51(SB)/1, $0x10
+DATA amxConfig<>+52(SB)/1, $0x00
+DATA amxConfig<>+53(SB)/1, $0x00
+DATA amxConfig<>+54(SB)/1, $0x00
+DATA amxConfig<>+55(SB)/1, $0x00
+DATA amxConfig<>+56(SB)/1, $0x00
+DATA amxConfig<>+57(SB)/1, $0x00
+DATA amxConfig<>+58(SB)/1, $0x00
+DATA amxConfig<>+59(SB)/1, $0x00
+DATA amxConfig<>+60(SB)/1, $0x00
+DATA amxConfig<>+61(SB)/1, $0x00
+DATA amxConfig<>+62(SB)/1, $0x00
+DATA amxConfig<>+63(SB)/1, $0x00
+GLOBL amxConfig<>(SB), RODATA|NOPTR, $64
+
+// func intTilesAMX(dst *float32, stride uintptr, left *uint8, codes *int8, down *float32, sums *int32, steps int, rows int, mask uint64, next *int8, step uintptr)
+// Requires: AMXINT8, AMXTILE, AVX, AVX512F, CMOV, MMX+
+TEXT ·intTilesAMX(SB), NOSPLIT, $0-88
+	MOVQ dst+0(FP), AX
+	MOVQ stride+8(FP), DX
+	MOVQ down+32(FP), BX
+	MOVQ rows+56(FP), R8
+	MOVQ next+72(FP), R9
+	LEAQ amxConfig<>+0(SB), DI
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0x07
+	MOVQ $0x00000040, CX
+	MOVQ left+16(FP), SI
+
+panel:
+	MOVQ mask+64(FP), R10
+	XORQ R11, R11
+
+columns:
+	LEAQ       (AX)(R11*4), R12
+	MOVQ       R12, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	PREFETCHT0 (DI)
+	ADDQ       DX, DI
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x49
+	BYTE       $0xc0
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x49
+	BYTE       $0xc8
+	MOVQ       codes+24(FP), DI
+	MOVQ       R11, R13
+	SHLQ       $0x09, R13
+	ADDQ       R13, DI
+	MOVQ       steps+48(FP), R13
+
+step:
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0x9c
+	BYTE       $0x0f
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0x94
+	BYTE       $0x0e
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x63
+	BYTE       $0x5e
+	BYTE       $0xc2
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7b
+	BYTE       $0x4b
+	BYTE       $0x94
+	BYTE       $0x0e
+	BYTE       $0x00
+	BYTE       $0x20
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x61
+	BYTE       $0x5e
+	BYTE       $0xca
+	MOVQ       step+80(FP), R14
+	PREFETCHT1 (R9)
+	ADDQ       R14, R9
+	PREFETCHT1 (R9)
+	ADDQ       R14, R9
+	ADDQ       $0x00000400, SI
+	ADDQ       $0x00000400, DI
+	DECQ       R13
+	JNZ        step
+	MOVQ       steps+48(FP), DI
+	SHLQ       $0x0a, DI
+	SUBQ       DI, SI
+	MOVQ       sums+40(FP), DI
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x84
+	BYTE       $0x0f
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0x00
+	BYTE       $0xc4
+	BYTE       $0xe2
+	BYTE       $0x7a
+	BYTE       $0x4b
+	BYTE       $0x8c
+	BYTE       $0x0f
+	BYTE       $0x00
+	BYTE       $0x04
+	BYTE       $0x00
+	BYTE       $0x00
+	KMOVW      R10, K1
+	MOVQ       BX, R13
+	MOVQ       $0x00000010, R14
+	CMPQ       R8, R14
+	CMOVQLT    R8, R14
+
+row:
+	VPSLLD      $0x08, (DI), Z0
+	VPADDD      1024(DI), Z0, Z0
+	VCVTDQ2PS   Z0, Z0
+	VMULPS.BCST (R13), Z0, Z0
+	VMOVUPS.Z   (R12), K1, Z1
+	VADDPS      Z0, Z1, Z1
+	VMOVUPS     Z1, K1, (R12)
+	ADDQ        $0x40, DI
+	ADDQ        $0x04, R13
+	ADDQ        DX, R12
+	DECQ        R14
+	JNZ         row
+	ADDQ        $0x10, R11
+	SHRQ        $0x10, R10
+	JNZ         columns
+	SUBQ        $0x10, R8
+	JLE         done
+	MOVQ        DX, DI
+	SHLQ        $0x04, DI
+	ADDQ        DI, AX
+	ADDQ        $0x40, BX
+	ADDQ        $0x00004000, SI
+	JMP         panel
+
+done:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0xc0
+	VZEROUPPER
+	RET
+
+DATA intCodesOrder<>+0(SB)/1, $0x00
+DATA intCodesOrder<>+1(SB)/1, $0x20
+DATA intCodesOrder<>+2(SB)/1, $0x10
+DATA intCodesOrder<>+3(SB)/1, $0x30
+DATA intCodesOrder<>+4(SB)/1, $0x01
+DATA intCodesOrder<>+5(SB)/1, $0x21
+DATA intCodesOrder<>+6(SB)/1, $0x11
+DATA intCodesOrder<>+7(SB)/1, $0x31
+DATA intCodesOrder<>+8(SB)/1, $0x02
+DATA intCodesOrder<>+9(SB)/1, $0x22
+DATA intCodesOrder<>+10(SB)/1, $0x12
+DATA intCodesOrder<>+11(SB)/1, $0x32
+DATA intCodesOrder<>+12(SB)/1, $0x03
+DATA intCodesOrder<>+13(SB)/1, $0x23
+DATA intCodesOrder<>+14(SB)/1, $0x13
+DATA intCodesOrder<>+15(SB)/1, $0x33
+DATA intCodesOrder<>+16(SB)/1, $0x04
+DATA intCodesOrder<>+17(SB)/1, $0x24
+DATA intCodesOrder<>+18(SB)/1, $0x14
+DATA intCodesOrder<>+19(SB)/1, $0x34
+DATA intCodesOrder<>+20(SB)/1, $0x05
+DATA intCodesOrder<>+21(SB)/1, $0x25
+DATA intCodesOrder<>+22(SB)/1, $0x15
+DATA intCodesOrder<>+23(SB)/1, $0x35
+DATA intCodesOrder<>+24(SB)/1, $0x06
+DATA intCodesOrder<>+25(SB)/1, $0x26
+DATA intCodesOrder<>+26(SB)/1, $0x16
+DATA intCodesOrder<>+27(SB)/1, $0x36
+DATA intCodesOrder<>+28(SB)/1, $0x07
+DATA intCodesOrder<>+29(SB)/1, $0x27
+DATA intCodesOrder<>+30(SB)/1, $0x17
+DATA intCodesOrder<>+31(SB)/1, $0x37
+DATA intCodesOrder<>+32(SB)/1, $0x08
+DATA intCodesOrder<>+33(SB)/1, $0x28
+DATA intCodesOrder<>+34(SB)/1, $0x18
+DATA intCodesOrder<>+35(SB)/1, $0x38
+DATA intCodesOrder<>+36(SB)/1, $0x09
+DATA intCodesOrder<>+37(SB)/1, $0x29
+DATA intCodesOrder<>+38(SB)/1, $0x19
+DATA intCodesOrder<>+39(SB)/1, $0x39
+DATA intCodesOrder<>+40(SB)/1, $0x0a
+DATA intCodesOrder<>+41(SB)/1, $0x2a
+DATA intCodesOrder<>+42(SB)/1, $0x1a
+DATA intCodesOrder<>+43(SB)/1, $0x3a
+DATA intCodesOrder<>+44(SB)/1, $0x0b
+DATA intCodesOrder<>+45(SB)/1, $0x2b
+DATA intCodesOrder<>+46(SB)/1, $0x1b
+DATA intCodesOrder<>+47(SB)/1, $0x3b
+DATA intCodesOrder<>+48(SB)/1, $0x0c
+DATA intCodesOrder<>+49(SB)/1, $0x2c
+DATA intCodesOrder<>+50(SB)/1, $0x1c
+DATA intCodesOrder<>+51(SB)/1, $0x3c
+DATA intCodesOrder<>+52(SB)/1, $0x0d
+DATA intCodesOrder<>+53(SB)/1, $0x2d
+DATA intCodesOrder<>+54(SB)/1, $0x1d
+DATA intCodesOrder<>+55(SB)/1, $0x3d
+DATA intCodesOrder<>+56(SB)/1, $0x0e
+DATA intCodesOrder<>+57(SB)/1, $0x2e
+DATA intCodesOrder<>+58(SB)/1, $0x1e
+DATA intCodesOrder<>+59(SB)/1, $0x3e
+DATA intCodesOrder<>+60(SB)/1, $0x0f
+DATA intCodesOrder<>+61(SB)/1, $0x2f
+DATA intCodesOrder<>+62(SB)/1, $0x1f
+DATA intCodesOrder<>+63(SB)/1, $0x3f
+GLOBL intCodesOrder<>(SB), RODATA|NOPTR, $64
+
+// func intCodesAMX(dst *int8, q *int8, stride uintptr, groups int)
+// Requires: AVX, AVX512F, AVX512VBMI
+TEXT ·intCodesAMX(SB), NOSPLIT, $0-32
+	MOVQ      dst+0(FP), AX
+	MOVQ      q+8(FP), CX
+	MOVQ      stride+16(FP), DX
+	MOVQ      groups+24(FP), BX
+	VMOVDQU64 intCodesOrder<>+0(SB), Z0
+	LEAQ      (DX)(DX*2), SI
+
+group:
+	VBROADCASTI32X4 (CX), Z1
+	VINSERTI32X4    $0x01, (CX)(DX*1), Z1, Z1
+	VINSERTI32X4    $0x02, (CX)(DX*2), Z1, Z1
+	VINSERTI32X4    $0x03, (CX)(SI*1), Z1, Z1
+	VPERMB          Z1, Z0, Z1
+	VMOVDQU64       Z1, (AX)
+	VBROADCASTI32X4 16(CX), Z1
+	VINSERTI32X4    $0x01, 16(CX)(DX*1), Z1, Z1
+	VINSERTI32X4    $0x02, 16(CX)(DX*2), Z1, Z1
+	VINSERTI32X4    $0x03, 16(CX)(SI*1), Z1, Z1
+	VPERMB          Z1, Z0, Z1
+	VMOVDQU64       Z1, 8192(AX)
+	VBROADCASTI32X4 32(CX), Z1
+	VINSERTI32X4    $0x01, 32(CX)(DX*1), Z1, Z1
+	VINSERTI32X4    $0x02, 32(CX)(DX*2), Z1, Z1
+	VINSERTI32X4    $0x03, 32(CX)(SI*1), Z1, Z1
+	VPERMB          Z1, Z0, Z1
+	VMOVDQU64       Z1, 16384(AX)
+	VBROADCASTI32X4 48(CX), Z1
+	VINSERTI32X4    $0x01, 48(CX)(DX*1), Z1, Z1
+	VINSERTI32X4    $0x02, 48(CX)(DX*2), Z1, Z1
+	VINSERTI32X4    $0x03, 48(CX)(SI*1), Z1, Z1
+	VPERMB          Z1, Z0, Z1
+	VMOVDQU64       Z1, 24576(AX)
+	LEAQ            (CX)(DX*4), CX
+	ADDQ            $0x40, AX
+	DECQ            BX
+	JNZ             group
+	VZEROUPPER
+	RET
+
+// func intTopAMX(top *uint32, a *float32, stride uintptr, inv *float32, n int, panels int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·intTopAMX(SB), NOSPLIT, $0-48
+	MOVQ       a+8(FP), AX
+	MOVQ       stride+16(FP), CX
+	MOVQ       inv+24(FP), DX
+	MOVQ       n+32(FP), BX
+	LEAQ       (CX)(CX*2), SI
+	IMUL3Q     $0x08, CX, DI
+	VPTERNLOGD $0xff, Z0, Z0, Z0
+	VPSRLD     $0x01, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       top+0(FP), R8
+	MOVQ       panels+40(FP), R9
+
+clear:
+	VMOVDQU32 Z1, (R8)
+	ADDQ      $0x40, R8
+	DECQ      R9
+	JNZ       clear
+
+group:
+	VBROADCASTSS (DX), Z1
+	VBROADCASTSS 4(DX), Z2
+	VBROADCASTSS 8(DX), Z3
+	VBROADCASTSS 12(DX), Z4
+	MOVQ         AX, R10
+	LEAQ         (AX)(DI*1), R11
+	MOVQ         top+0(FP), R8
+	MOVQ         panels+40(FP), R9
+
+panel:
+	VMOVDQU32  (R8), Z5
+	PREFETCHT1 (R11)
+	VMULPS     (R10), Z1, Z6
+	VPANDD     Z0, Z6, Z6
+	VPMAXUD    Z6, Z5, Z5
+	PREFETCHT1 (R11)(CX*1)
+	VMULPS     (R10)(CX*1), Z2, Z6
+	VPANDD     Z0, Z6, Z6
+	VPMAXUD    Z6, Z5, Z5
+	PREFETCHT1 (R11)(CX*2)
+	VMULPS     (R10)(CX*2), Z3, Z6
+	VPANDD     Z0, Z6, Z6
+	VPMAXUD    Z6, Z5, Z5
+	PREFETCHT1 (R11)(SI*1)
+	VMULPS     (R10)(SI*1), Z4, Z6
+	VPANDD     Z0, Z6, Z6
+	VPMAXUD    Z6, Z5, Z5
+	VMOVDQU32  Z5, (R8)
+	ADDQ       $0x40, R10
+	ADDQ       $0x40, R11
+	ADDQ       $0x40, R8
+	DECQ       R9
+	JNZ        panel
+	LEAQ       (AX)(CX*4), AX
+	ADDQ       $0x10, DX
+	SUBQ       $0x04, BX
+	JNZ        group
+	VZEROUPPER
+	RET
+
+// func intLeftAMX(dst *uint8, a *float32, stride uintptr, inv *float32, up *float32, scratch *int32, panels int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·intLeftAMX(SB), NOSPLIT, $0-56
+	MOVQ       dst+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       stride+16(FP), DX
+	MOVQ       inv+24(FP), BX
+	MOVQ       scratch+40(FP), SI
+	MOVL       $0xaaaaaaaa, DI
+	KMOVD      DI, K1
+	VPTERNLOGD $0xff, Z0, Z0, Z0
+	VPSRLW     $0x08, Z0, Z0
+	LEAQ       (DX)(DX*2), DI
+	MOVQ       $0x00000010, R8
+	MOVQ       SI, R9
+
+group:
+	VBROADCASTSS (BX), Z1
+	VBROADCASTSS 4(BX), Z2
+	VBROADCASTSS 8(BX), Z3
+	VBROADCASTSS 12(BX), Z4
+	MOVQ         CX, R10
+	MOVQ         R9, R11
+	MOVQ         up+32(FP), R12
+	MOVQ         panels+48(FP), R13
+
+panel:
+	VMULPS     (R10), Z1, Z5
+	VMULPS     (R12), Z5, Z5
+	VCVTPS2DQ  Z5, Z5
+	VMULPS     (R10)(DX*1), Z2, Z6
+	VMULPS     (R12), Z6, Z6
+	VCVTPS2DQ  Z6, Z6
+	VMULPS     (R10)(DX*2), Z3, Z7
+	VMULPS     (R12), Z7, Z7
+	VCVTPS2DQ  Z7, Z7
+	VMULPS     (R10)(DI*1), Z4, Z8
+	VMULPS     (R12), Z8, Z8
+	VCVTPS2DQ  Z8, Z8
+	VPSLLD     $0x10, Z6, Z6
+	VMOVDQU16  Z6, K1, Z5
+	VPSLLD     $0x10, Z8, Z8
+	VMOVDQU16  Z8, K1, Z7
+	VPSRLW     $0x08, Z5, Z6
+	VPTERNLOGD $0xe2, Z7, Z0, Z6
+	VPSLLW     $0x08, Z7, Z7
+	VPTERNLOGD $0xb8, Z5, Z0, Z7
+	VMOVDQU64  Z6, (R11)
+	VMOVDQU64  Z7, 1024(R11)
+	ADDQ       $0x40, R10
+	ADDQ       $0x40, R12
+	ADDQ       $0x00000800, R11
+	DECQ       R13
+	JNZ        panel
+	LEAQ       (CX)(DX*4), CX
+	ADDQ       $0x10, BX
+	ADDQ       $0x40, R9
+	DECQ       R8
+	JNZ        group
+	MOVQ       panels+48(FP), R13
+
+turn:
+	VBROADCASTI32X4 (SI), Z0
+	VINSERTI32X4    $0x01, 256(SI), Z0, Z0
+	VINSERTI32X4    $0x02, 512(SI), Z0, Z0
+	VINSERTI32X4    $0x03, 768(SI), Z0, Z0
+	VBROADCASTI32X4 64(SI), Z1
+	VINSERTI32X4    $0x01, 320(SI), Z1, Z1
+	VINSERTI32X4    $0x02, 576(SI), Z1, Z1
+	VINSERTI32X4    $0x03, 832(SI), Z1, Z1
+	VBROADCASTI32X4 128(SI), Z2
+	VINSERTI32X4    $0x01, 384(SI), Z2, Z2
+	VINSERTI32X4    $0x02, 640(SI), Z2, Z2
+	VINSERTI32X4    $0x03, 896(SI), Z2, Z2
+	VBROADCASTI32X4 192(SI), Z3
+	VINSERTI32X4    $0x01, 448(SI), Z3, Z3
+	VINSERTI32X4    $0x02, 704(SI), Z3, Z3
+	VINSERTI32X4    $0x03, 960(SI), Z3, Z3
+	VPUNPCKLDQ      Z1, Z0, Z4
+	VPUNPCKLDQ      Z3, Z2, Z5
+	VPUNPCKHDQ      Z1, Z0, Z0
+	VPUNPCKHDQ      Z3, Z2, Z1
+	VPUNPCKLQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, (AX)
+	VPUNPCKHQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 64(AX)
+	VPUNPCKLQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 128(AX)
+	VPUNPCKHQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 192(AX)
+	VBROADCASTI32X4 16(SI), Z0
+	VINSERTI32X4    $0x01, 272(SI), Z0, Z0
+	VINSERTI32X4    $0x02, 528(SI), Z0, Z0
+	VINSERTI32X4    $0x03, 784(SI), Z0, Z0
+	VBROADCASTI32X4 80(SI), Z1
+	VINSERTI32X4    $0x01, 336(SI), Z1, Z1
+	VINSERTI32X4    $0x02, 592(SI), Z1, Z1
+	VINSERTI32X4    $0x03, 848(SI), Z1, Z1
+	VBROADCASTI32X4 144(SI), Z2
+	VINSERTI32X4    $0x01, 400(SI), Z2, Z2
+	VINSERTI32X4    $0x02, 656(SI), Z2, Z2
+	VINSERTI32X4    $0x03, 912(SI), Z2, Z2
+	VBROADCASTI32X4 208(SI), Z3
+	VINSERTI32X4    $0x01, 464(SI), Z3, Z3
+	VINSERTI32X4    $0x02, 720(SI), Z3, Z3
+	VINSERTI32X4    $0x03, 976(SI), Z3, Z3
+	VPUNPCKLDQ      Z1, Z0, Z4
+	VPUNPCKLDQ      Z3, Z2, Z5
+	VPUNPCKHDQ      Z1, Z0, Z0
+	VPUNPCKHDQ      Z3, Z2, Z1
+	VPUNPCKLQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 256(AX)
+	VPUNPCKHQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 320(AX)
+	VPUNPCKLQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 384(AX)
+	VPUNPCKHQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 448(AX)
+	VBROADCASTI32X4 32(SI), Z0
+	VINSERTI32X4    $0x01, 288(SI), Z0, Z0
+	VINSERTI32X4    $0x02, 544(SI), Z0, Z0
+	VINSERTI32X4    $0x03, 800(SI), Z0, Z0
+	VBROADCASTI32X4 96(SI), Z1
+	VINSERTI32X4    $0x01, 352(SI), Z1, Z1
+	VINSERTI32X4    $0x02, 608(SI), Z1, Z1
+	VINSERTI32X4    $0x03, 864(SI), Z1, Z1
+	VBROADCASTI32X4 160(SI), Z2
+	VINSERTI32X4    $0x01, 416(SI), Z2, Z2
+	VINSERTI32X4    $0x02, 672(SI), Z2, Z2
+	VINSERTI32X4    $0x03, 928(SI), Z2, Z2
+	VBROADCASTI32X4 224(SI), Z3
+	VINSERTI32X4    $0x01, 480(SI), Z3, Z3
+	VINSERTI32X4    $0x02, 736(SI), Z3, Z3
+	VINSERTI32X4    $0x03, 992(SI), Z3, Z3
+	VPUNPCKLDQ      Z1, Z0, Z4
+	VPUNPCKLDQ      Z3, Z2, Z5
+	VPUNPCKHDQ      Z1, Z0, Z0
+	VPUNPCKHDQ      Z3, Z2, Z1
+	VPUNPCKLQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 512(AX)
+	VPUNPCKHQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 576(AX)
+	VPUNPCKLQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 640(AX)
+	VPUNPCKHQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 704(AX)
+	VBROADCASTI32X4 48(SI), Z0
+	VINSERTI32X4    $0x01, 304(SI), Z0, Z0
+	VINSERTI32X4    $0x02, 560(SI), Z0, Z0
+	VINSERTI32X4    $0x03, 816(SI), Z0, Z0
+	VBROADCASTI32X4 112(SI), Z1
+	VINSERTI32X4    $0x01, 368(SI), Z1, Z1
+	VINSERTI32X4    $0x02, 624(SI), Z1, Z1
+	VINSERTI32X4    $0x03, 880(SI), Z1, Z1
+	VBROADCASTI32X4 176(SI), Z2
+	VINSERTI32X4    $0x01, 432(SI), Z2, Z2
+	VINSERTI32X4    $0x02, 688(SI), Z2, Z2
+	VINSERTI32X4    $0x03, 944(SI), Z2, Z2
+	VBROADCASTI32X4 240(SI), Z3
+	VINSERTI32X4    $0x01, 496(SI), Z3, Z3
+	VINSERTI32X4    $0x02, 752(SI), Z3, Z3
+	VINSERTI32X4    $0x03, 1008(SI), Z3, Z3
+	VPUNPCKLDQ      Z1, Z0, Z4
+	VPUNPCKLDQ      Z3, Z2, Z5
+	VPUNPCKHDQ      Z1, Z0, Z0
+	VPUNPCKHDQ      Z3, Z2, Z1
+	VPUNPCKLQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 768(AX)
+	VPUNPCKHQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 832(AX)
+	VPUNPCKLQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 896(AX)
+	VPUNPCKHQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 960(AX)
+	VBROADCASTI32X4 1024(SI), Z0
+	VINSERTI32X4    $0x01, 1280(SI), Z0, Z0
+	VINSERTI32X4    $0x02, 1536(SI), Z0, Z0
+	VINSERTI32X4    $0x03, 1792(SI), Z0, Z0
+	VBROADCASTI32X4 1088(SI), Z1
+	VINSERTI32X4    $0x01, 1344(SI), Z1, Z1
+	VINSERTI32X4    $0x02, 1600(SI), Z1, Z1
+	VINSERTI32X4    $0x03, 1856(SI), Z1, Z1
+	VBROADCASTI32X4 1152(SI), Z2
+	VINSERTI32X4    $0x01, 1408(SI), Z2, Z2
+	VINSERTI32X4    $0x02, 1664(SI), Z2, Z2
+	VINSERTI32X4    $0x03, 1920(SI), Z2, Z2
+	VBROADCASTI32X4 1216(SI), Z3
+	VINSERTI32X4    $0x01, 1472(SI), Z3, Z3
+	VINSERTI32X4    $0x02, 1728(SI), Z3, Z3
+	VINSERTI32X4    $0x03, 1984(SI), Z3, Z3
+	VPUNPCKLDQ      Z1, Z0, Z4
+	VPUNPCKLDQ      Z3, Z2, Z5
+	VPUNPCKHDQ      Z1, Z0, Z0
+	VPUNPCKHDQ      Z3, Z2, Z1
+	VPUNPCKLQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 8192(AX)
+	VPUNPCKHQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 8256(AX)
+	VPUNPCKLQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 8320(AX)
+	VPUNPCKHQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 8384(AX)
+	VBROADCASTI32X4 1040(SI), Z0
+	VINSERTI32X4    $0x01, 1296(SI), Z0, Z0
+	VINSERTI32X4    $0x02, 1552(SI), Z0, Z0
+	VINSERTI32X4    $0x03, 1808(SI), Z0, Z0
+	VBROADCASTI32X4 1104(SI), Z1
+	VINSERTI32X4    $0x01, 1360(SI), Z1, Z1
+	VINSERTI32X4    $0x02, 1616(SI), Z1, Z1
+	VINSERTI32X4    $0x03, 1872(SI), Z1, Z1
+	VBROADCASTI32X4 1168(SI), Z2
+	VINSERTI32X4    $0x01, 1424(SI), Z2, Z2
+	VINSERTI32X4    $0x02, 1680(SI), Z2, Z2
+	VINSERTI32X4    $0x03, 1936(SI), Z2, Z2
+	VBROADCASTI32X4 1232(SI), Z3
+	VINSERTI32X4    $0x01, 1488(SI), Z3, Z3
+	VINSERTI32X4    $0x02, 1744(SI), Z3, Z3
+	VINSERTI32X4    $0x03, 2000(SI), Z3, Z3
+	VPUNPCKLDQ      Z1, Z0, Z4
+	VPUNPCKLDQ      Z3, Z2, Z5
+	VPUNPCKHDQ      Z1, Z0, Z0
+	VPUNPCKHDQ      Z3, Z2, Z1
+	VPUNPCKLQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 8448(AX)
+	VPUNPCKHQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 8512(AX)
+	VPUNPCKLQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 8576(AX)
+	VPUNPCKHQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 8640(AX)
+	VBROADCASTI32X4 1056(SI), Z0
+	VINSERTI32X4    $0x01, 1312(SI), Z0, Z0
+	VINSERTI32X4    $0x02, 1568(SI), Z0, Z0
+	VINSERTI32X4    $0x03, 1824(SI), Z0, Z0
+	VBROADCASTI32X4 1120(SI), Z1
+	VINSERTI32X4    $0x01, 1376(SI), Z1, Z1
+	VINSERTI32X4    $0x02, 1632(SI), Z1, Z1
+	VINSERTI32X4    $0x03, 1888(SI), Z1, Z1
+	VBROADCASTI32X4 1184(SI), Z2
+	VINSERTI32X4    $0x01, 1440(SI), Z2, Z2
+	VINSERTI32X4    $0x02, 1696(SI), Z2, Z2
+	VINSERTI32X4    $0x03, 1952(SI), Z2, Z2
+	VBROADCASTI32X4 1248(SI), Z3
+	VINSERTI32X4    $0x01, 1504(SI), Z3, Z3
+	VINSERTI32X4    $0x02, 1760(SI), Z3, Z3
+	VINSERTI32X4    $0x03, 2016(SI), Z3, Z3
+	VPUNPCKLDQ      Z1, Z0, Z4
+	VPUNPCKLDQ      Z3, Z2, Z5
+	VPUNPCKHDQ      Z1, Z0, Z0
+	VPUNPCKHDQ      Z3, Z2, Z1
+	VPUNPCKLQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 8704(AX)
+	VPUNPCKHQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 8768(AX)
+	VPUNPCKLQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 8832(AX)
+	VPUNPCKHQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 8896(AX)
+	VBROADCASTI32X4 1072(SI), Z0
+	VINSERTI32X4    $0x01, 1328(SI), Z0, Z0
+	VINSERTI32X4    $0x02, 1584(SI), Z0, Z0
+	VINSERTI32X4    $0x03, 1840(SI), Z0, Z0
+	VBROADCASTI32X4 1136(SI), Z1
+	VINSERTI32X4    $0x01, 1392(SI), Z1, Z1
+	VINSERTI32X4    $0x02, 1648(SI), Z1, Z1
+	VINSERTI32X4    $0x03, 1904(SI), Z1, Z1
+	VBROADCASTI32X4 1200(SI), Z2
+	VINSERTI32X4    $0x01, 1456(SI), Z2, Z2
+	VINSERTI32X4    $0x02, 1712(SI), Z2, Z2
+	VINSERTI32X4    $0x03, 1968(SI), Z2, Z2
+	VBROADCASTI32X4 1264(SI), Z3
+	VINSERTI32X4    $0x01, 1520(SI), Z3, Z3
+	VINSERTI32X4    $0x02, 1776(SI), Z3, Z3
+	VINSERTI32X4    $0x03, 2032(SI), Z3, Z3
+	VPUNPCKLDQ      Z1, Z0, Z4
+	VPUNPCKLDQ      Z3, Z2, Z5
+	VPUNPCKHDQ      Z1, Z0, Z0
+	VPUNPCKHDQ      Z3, Z2, Z1
+	VPUNPCKLQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 8960(AX)
+	VPUNPCKHQDQ     Z5, Z4, Z2
+	VMOVDQU64       Z2, 9024(AX)
+	VPUNPCKLQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 9088(AX)
+	VPUNPCKHQDQ     Z1, Z0, Z2
+	VMOVDQU64       Z2, 9152(AX)
+	ADDQ            $0x00000800, SI
+	ADDQ            $0x00004000, AX
+	DECQ            R13
+	JNZ             turn
+	VZEROUPPER
+	RET

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestIntsWrapAndRound: no product in the integer gradients is fused, estimated or saturated, and only the one tile uses
-// VNNI.
+// TestIntsWrapAndRound: no product in the integer gradients is fused, estimated or saturated, only the one tile uses VNNI, and what is written byte by byte
+// is the instructions of tiles, none of which saturates.
 func TestIntsWrapAndRound(t *testing.T) {
 	committed, err := os.ReadFile("ints_amd64.s")
 	if err != nil {
@@ -18,6 +18,19 @@ func TestIntsWrapAndRound(t *testing.T) {
 	}
 	if bad := regexp.MustCompile(`VF?N?M(ADD|SUB)\d+|VRCP|VRSQRT|MXCSR|VPDPWSSDS|VPADDS|VPDPB`).Find(committed); bad != nil {
 		t.Errorf("ints_amd64.s has %s: the twins must round, and wrap, as package generic does", bad)
+	}
+	tiles := regexp.MustCompile(`^(c4e2(` +
+		`784907|7849c0|` + // LDTILECFG (DI), TILERELEASE
+		`7b49(c0|c8)|7[ab]4b[89][4c]0[ef].{8}|` + // TILEZERO, TILESTORED, TILELOADD
+		`(63|61)5e(c2|ca)))+$`) // TDPBSSD, TDPBUSD
+	written := regexp.MustCompile(`(\tBYTE +\$0x..\n)+`).FindAll(committed, -1)
+	for _, code := range written {
+		if code := regexp.MustCompile(`\tBYTE +\$0x|\n`).ReplaceAll(code, nil); !tiles.Match(code) {
+			t.Errorf("%s are not the instructions of tiles that this test knows", code)
+		}
+	}
+	if len(written) == 0 {
+		t.Error("ints_amd64.s has no instructions of tiles")
 	}
 	for _, routine := range bytes.Split(committed, []byte("\nTEXT ·"))[1:] {
 		vnni := bytes.Contains(routine, []byte("VPDPWSSD"))
@@ -32,6 +45,8 @@ func TestIntsWrapAndRound(t *testing.T) {
 			if name == "intTile512" {
 				allowed = `^(AVX|AVX512F|AVX512BW|AVX512VNNI|MMX\+)$`
 			}
+		} else if bytes.HasSuffix(need[2], []byte("AMX")) {
+			allowed = `^(AVX|AVX512F|AVX512BW|AVX512VBMI|AMXTILE|AMXINT8|CMOV|MMX\+)$`
 		}
 		for _, feature := range bytes.Split(need[1], []byte(", ")) {
 			if !regexp.MustCompile(allowed).Match(feature) {

@@ -18,9 +18,10 @@ func TestScratchAligned(t *testing.T) {
 		codes256  par.Shelf[matMulScratch256]
 		floats256 par.Shelf[floatScratch256]
 		ints      par.Shelf[intScratch]
+		tiles     par.Shelf[amxScratch]
 		few512    par.Shelf[matVecFewScratch512]
 	)
-	m, f, m256, f256, n, v := codes512.Take(), floats512.Take(), codes256.Take(), floats256.Take(), ints.Take(), few512.Take()
+	m, f, m256, f256, n, x, v := codes512.Take(), floats512.Take(), codes256.Take(), floats256.Take(), ints.Take(), tiles.Take(), few512.Take()
 	for name, at := range map[string]unsafe.Pointer{
 		"matMulScratch512.pairs": unsafe.Pointer(&m.pairs), "matMulScratch512.tables": unsafe.Pointer(&m.tables), "matMulScratch512.columns": unsafe.Pointer(&m.columns),
 		"matMulScratch512.sums": unsafe.Pointer(&m.sums), "matMulScratch512.wide": unsafe.Pointer(&m.wide),
@@ -31,6 +32,9 @@ func TestScratchAligned(t *testing.T) {
 		"floatScratch256.pairs": unsafe.Pointer(&f256.pairs), "floatScratch256.tables": unsafe.Pointer(&f256.tables), "floatScratch256.columns": unsafe.Pointer(&f256.columns),
 		"floatScratch256.total": unsafe.Pointer(&f256.total),
 		"intScratch.strip":      unsafe.Pointer(&n.strip), "intScratch.codes": unsafe.Pointer(&n.codes),
+		"amxScratch.codes": unsafe.Pointer(&x.codes), "amxScratch.left": unsafe.Pointer(&x.left), "amxScratch.words": unsafe.Pointer(&x.words),
+		"amxScratch.up": unsafe.Pointer(&x.up), "amxScratch.top": unsafe.Pointer(&x.top),
+		"amxScratch.lastQ": unsafe.Pointer(&x.lastQ), "amxScratch.lastA": unsafe.Pointer(&x.lastA),
 		"matVecFewScratch512.sums": unsafe.Pointer(&v.sums),
 	} {
 		if past := uintptr(at) % bytesPerLine; past != 0 {

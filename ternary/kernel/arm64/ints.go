@@ -12,6 +12,10 @@ const (
 	intRows  = 8   // of one tile
 	intCols  = 8
 	intStrip = 32 // outputs that share one widening of the codes
+
+	// IntStrip and IntPanel are kernel.Set's.
+	IntStrip = intStrip
+	IntPanel = intRows
 )
 
 type intScratch struct {

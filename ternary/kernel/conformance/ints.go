@@ -51,6 +51,7 @@ func refOuterInts(dst, a []float32, lda int, s []float32, q []int8, K, n, o0, o1
 func OuterInts(t *testing.T, set *kernel.Set) {
 	rng := rand.New(rand.NewPCG(14, 1))
 	intTails(t, set, rng)
+	intWhole(t, set, rng)
 	intTokens(t, set, rng)
 	intExtremes(t, set, rng)
 	intNothing(t, set, rng)
@@ -78,6 +79,20 @@ func intTails(t *testing.T, set *kernel.Set, rng *rand.Rand) {
 			o1 = o0 + rng.IntN(R-o0+1)
 		}
 		compareInts(t, set, rng, floats(rng, n*lda), lda, positives(rng, n), codes(rng, n*K), R, K, n, o0, o1, "tails")
+	}
+}
+
+// intWhole takes whole panels, strips and tiles of every set, and a few more.
+func intWhole(t *testing.T, set *kernel.Set, rng *rand.Rand) {
+	for _, c := range []struct{ R, K, n, o0, o1 int }{
+		{16, 64, 64, 0, 16},
+		{48, 128, 128, 16, 32},
+		{set.IntStrip, 64, 512, 0, set.IntStrip},
+		{set.IntStrip + set.IntPanel, 192, 576, 0, set.IntStrip + set.IntPanel},
+		{224, 96, 640, 32, 224},
+	} {
+		lda := c.R + 16*rng.IntN(2)
+		compareInts(t, set, rng, floats(rng, c.n*lda), lda, positives(rng, c.n), codes(rng, c.n*c.K), c.R, c.K, c.n, c.o0, c.o1, "whole panels")
 	}
 }
 

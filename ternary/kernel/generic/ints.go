@@ -13,6 +13,10 @@ const (
 	intPairs  = 4   // pairs of columns that are converted together
 	intStrip  = intRows * intPanels
 
+	// IntStrip and IntPanel are kernel.Set's.
+	IntStrip = intStrip
+	IntPanel = intRows
+
 	roundMagic = 0x1.8p23 // v + roundMagic − roundMagic rounds |v| < 2^22 to an integer, halves to even
 )
 

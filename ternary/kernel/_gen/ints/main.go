@@ -39,6 +39,10 @@ func main() {
 	intTile512("intTile512Madd", false)
 	intTile256(5, table)
 	intTile256(4, table)
+	intTilesAMX()
+	intCodesAMX()
+	intTopAMX()
+	intLeftAMX()
 	Generate()
 }
 
