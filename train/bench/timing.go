@@ -117,16 +117,21 @@ func (w *stopwatch) values(k int, start time.Time, n int) {
 	w.clocks[k].ended(start, n*kernelTable[k].bytes)
 }
 
-// reset forgets what was measured and learns the overhead anew.
+// reset forgets what was measured and learns the overhead anew: the median of rounds, since another program's turn on the core may fall into one.
 func (w *stopwatch) reset() {
-	const calls = 20000
+	const rounds, calls = 20, 1000
 	c := &w.clocks[0]
-	c.ns.Store(0)
-	start := time.Now()
-	for range calls {
-		c.ended(time.Now(), 0)
+	var costs, overheads []float64 // nanoseconds a call
+	for range rounds {
+		c.ns.Store(0)
+		start := time.Now()
+		for range calls {
+			c.ended(time.Now(), 0)
+		}
+		costs = append(costs, float64(time.Since(start))/calls)
+		overheads = append(overheads, float64(c.ns.Load())/calls)
 	}
-	w.cost, w.overhead = time.Since(start)/calls, time.Duration(c.ns.Load()/calls)
+	w.cost, w.overhead = time.Duration(median(costs)), time.Duration(median(overheads))
 	for i := range w.clocks {
 		c := &w.clocks[i]
 		c.ns.Store(0)
