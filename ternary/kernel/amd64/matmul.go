@@ -37,13 +37,17 @@ const (
 	all          = 1<<32 - 1 // bits of a mask
 )
 
-// codePairs is where addWords512 and its kin take a pass's codes apart, 32 rows at a time. For words that an odd pass lacks they add
-// entries of code 13 of the tables behind, which are 0 in every table that was ever filled, and in memory that was not.
-type codePairs [groupsPerPass / 2][blockRows]uint16
+// firstTable is where the tables of a pass of nb words begin: addWords512 and its kin leave out whole parts of a row's code, of two words, at its
+// beginning. For the word that an odd pass lacks they add entries of code 13 of the tables behind, which are 0 in every table that was ever filled, and
+// in memory that was not.
+func firstTable(nb int) int {
+	const part = 2
+	return (wordsPerPass - (nb+part-1)/part*part) * pack.GroupsPerWord * codesPerRow
+}
 
 type matMulScratch512 struct {
-	pairs    codePairs
-	tables   [groupsPerPass * codesPerRow][Tile512]int16
+	tables   [groupsPerPass * codesPerRow][Tile512]int16 // first, on a page's start: see addWords512
+	codes    passCodes
 	columns  [passesTurned][64][Tile512]int8
 	sums     [rowsPerPass][Tile512]int16
 	wide     [rowsPerPass][Tile512]int32
@@ -51,6 +55,9 @@ type matMulScratch512 struct {
 	prepared []int16          // of few tokens
 	last     lastTile
 }
+
+// passCodes is where addWords512 and its kin take a pass's codes apart, 32 rows at a time.
+type passCodes [groupsPerPass][blockRows]uint16
 
 var matMulShelf512 par.Shelf[matMulScratch512]
 
@@ -112,16 +119,16 @@ func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 				transposeCodes512(&sc.columns[i][0][0], &x[k], &sc.offsets[0], lowBits64(min(colsPerPass, w.Cols-k)))
 				k += colsPerPass
 			}
-			fillWords512(&sc.tables[0][0], &sc.columns[turned][0][0], nb*pack.GroupsPerWord)
+			fillWords512(&sc.tables[firstTable(nb)][0], &sc.columns[turned][0][0], nb*pack.GroupsPerWord)
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
 				if !warm {
 					prefetchNext(w, s, s0, end, j, nb)
 				}
 				if widen {
-					addWide512(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep, keepWide)
+					addWide512(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.codes[0][0], keep, keepWide)
 				} else {
-					addWords512(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep)
+					addWords512(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.codes[0][0], keep)
 				}
 			}
 		}

@@ -23,8 +23,8 @@ const (
 )
 
 type matMulScratch256 struct {
-	pairs    codePairs
-	tables   [groupsPerPass * codesPerRow][Tile256]int16
+	tables   [groupsPerPass * codesPerRow][Tile256]int16 // first, on a page's start: see addWords256
+	codes    passCodes
 	columns  [Tile256 / lanes256][codeCols256][lanes256]int8
 	sums     [rowsPerPass][Tile256]int16
 	wide     [rowsPerPass][Tile256]int32
@@ -73,15 +73,15 @@ func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 			widen, keep, keepWide := passOf(j, nw)
 			nb := min(wordsPerPass, nw-j)
 			for h := range sc.transpose(x, w.Cols, j*pack.TritsPerWord, n) {
-				fillWords256(&sc.tables[0][h*lanes256], &sc.columns[h][0][0], nb*pack.GroupsPerWord)
+				fillWords256(&sc.tables[firstTable(nb)][h*lanes256], &sc.columns[h][0][0], nb*pack.GroupsPerWord)
 			}
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
 				prefetchNext(w, s, s0, end, j, nb)
 				if widen {
-					addWide(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep, keepWide)
+					addWide(&sc.wide[at-first][0], &sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.codes[0][0], keep, keepWide)
 				} else {
-					addWords(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0], keep)
+					addWords(&sc.sums[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.codes[0][0], keep)
 				}
 			}
 		}
@@ -116,8 +116,8 @@ func (sc *matMulScratch256) transpose(x []int8, K, k, n int) (registers int) {
 }
 
 type floatScratch256 struct {
-	pairs   codePairs
-	tables  [groupsPerPass * codesPerRow][floatTile256]float32
+	tables  [groupsPerPass * codesPerRow][floatTile256]float32 // first, on a page's start: see addFloats256
+	codes   passCodes
 	columns [floatTile256 / floatLanes256][floatCols256][floatLanes256]float32
 	total   [rowsPerPass][floatTile256]float32
 	scale   [floatTile256]float32
@@ -157,12 +157,12 @@ func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 		for j := 0; j < nw; j += wordsPerPass {
 			nb := min(wordsPerPass, nw-j)
 			for h := range sc.transpose(y, w.Cols, j*pack.TritsPerWord, n) {
-				fillFloats256(&sc.tables[0][h*floatLanes256], &sc.columns[h][0][0], nb*pack.GroupsPerWord)
+				fillFloats256(&sc.tables[firstTable(nb)][h*floatLanes256], &sc.columns[h][0][0], nb*pack.GroupsPerWord)
 			}
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
 				prefetchNext(w, s, s0, end, j, nb)
-				addFloats(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0])
+				addFloats(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.codes[0][0])
 			}
 		}
 		for t := 0; t < n; t += emitted256 { // the rows of these few tokens, see AVX-512's tile

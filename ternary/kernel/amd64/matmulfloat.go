@@ -10,8 +10,8 @@ import (
 const floatTile512 = 16 // tokens
 
 type floatScratch512 struct {
-	pairs   codePairs
-	tables  [groupsPerPass * codesPerRow][floatTile512]float32
+	tables  [groupsPerPass * codesPerRow][floatTile512]float32 // first, on a page's start: see addFloats512
+	codes   passCodes
 	columns [passesTurned][64][floatTile512]float32
 	total   [rowsPerPass][floatTile512]float32
 	scale   [floatTile512]float32
@@ -56,13 +56,13 @@ func (sc *floatScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 				transposeFloats512(&sc.columns[i][0][0], &y[k], &sc.offsets[0], lowBits64(min(colsPerPass, w.Cols-k)))
 				k += colsPerPass
 			}
-			fillFloats512(&sc.tables[0][0], &sc.columns[turned][0][0], nb*pack.GroupsPerWord)
+			fillFloats512(&sc.tables[firstTable(nb)][0], &sc.columns[turned][0][0], nb*pack.GroupsPerWord)
 			for s := s0; s < end; s++ {
 				at, sr, words := w.Superblock(s)
 				if !warm {
 					prefetchNext(w, s, s0, end, j, nb)
 				}
-				addFloats512(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.pairs[0][0])
+				addFloats512(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.codes[0][0])
 			}
 		}
 		for r := 0; r < rows; r += emitted {

@@ -22,23 +22,23 @@ func fillWords512(tables *int16, columns *int8, groups int)
 func prefetchWords(words *uint16, lines int)
 
 // addWords512 adds to each row's sums, 64 of 64 bytes of tokens, the entries of tables that its n words name. The words
-// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
-// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX512BW.
-// Registers: 4 sums; a load takes 4 rows' codes of a pair, as indices of entries.
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
+// out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX512BW. Registers: 4 sums.
 // keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape
-func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32)
+func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32)
 
 // addWide512 adds to each row's sums, 64 of 64 bytes of tokens, the entries of tables that its n words name. The words
-// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
-// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX512BW.
-// Registers: 4 sums; a load takes 4 rows' codes of a pair, as indices of entries.
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
+// out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX512BW. Registers: 4 sums.
 // The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have
 // all bits elsewhere. sums is left as it was.
 //
 //go:noescape
-func addWide512(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32, keepWide uint32)
+func addWide512(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32, keepWide uint32)
 
 // emitInts512 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and the r < 16 whose bit of mask
 // is set; sums has all 16 rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX512F.
@@ -218,12 +218,12 @@ func fillFloats512(tables *float32, columns *float32, groups int)
 
 // addFloats512 adds to each row's sums, 64 of 64 bytes of tokens, (a+b)+c: the entries of tables that its n words name,
 // those of each code's place in the word in a chain of its own, in order from 0. The words
-// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
-// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX512BW.
-// Registers: 12 sums; a load takes 4 rows' codes of a pair, as indices of entries.
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
+// out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX512BW. Registers: 12 sums.
 //
 //go:noescape
-func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, pairs *uint16)
+func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16)
 
 // transposeCodes256 writes x[offsets[t]+k] to dst[k][t], t < 16, k < 16·blocks. blocks ≥ 1. AVX2.
 //
@@ -237,42 +237,42 @@ func transposeCodes256(dst *int8, x *int8, offsets *uintptr, blocks int)
 func fillWords256(tables *int16, columns *int8, groups int)
 
 // addWords256 adds to each row's sums, 64 of 64 bytes of tokens, the entries of tables that its n words name. The words
-// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
-// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
-// Registers: 8 sums; a load takes 4 rows' codes of a pair, as indices of entries.
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
+// out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX2. Registers: 8 sums.
 // keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape
-func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32)
+func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32)
 
 // addWide256 adds to each row's sums, 64 of 64 bytes of tokens, the entries of tables that its n words name. The words
-// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
-// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
-// Registers: 8 sums; a load takes 4 rows' codes of a pair, as indices of entries.
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
+// out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX2. Registers: 8 sums.
 // The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have
 // all bits elsewhere. sums is left as it was.
 //
 //go:noescape
-func addWide256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32, keepWide uint32)
+func addWide256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32, keepWide uint32)
 
 // addWordsHalf256 adds to each row's sums, 32 of 64 bytes of tokens, the entries of tables that its n words name. The words
-// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
-// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
-// Registers: 4 sums; a load takes 4 rows' codes of a pair, as indices of entries.
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
+// out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX2. Registers: 4 sums.
 // keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape
-func addWordsHalf256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32)
+func addWordsHalf256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32)
 
 // addWideHalf256 adds to each row's sums, 32 of 64 bytes of tokens, the entries of tables that its n words name. The words
-// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
-// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
-// Registers: 4 sums; a load takes 4 rows' codes of a pair, as indices of entries.
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
+// out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX2. Registers: 4 sums.
 // The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have
 // all bits elsewhere. sums is left as it was.
 //
 //go:noescape
-func addWideHalf256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32, keepWide uint32)
+func addWideHalf256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32, keepWide uint32)
 
 // emitInts256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows ≤ 8; sums has all
 // eight rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX2.
@@ -293,21 +293,21 @@ func fillFloats256(tables *float32, columns *float32, groups int)
 
 // addFloats256 adds to each row's sums, 64 of 64 bytes of tokens, (a+b)+c: the entries of tables that its n words name,
 // those of each code's place in the word in a chain of its own, in order from 0. The words
-// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
-// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
-// Registers: 12 sums; a load takes 2 rows' codes of a pair, as indices of entries.
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
+// out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX2. Registers: 12 sums.
 //
 //go:noescape
-func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, pairs *uint16)
+func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16)
 
 // addFloatsHalf256 adds to each row's sums, 32 of 64 bytes of tokens, (a+b)+c: the entries of tables that its n words name,
 // those of each code's place in the word in a chain of its own, in order from 0. The words
-// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. Behind the tables of an odd n lie those of one more
-// word, whose entries of code 13 are 0. pairs is scratch memory, [9][32]. AVX2.
-// Registers: 12 sums; a load takes 4 rows' codes of a pair, as indices of entries.
+// of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
+// out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX2. Registers: 12 sums.
 //
 //go:noescape
-func addFloatsHalf256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, pairs *uint16)
+func addFloatsHalf256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16)
 
 // emitFloats256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows ≤ 8; sums has all
 // eight rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX2.

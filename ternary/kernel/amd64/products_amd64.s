@@ -236,810 +236,548 @@ line:
 	JNZ        line
 	RET
 
-DATA codePairConstants<>+0(SB)/2, $0x00f8
-DATA codePairConstants<>+2(SB)/2, $0x00f8
-DATA codePairConstants<>+4(SB)/2, $0x00f8
-DATA codePairConstants<>+6(SB)/2, $0x00f8
-DATA codePairConstants<>+8(SB)/2, $0x00f8
-DATA codePairConstants<>+10(SB)/2, $0x00f8
-DATA codePairConstants<>+12(SB)/2, $0x00f8
-DATA codePairConstants<>+14(SB)/2, $0x00f8
-DATA codePairConstants<>+16(SB)/2, $0x00f8
-DATA codePairConstants<>+18(SB)/2, $0x00f8
-DATA codePairConstants<>+20(SB)/2, $0x00f8
-DATA codePairConstants<>+22(SB)/2, $0x00f8
-DATA codePairConstants<>+24(SB)/2, $0x00f8
-DATA codePairConstants<>+26(SB)/2, $0x00f8
-DATA codePairConstants<>+28(SB)/2, $0x00f8
-DATA codePairConstants<>+30(SB)/2, $0x00f8
-DATA codePairConstants<>+32(SB)/2, $0x00f8
-DATA codePairConstants<>+34(SB)/2, $0x00f8
-DATA codePairConstants<>+36(SB)/2, $0x00f8
-DATA codePairConstants<>+38(SB)/2, $0x00f8
-DATA codePairConstants<>+40(SB)/2, $0x00f8
-DATA codePairConstants<>+42(SB)/2, $0x00f8
-DATA codePairConstants<>+44(SB)/2, $0x00f8
-DATA codePairConstants<>+46(SB)/2, $0x00f8
-DATA codePairConstants<>+48(SB)/2, $0x00f8
-DATA codePairConstants<>+50(SB)/2, $0x00f8
-DATA codePairConstants<>+52(SB)/2, $0x00f8
-DATA codePairConstants<>+54(SB)/2, $0x00f8
-DATA codePairConstants<>+56(SB)/2, $0x00f8
-DATA codePairConstants<>+58(SB)/2, $0x00f8
-DATA codePairConstants<>+60(SB)/2, $0x00f8
-DATA codePairConstants<>+62(SB)/2, $0x00f8
-DATA codePairConstants<>+64(SB)/2, $0xf800
-DATA codePairConstants<>+66(SB)/2, $0xf800
-DATA codePairConstants<>+68(SB)/2, $0xf800
-DATA codePairConstants<>+70(SB)/2, $0xf800
-DATA codePairConstants<>+72(SB)/2, $0xf800
-DATA codePairConstants<>+74(SB)/2, $0xf800
-DATA codePairConstants<>+76(SB)/2, $0xf800
-DATA codePairConstants<>+78(SB)/2, $0xf800
-DATA codePairConstants<>+80(SB)/2, $0xf800
-DATA codePairConstants<>+82(SB)/2, $0xf800
-DATA codePairConstants<>+84(SB)/2, $0xf800
-DATA codePairConstants<>+86(SB)/2, $0xf800
-DATA codePairConstants<>+88(SB)/2, $0xf800
-DATA codePairConstants<>+90(SB)/2, $0xf800
-DATA codePairConstants<>+92(SB)/2, $0xf800
-DATA codePairConstants<>+94(SB)/2, $0xf800
-DATA codePairConstants<>+96(SB)/2, $0xf800
-DATA codePairConstants<>+98(SB)/2, $0xf800
-DATA codePairConstants<>+100(SB)/2, $0xf800
-DATA codePairConstants<>+102(SB)/2, $0xf800
-DATA codePairConstants<>+104(SB)/2, $0xf800
-DATA codePairConstants<>+106(SB)/2, $0xf800
-DATA codePairConstants<>+108(SB)/2, $0xf800
-DATA codePairConstants<>+110(SB)/2, $0xf800
-DATA codePairConstants<>+112(SB)/2, $0xf800
-DATA codePairConstants<>+114(SB)/2, $0xf800
-DATA codePairConstants<>+116(SB)/2, $0xf800
-DATA codePairConstants<>+118(SB)/2, $0xf800
-DATA codePairConstants<>+120(SB)/2, $0xf800
-DATA codePairConstants<>+122(SB)/2, $0xf800
-DATA codePairConstants<>+124(SB)/2, $0xf800
-DATA codePairConstants<>+126(SB)/2, $0xf800
-DATA codePairConstants<>+128(SB)/2, $0x35ad
-DATA codePairConstants<>+130(SB)/2, $0x35ad
-DATA codePairConstants<>+132(SB)/2, $0x35ad
-DATA codePairConstants<>+134(SB)/2, $0x35ad
-DATA codePairConstants<>+136(SB)/2, $0x35ad
-DATA codePairConstants<>+138(SB)/2, $0x35ad
-DATA codePairConstants<>+140(SB)/2, $0x35ad
-DATA codePairConstants<>+142(SB)/2, $0x35ad
-DATA codePairConstants<>+144(SB)/2, $0x35ad
-DATA codePairConstants<>+146(SB)/2, $0x35ad
-DATA codePairConstants<>+148(SB)/2, $0x35ad
-DATA codePairConstants<>+150(SB)/2, $0x35ad
-DATA codePairConstants<>+152(SB)/2, $0x35ad
-DATA codePairConstants<>+154(SB)/2, $0x35ad
-DATA codePairConstants<>+156(SB)/2, $0x35ad
-DATA codePairConstants<>+158(SB)/2, $0x35ad
-DATA codePairConstants<>+160(SB)/2, $0x35ad
-DATA codePairConstants<>+162(SB)/2, $0x35ad
-DATA codePairConstants<>+164(SB)/2, $0x35ad
-DATA codePairConstants<>+166(SB)/2, $0x35ad
-DATA codePairConstants<>+168(SB)/2, $0x35ad
-DATA codePairConstants<>+170(SB)/2, $0x35ad
-DATA codePairConstants<>+172(SB)/2, $0x35ad
-DATA codePairConstants<>+174(SB)/2, $0x35ad
-DATA codePairConstants<>+176(SB)/2, $0x35ad
-DATA codePairConstants<>+178(SB)/2, $0x35ad
-DATA codePairConstants<>+180(SB)/2, $0x35ad
-DATA codePairConstants<>+182(SB)/2, $0x35ad
-DATA codePairConstants<>+184(SB)/2, $0x35ad
-DATA codePairConstants<>+186(SB)/2, $0x35ad
-DATA codePairConstants<>+188(SB)/2, $0x35ad
-DATA codePairConstants<>+190(SB)/2, $0x35ad
-GLOBL codePairConstants<>(SB), RODATA|NOPTR, $192
-
-// func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32)
-// Requires: AVX, AVX512BW, AVX512F, CMOV
+// func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32)
+// Requires: AVX, AVX512BW, AVX512F, BMI2
 TEXT ·addWords512(SB), NOSPLIT, $0-60
-	MOVQ  sums+0(FP), SI
-	MOVQ  words+8(FP), DI
-	MOVQ  tables+24(FP), R8
-	MOVQ  pairs+48(FP), R9
-	MOVQ  rows+32(FP), R10
-	MOVQ  n+40(FP), R11
-	MOVL  keep+56(FP), AX
-	KMOVW AX, K1
-	CMPQ  R11, $0x04
+	MOVQ  sums+0(FP), AX
+	MOVQ  words+8(FP), CX
+	MOVQ  tables+24(FP), DX
+	MOVQ  codes+48(FP), BX
+	MOVQ  rows+32(FP), SI
+	MOVQ  n+40(FP), DI
+	MOVL  keep+56(FP), R8
+	KMOVW R8, K1
+	CMPQ  DI, $0x04
 	JHI   enough2
-	SUBQ  $0x00002880, R8
-	SUBQ  $0x000000c0, R9
+	SUBQ  $0x00000180, BX
 
 enough2:
-	CMPQ R11, $0x02
+	CMPQ DI, $0x02
 	JHI  enough1
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough1:
-block:
-	MOVQ pairs+48(FP), CX
-	MOVQ stride+16(FP), DX
-	MOVQ DI, AX
-	MOVQ R11, BX
+	MOVL         $0x000007c0, R8
+	VPBROADCASTW R8, Z1
+	VPBROADCASTW DX, Z0
+	MOVQ         DX, R8
+	ANDQ         $-65536, DX
+	MOVQ         $0x00000000ffff0000, R9
+	MOVQ         $0x0000ffff00000000, R10
 
-part:
-	LEAQ       (AX)(DX*1), R12
-	LEAQ       codePairConstants<>+128(SB), R13
-	CMPQ       BX, $0x01
-	CMOVQEQ    R13, R12
-	VMOVUPS    (AX), Z0
-	VMOVUPS    (R12), Z1
-	VPSLLW     $0x03, Z0, Z2
-	VPSLLW     $0x06, Z0, Z3
-	VPANDD     codePairConstants<>+0(SB), Z2, Z2
-	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
-	VMOVUPS    Z2, (CX)
-	VPSLLW     $0x03, Z1, Z2
-	VPSLLW     $0x06, Z1, Z3
-	VPANDD     codePairConstants<>+0(SB), Z2, Z2
-	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
-	VMOVUPS    Z2, 64(CX)
-	VPSRLW     $0x07, Z0, Z0
-	VPSLLW     $0x01, Z1, Z1
-	VPANDD     codePairConstants<>+0(SB), Z0, Z0
-	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z1, Z0
-	VMOVUPS    Z0, 128(CX)
-	LEAQ       (AX)(DX*2), AX
-	ADDQ       $0x000000c0, CX
-	SUBQ       $0x02, BX
-	JGT        part
-	ADDQ       $0x40, DI
-	MOVQ       R9, R12
+block:
+	MOVQ codes+48(FP), R12
+	MOVQ stride+16(FP), R13
+	MOVQ CX, R11
+	MOVQ DI, R14
+
+word:
+	VMOVUPS      (R11), Z2
+	VPSLLW       $0x06, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VPADDW       Z0, Z3, Z3
+	VMOVUPS      Z3, (R12)
+	VPSLLW       $0x01, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VPADDW       Z0, Z3, Z3
+	VMOVUPS      Z3, 64(R12)
+	VPSRLW       $0x04, Z2, Z2
+	VPANDD       Z1, Z2, Z2
+	VPADDW       Z0, Z2, Z2
+	VMOVUPS      Z2, 128(R12)
+	ADDQ         R13, R11
+	ADDQ         $0x000000c0, R12
+	DECQ         R14
+	JNZ          word
+	TESTQ        $0x00000001, DI
+	JZ           apart
+	MOVL         $0x00000340, R11
+	VPBROADCASTW R11, Z2
+	VPADDW       Z0, Z2, Z2
+	VMOVUPS      Z2, (R12)
+	VMOVUPS      Z2, 64(R12)
+	VMOVUPS      Z2, 128(R12)
+
+apart:
+	ADDQ $0x40, CX
+	MOVQ BX, R11
 
 row:
-	VMOVUPS.Z (SI), K1, Z0
-	VMOVUPS.Z 64(SI), K1, Z1
-	VMOVUPS.Z 128(SI), K1, Z2
-	VMOVUPS.Z 192(SI), K1, Z3
-	CMPQ      R11, $0x02
+	VMOVUPS.Z (AX), K1, Z2
+	VMOVUPS.Z 64(AX), K1, Z3
+	VMOVUPS.Z 128(AX), K1, Z4
+	VMOVUPS.Z 192(AX), K1, Z5
+	CMPQ      DI, $0x02
 	JLS       part2
-	CMPQ      R11, $0x04
+	CMPQ      DI, $0x04
 	JLS       part1
-	MOVQ      (R12), AX
-	MOVBLZX   AL, CX
-	VMOVUPS   (R8)(CX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	MOVBLZX   AH, CX
-	VMOVUPS   1728(R8)(CX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	SHRQ      $0x10, AX
-	MOVBLZX   AL, CX
-	VMOVUPS   (R8)(CX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	MOVBLZX   AH, CX
-	VMOVUPS   1728(R8)(CX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	SHRQ      $0x10, AX
-	MOVBLZX   AL, CX
-	VMOVUPS   (R8)(CX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	MOVBLZX   AH, CX
-	VMOVUPS   1728(R8)(CX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	SHRQ      $0x10, AX
-	MOVBLZX   AL, CX
-	VMOVUPS   (R8)(CX*8), Z4
-	VPADDW    Z4, Z3, Z3
-	SHRL      $0x08, AX
-	VMOVUPS   1728(R8)(AX*8), Z4
-	VPADDW    Z4, Z3, Z3
-	MOVQ      64(R12), BX
-	MOVBLZX   BL, AX
-	VMOVUPS   5184(R8)(AX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	MOVBLZX   BH, AX
-	VMOVUPS   6912(R8)(AX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	SHRQ      $0x10, BX
-	MOVBLZX   BL, AX
-	VMOVUPS   5184(R8)(AX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	MOVBLZX   BH, AX
-	VMOVUPS   6912(R8)(AX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	SHRQ      $0x10, BX
-	MOVBLZX   BL, AX
-	VMOVUPS   5184(R8)(AX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	MOVBLZX   BH, AX
-	VMOVUPS   6912(R8)(AX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	SHRQ      $0x10, BX
-	MOVBLZX   BL, AX
-	VMOVUPS   5184(R8)(AX*8), Z4
-	VPADDW    Z4, Z3, Z3
-	SHRL      $0x08, BX
-	VMOVUPS   6912(R8)(BX*8), Z4
-	VPADDW    Z4, Z3, Z3
-	MOVQ      128(R12), CX
-	MOVBLZX   CL, AX
-	VMOVUPS   3456(R8)(AX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	MOVBLZX   CH, AX
-	VMOVUPS   8640(R8)(AX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	SHRQ      $0x10, CX
-	MOVBLZX   CL, AX
-	VMOVUPS   3456(R8)(AX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	MOVBLZX   CH, AX
-	VMOVUPS   8640(R8)(AX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	SHRQ      $0x10, CX
-	MOVBLZX   CL, AX
-	VMOVUPS   3456(R8)(AX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	MOVBLZX   CH, AX
-	VMOVUPS   8640(R8)(AX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	SHRQ      $0x10, CX
-	MOVBLZX   CL, AX
-	VMOVUPS   3456(R8)(AX*8), Z4
-	VPADDW    Z4, Z3, Z3
-	SHRL      $0x08, CX
-	VMOVUPS   8640(R8)(CX*8), Z4
-	VPADDW    Z4, Z3, Z3
+	MOVQ      (R11), R12
+	MOVW      R12, R8
+	VPADDW    (R8), Z2, Z2
+	PEXTQ     R9, R12, R13
+	VPADDW    (DX)(R13*1), Z3, Z3
+	PEXTQ     R10, R12, R13
+	VPADDW    (DX)(R13*1), Z4, Z4
+	SHRQ      $0x30, R12
+	VPADDW    (DX)(R12*1), Z5, Z5
+	MOVQ      64(R11), R12
+	MOVW      R12, R8
+	VPADDW    1728(R8), Z2, Z2
+	PEXTQ     R9, R12, R13
+	VPADDW    1728(DX)(R13*1), Z3, Z3
+	PEXTQ     R10, R12, R13
+	VPADDW    1728(DX)(R13*1), Z4, Z4
+	SHRQ      $0x30, R12
+	VPADDW    1728(DX)(R12*1), Z5, Z5
+	MOVQ      128(R11), R12
+	MOVW      R12, R8
+	VPADDW    3456(R8), Z2, Z2
+	PEXTQ     R9, R12, R13
+	VPADDW    3456(DX)(R13*1), Z3, Z3
+	PEXTQ     R10, R12, R13
+	VPADDW    3456(DX)(R13*1), Z4, Z4
+	SHRQ      $0x30, R12
+	VPADDW    3456(DX)(R12*1), Z5, Z5
+	MOVQ      192(R11), R12
+	MOVW      R12, R8
+	VPADDW    5184(R8), Z2, Z2
+	PEXTQ     R9, R12, R13
+	VPADDW    5184(DX)(R13*1), Z3, Z3
+	PEXTQ     R10, R12, R13
+	VPADDW    5184(DX)(R13*1), Z4, Z4
+	SHRQ      $0x30, R12
+	VPADDW    5184(DX)(R12*1), Z5, Z5
+	MOVQ      256(R11), R12
+	MOVW      R12, R8
+	VPADDW    6912(R8), Z2, Z2
+	PEXTQ     R9, R12, R13
+	VPADDW    6912(DX)(R13*1), Z3, Z3
+	PEXTQ     R10, R12, R13
+	VPADDW    6912(DX)(R13*1), Z4, Z4
+	SHRQ      $0x30, R12
+	VPADDW    6912(DX)(R12*1), Z5, Z5
+	MOVQ      320(R11), R12
+	MOVW      R12, R8
+	VPADDW    8640(R8), Z2, Z2
+	PEXTQ     R9, R12, R13
+	VPADDW    8640(DX)(R13*1), Z3, Z3
+	PEXTQ     R10, R12, R13
+	VPADDW    8640(DX)(R13*1), Z4, Z4
+	SHRQ      $0x30, R12
+	VPADDW    8640(DX)(R12*1), Z5, Z5
 
 part1:
-	MOVQ    192(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	SHRL    $0x08, DX
-	VMOVUPS 12096(R8)(DX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	MOVQ    256(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	SHRL    $0x08, AX
-	VMOVUPS 17280(R8)(AX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	MOVQ    320(R12), BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	SHRL    $0x08, BX
-	VMOVUPS 19008(R8)(BX*8), Z4
-	VPADDW  Z4, Z3, Z3
+	MOVQ   384(R11), R12
+	MOVW   R12, R8
+	VPADDW 10368(R8), Z2, Z2
+	PEXTQ  R9, R12, R13
+	VPADDW 10368(DX)(R13*1), Z3, Z3
+	PEXTQ  R10, R12, R13
+	VPADDW 10368(DX)(R13*1), Z4, Z4
+	SHRQ   $0x30, R12
+	VPADDW 10368(DX)(R12*1), Z5, Z5
+	MOVQ   448(R11), R12
+	MOVW   R12, R8
+	VPADDW 12096(R8), Z2, Z2
+	PEXTQ  R9, R12, R13
+	VPADDW 12096(DX)(R13*1), Z3, Z3
+	PEXTQ  R10, R12, R13
+	VPADDW 12096(DX)(R13*1), Z4, Z4
+	SHRQ   $0x30, R12
+	VPADDW 12096(DX)(R12*1), Z5, Z5
+	MOVQ   512(R11), R12
+	MOVW   R12, R8
+	VPADDW 13824(R8), Z2, Z2
+	PEXTQ  R9, R12, R13
+	VPADDW 13824(DX)(R13*1), Z3, Z3
+	PEXTQ  R10, R12, R13
+	VPADDW 13824(DX)(R13*1), Z4, Z4
+	SHRQ   $0x30, R12
+	VPADDW 13824(DX)(R12*1), Z5, Z5
+	MOVQ   576(R11), R12
+	MOVW   R12, R8
+	VPADDW 15552(R8), Z2, Z2
+	PEXTQ  R9, R12, R13
+	VPADDW 15552(DX)(R13*1), Z3, Z3
+	PEXTQ  R10, R12, R13
+	VPADDW 15552(DX)(R13*1), Z4, Z4
+	SHRQ   $0x30, R12
+	VPADDW 15552(DX)(R12*1), Z5, Z5
+	MOVQ   640(R11), R12
+	MOVW   R12, R8
+	VPADDW 17280(R8), Z2, Z2
+	PEXTQ  R9, R12, R13
+	VPADDW 17280(DX)(R13*1), Z3, Z3
+	PEXTQ  R10, R12, R13
+	VPADDW 17280(DX)(R13*1), Z4, Z4
+	SHRQ   $0x30, R12
+	VPADDW 17280(DX)(R12*1), Z5, Z5
+	MOVQ   704(R11), R12
+	MOVW   R12, R8
+	VPADDW 19008(R8), Z2, Z2
+	PEXTQ  R9, R12, R13
+	VPADDW 19008(DX)(R13*1), Z3, Z3
+	PEXTQ  R10, R12, R13
+	VPADDW 19008(DX)(R13*1), Z4, Z4
+	SHRQ   $0x30, R12
+	VPADDW 19008(DX)(R12*1), Z5, Z5
 
 part2:
-	MOVQ    384(R12), CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	SHRL    $0x08, CX
-	VMOVUPS 22464(R8)(CX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	MOVQ    448(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	SHRL    $0x08, DX
-	VMOVUPS 27648(R8)(DX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	MOVQ    512(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	SHRL    $0x08, AX
-	VMOVUPS 29376(R8)(AX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	VMOVUPS Z2, 128(SI)
-	VMOVUPS Z3, 192(SI)
-	ADDQ    $0x08, R12
-	ADDQ    $0x00000100, SI
-	SUBQ    $0x04, R10
-	TESTQ   $0x0000001f, R10
+	MOVQ    768(R11), R12
+	MOVW    R12, R8
+	VPADDW  20736(R8), Z2, Z2
+	PEXTQ   R9, R12, R13
+	VPADDW  20736(DX)(R13*1), Z3, Z3
+	PEXTQ   R10, R12, R13
+	VPADDW  20736(DX)(R13*1), Z4, Z4
+	SHRQ    $0x30, R12
+	VPADDW  20736(DX)(R12*1), Z5, Z5
+	MOVQ    832(R11), R12
+	MOVW    R12, R8
+	VPADDW  22464(R8), Z2, Z2
+	PEXTQ   R9, R12, R13
+	VPADDW  22464(DX)(R13*1), Z3, Z3
+	PEXTQ   R10, R12, R13
+	VPADDW  22464(DX)(R13*1), Z4, Z4
+	SHRQ    $0x30, R12
+	VPADDW  22464(DX)(R12*1), Z5, Z5
+	MOVQ    896(R11), R12
+	MOVW    R12, R8
+	VPADDW  24192(R8), Z2, Z2
+	PEXTQ   R9, R12, R13
+	VPADDW  24192(DX)(R13*1), Z3, Z3
+	PEXTQ   R10, R12, R13
+	VPADDW  24192(DX)(R13*1), Z4, Z4
+	SHRQ    $0x30, R12
+	VPADDW  24192(DX)(R12*1), Z5, Z5
+	MOVQ    960(R11), R12
+	MOVW    R12, R8
+	VPADDW  25920(R8), Z2, Z2
+	PEXTQ   R9, R12, R13
+	VPADDW  25920(DX)(R13*1), Z3, Z3
+	PEXTQ   R10, R12, R13
+	VPADDW  25920(DX)(R13*1), Z4, Z4
+	SHRQ    $0x30, R12
+	VPADDW  25920(DX)(R12*1), Z5, Z5
+	MOVQ    1024(R11), R12
+	MOVW    R12, R8
+	VPADDW  27648(R8), Z2, Z2
+	PEXTQ   R9, R12, R13
+	VPADDW  27648(DX)(R13*1), Z3, Z3
+	PEXTQ   R10, R12, R13
+	VPADDW  27648(DX)(R13*1), Z4, Z4
+	SHRQ    $0x30, R12
+	VPADDW  27648(DX)(R12*1), Z5, Z5
+	MOVQ    1088(R11), R12
+	MOVW    R12, R8
+	VPADDW  29376(R8), Z2, Z2
+	PEXTQ   R9, R12, R13
+	VPADDW  29376(DX)(R13*1), Z3, Z3
+	PEXTQ   R10, R12, R13
+	VPADDW  29376(DX)(R13*1), Z4, Z4
+	SHRQ    $0x30, R12
+	VPADDW  29376(DX)(R12*1), Z5, Z5
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, 64(AX)
+	VMOVUPS Z4, 128(AX)
+	VMOVUPS Z5, 192(AX)
+	ADDQ    $0x08, R11
+	ADDQ    $0x00000100, AX
+	SUBQ    $0x04, SI
+	TESTQ   $0x0000001f, SI
 	JNZ     row
-	TESTQ   R10, R10
+	TESTQ   SI, SI
 	JNZ     block
 	VZEROUPPER
 	RET
 
-// func addWide512(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32, keepWide uint32)
-// Requires: AVX, AVX512BW, AVX512F, CMOV
+// func addWide512(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32, keepWide uint32)
+// Requires: AVX, AVX512BW, AVX512F, BMI2
 TEXT ·addWide512(SB), NOSPLIT, $0-72
-	MOVQ  sums+8(FP), SI
-	MOVQ  words+16(FP), DI
-	MOVQ  tables+32(FP), R8
-	MOVQ  pairs+56(FP), R9
-	MOVQ  rows+40(FP), R10
-	MOVQ  n+48(FP), R11
-	MOVL  keep+64(FP), AX
-	KMOVW AX, K1
-	MOVQ  wide+0(FP), R12
-	MOVL  keepWide+68(FP), AX
-	KMOVW AX, K2
-	CMPQ  R11, $0x04
+	MOVQ  sums+8(FP), AX
+	MOVQ  words+16(FP), CX
+	MOVQ  tables+32(FP), DX
+	MOVQ  codes+56(FP), BX
+	MOVQ  rows+40(FP), SI
+	MOVQ  n+48(FP), DI
+	MOVL  keep+64(FP), R8
+	KMOVW R8, K1
+	MOVQ  wide+0(FP), R8
+	MOVL  keepWide+68(FP), R9
+	KMOVW R9, K2
+	CMPQ  DI, $0x04
 	JHI   enough2
-	SUBQ  $0x00002880, R8
-	SUBQ  $0x000000c0, R9
+	SUBQ  $0x00000180, BX
 
 enough2:
-	CMPQ R11, $0x02
+	CMPQ DI, $0x02
 	JHI  enough1
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough1:
-block:
-	MOVQ pairs+56(FP), CX
-	MOVQ stride+24(FP), DX
-	MOVQ DI, AX
-	MOVQ R11, BX
+	MOVL         $0x000007c0, R9
+	VPBROADCASTW R9, Z1
+	VPBROADCASTW DX, Z0
+	MOVQ         DX, R9
+	ANDQ         $-65536, DX
+	MOVQ         $0x00000000ffff0000, R10
+	MOVQ         $0x0000ffff00000000, R11
 
-part:
-	LEAQ       (AX)(DX*1), R13
-	LEAQ       codePairConstants<>+128(SB), R14
-	CMPQ       BX, $0x01
-	CMOVQEQ    R14, R13
-	VMOVUPS    (AX), Z0
-	VMOVUPS    (R13), Z1
-	VPSLLW     $0x03, Z0, Z2
-	VPSLLW     $0x06, Z0, Z3
-	VPANDD     codePairConstants<>+0(SB), Z2, Z2
-	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
-	VMOVUPS    Z2, (CX)
-	VPSLLW     $0x03, Z1, Z2
-	VPSLLW     $0x06, Z1, Z3
-	VPANDD     codePairConstants<>+0(SB), Z2, Z2
-	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
-	VMOVUPS    Z2, 64(CX)
-	VPSRLW     $0x07, Z0, Z0
-	VPSLLW     $0x01, Z1, Z1
-	VPANDD     codePairConstants<>+0(SB), Z0, Z0
-	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z1, Z0
-	VMOVUPS    Z0, 128(CX)
-	LEAQ       (AX)(DX*2), AX
-	ADDQ       $0x000000c0, CX
-	SUBQ       $0x02, BX
-	JGT        part
-	ADDQ       $0x40, DI
-	MOVQ       R9, R13
+block:
+	MOVQ codes+56(FP), R13
+	MOVQ stride+24(FP), R14
+	MOVQ CX, R12
+	MOVQ DI, R15
+
+word:
+	VMOVUPS      (R12), Z2
+	VPSLLW       $0x06, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VPADDW       Z0, Z3, Z3
+	VMOVUPS      Z3, (R13)
+	VPSLLW       $0x01, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VPADDW       Z0, Z3, Z3
+	VMOVUPS      Z3, 64(R13)
+	VPSRLW       $0x04, Z2, Z2
+	VPANDD       Z1, Z2, Z2
+	VPADDW       Z0, Z2, Z2
+	VMOVUPS      Z2, 128(R13)
+	ADDQ         R14, R12
+	ADDQ         $0x000000c0, R13
+	DECQ         R15
+	JNZ          word
+	TESTQ        $0x00000001, DI
+	JZ           apart
+	MOVL         $0x00000340, R12
+	VPBROADCASTW R12, Z2
+	VPADDW       Z0, Z2, Z2
+	VMOVUPS      Z2, (R13)
+	VMOVUPS      Z2, 64(R13)
+	VMOVUPS      Z2, 128(R13)
+
+apart:
+	ADDQ $0x40, CX
+	MOVQ BX, R12
 
 row:
-	VMOVUPS.Z (SI), K1, Z0
-	VMOVUPS.Z 64(SI), K1, Z1
-	VMOVUPS.Z 128(SI), K1, Z2
-	VMOVUPS.Z 192(SI), K1, Z3
-	CMPQ      R11, $0x02
+	VMOVUPS.Z (AX), K1, Z2
+	VMOVUPS.Z 64(AX), K1, Z3
+	VMOVUPS.Z 128(AX), K1, Z4
+	VMOVUPS.Z 192(AX), K1, Z5
+	CMPQ      DI, $0x02
 	JLS       part2
-	CMPQ      R11, $0x04
+	CMPQ      DI, $0x04
 	JLS       part1
-	MOVQ      (R13), AX
-	MOVBLZX   AL, CX
-	VMOVUPS   (R8)(CX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	MOVBLZX   AH, CX
-	VMOVUPS   1728(R8)(CX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	SHRQ      $0x10, AX
-	MOVBLZX   AL, CX
-	VMOVUPS   (R8)(CX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	MOVBLZX   AH, CX
-	VMOVUPS   1728(R8)(CX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	SHRQ      $0x10, AX
-	MOVBLZX   AL, CX
-	VMOVUPS   (R8)(CX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	MOVBLZX   AH, CX
-	VMOVUPS   1728(R8)(CX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	SHRQ      $0x10, AX
-	MOVBLZX   AL, CX
-	VMOVUPS   (R8)(CX*8), Z4
-	VPADDW    Z4, Z3, Z3
-	SHRL      $0x08, AX
-	VMOVUPS   1728(R8)(AX*8), Z4
-	VPADDW    Z4, Z3, Z3
-	MOVQ      64(R13), BX
-	MOVBLZX   BL, AX
-	VMOVUPS   5184(R8)(AX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	MOVBLZX   BH, AX
-	VMOVUPS   6912(R8)(AX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	SHRQ      $0x10, BX
-	MOVBLZX   BL, AX
-	VMOVUPS   5184(R8)(AX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	MOVBLZX   BH, AX
-	VMOVUPS   6912(R8)(AX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	SHRQ      $0x10, BX
-	MOVBLZX   BL, AX
-	VMOVUPS   5184(R8)(AX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	MOVBLZX   BH, AX
-	VMOVUPS   6912(R8)(AX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	SHRQ      $0x10, BX
-	MOVBLZX   BL, AX
-	VMOVUPS   5184(R8)(AX*8), Z4
-	VPADDW    Z4, Z3, Z3
-	SHRL      $0x08, BX
-	VMOVUPS   6912(R8)(BX*8), Z4
-	VPADDW    Z4, Z3, Z3
-	MOVQ      128(R13), CX
-	MOVBLZX   CL, AX
-	VMOVUPS   3456(R8)(AX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	MOVBLZX   CH, AX
-	VMOVUPS   8640(R8)(AX*8), Z4
-	VPADDW    Z4, Z0, Z0
-	SHRQ      $0x10, CX
-	MOVBLZX   CL, AX
-	VMOVUPS   3456(R8)(AX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	MOVBLZX   CH, AX
-	VMOVUPS   8640(R8)(AX*8), Z4
-	VPADDW    Z4, Z1, Z1
-	SHRQ      $0x10, CX
-	MOVBLZX   CL, AX
-	VMOVUPS   3456(R8)(AX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	MOVBLZX   CH, AX
-	VMOVUPS   8640(R8)(AX*8), Z4
-	VPADDW    Z4, Z2, Z2
-	SHRQ      $0x10, CX
-	MOVBLZX   CL, AX
-	VMOVUPS   3456(R8)(AX*8), Z4
-	VPADDW    Z4, Z3, Z3
-	SHRL      $0x08, CX
-	VMOVUPS   8640(R8)(CX*8), Z4
-	VPADDW    Z4, Z3, Z3
+	MOVQ      (R12), R13
+	MOVW      R13, R9
+	VPADDW    (R9), Z2, Z2
+	PEXTQ     R10, R13, R14
+	VPADDW    (DX)(R14*1), Z3, Z3
+	PEXTQ     R11, R13, R14
+	VPADDW    (DX)(R14*1), Z4, Z4
+	SHRQ      $0x30, R13
+	VPADDW    (DX)(R13*1), Z5, Z5
+	MOVQ      64(R12), R13
+	MOVW      R13, R9
+	VPADDW    1728(R9), Z2, Z2
+	PEXTQ     R10, R13, R14
+	VPADDW    1728(DX)(R14*1), Z3, Z3
+	PEXTQ     R11, R13, R14
+	VPADDW    1728(DX)(R14*1), Z4, Z4
+	SHRQ      $0x30, R13
+	VPADDW    1728(DX)(R13*1), Z5, Z5
+	MOVQ      128(R12), R13
+	MOVW      R13, R9
+	VPADDW    3456(R9), Z2, Z2
+	PEXTQ     R10, R13, R14
+	VPADDW    3456(DX)(R14*1), Z3, Z3
+	PEXTQ     R11, R13, R14
+	VPADDW    3456(DX)(R14*1), Z4, Z4
+	SHRQ      $0x30, R13
+	VPADDW    3456(DX)(R13*1), Z5, Z5
+	MOVQ      192(R12), R13
+	MOVW      R13, R9
+	VPADDW    5184(R9), Z2, Z2
+	PEXTQ     R10, R13, R14
+	VPADDW    5184(DX)(R14*1), Z3, Z3
+	PEXTQ     R11, R13, R14
+	VPADDW    5184(DX)(R14*1), Z4, Z4
+	SHRQ      $0x30, R13
+	VPADDW    5184(DX)(R13*1), Z5, Z5
+	MOVQ      256(R12), R13
+	MOVW      R13, R9
+	VPADDW    6912(R9), Z2, Z2
+	PEXTQ     R10, R13, R14
+	VPADDW    6912(DX)(R14*1), Z3, Z3
+	PEXTQ     R11, R13, R14
+	VPADDW    6912(DX)(R14*1), Z4, Z4
+	SHRQ      $0x30, R13
+	VPADDW    6912(DX)(R13*1), Z5, Z5
+	MOVQ      320(R12), R13
+	MOVW      R13, R9
+	VPADDW    8640(R9), Z2, Z2
+	PEXTQ     R10, R13, R14
+	VPADDW    8640(DX)(R14*1), Z3, Z3
+	PEXTQ     R11, R13, R14
+	VPADDW    8640(DX)(R14*1), Z4, Z4
+	SHRQ      $0x30, R13
+	VPADDW    8640(DX)(R13*1), Z5, Z5
 
 part1:
-	MOVQ    192(R13), DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	SHRL    $0x08, DX
-	VMOVUPS 12096(R8)(DX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	MOVQ    256(R13), AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	SHRL    $0x08, AX
-	VMOVUPS 17280(R8)(AX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	MOVQ    320(R13), BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Z4
-	VPADDW  Z4, Z0, Z0
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Z4
-	VPADDW  Z4, Z1, Z1
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Z4
-	VPADDW  Z4, Z2, Z2
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z4
-	VPADDW  Z4, Z3, Z3
-	SHRL    $0x08, BX
-	VMOVUPS 19008(R8)(BX*8), Z4
-	VPADDW  Z4, Z3, Z3
+	MOVQ   384(R12), R13
+	MOVW   R13, R9
+	VPADDW 10368(R9), Z2, Z2
+	PEXTQ  R10, R13, R14
+	VPADDW 10368(DX)(R14*1), Z3, Z3
+	PEXTQ  R11, R13, R14
+	VPADDW 10368(DX)(R14*1), Z4, Z4
+	SHRQ   $0x30, R13
+	VPADDW 10368(DX)(R13*1), Z5, Z5
+	MOVQ   448(R12), R13
+	MOVW   R13, R9
+	VPADDW 12096(R9), Z2, Z2
+	PEXTQ  R10, R13, R14
+	VPADDW 12096(DX)(R14*1), Z3, Z3
+	PEXTQ  R11, R13, R14
+	VPADDW 12096(DX)(R14*1), Z4, Z4
+	SHRQ   $0x30, R13
+	VPADDW 12096(DX)(R13*1), Z5, Z5
+	MOVQ   512(R12), R13
+	MOVW   R13, R9
+	VPADDW 13824(R9), Z2, Z2
+	PEXTQ  R10, R13, R14
+	VPADDW 13824(DX)(R14*1), Z3, Z3
+	PEXTQ  R11, R13, R14
+	VPADDW 13824(DX)(R14*1), Z4, Z4
+	SHRQ   $0x30, R13
+	VPADDW 13824(DX)(R13*1), Z5, Z5
+	MOVQ   576(R12), R13
+	MOVW   R13, R9
+	VPADDW 15552(R9), Z2, Z2
+	PEXTQ  R10, R13, R14
+	VPADDW 15552(DX)(R14*1), Z3, Z3
+	PEXTQ  R11, R13, R14
+	VPADDW 15552(DX)(R14*1), Z4, Z4
+	SHRQ   $0x30, R13
+	VPADDW 15552(DX)(R13*1), Z5, Z5
+	MOVQ   640(R12), R13
+	MOVW   R13, R9
+	VPADDW 17280(R9), Z2, Z2
+	PEXTQ  R10, R13, R14
+	VPADDW 17280(DX)(R14*1), Z3, Z3
+	PEXTQ  R11, R13, R14
+	VPADDW 17280(DX)(R14*1), Z4, Z4
+	SHRQ   $0x30, R13
+	VPADDW 17280(DX)(R13*1), Z5, Z5
+	MOVQ   704(R12), R13
+	MOVW   R13, R9
+	VPADDW 19008(R9), Z2, Z2
+	PEXTQ  R10, R13, R14
+	VPADDW 19008(DX)(R14*1), Z3, Z3
+	PEXTQ  R11, R13, R14
+	VPADDW 19008(DX)(R14*1), Z4, Z4
+	SHRQ   $0x30, R13
+	VPADDW 19008(DX)(R13*1), Z5, Z5
 
 part2:
-	MOVQ          384(R13), CX
-	MOVBLZX       CL, AX
-	VMOVUPS       20736(R8)(AX*8), Z4
-	VPADDW        Z4, Z0, Z0
-	MOVBLZX       CH, AX
-	VMOVUPS       22464(R8)(AX*8), Z4
-	VPADDW        Z4, Z0, Z0
-	SHRQ          $0x10, CX
-	MOVBLZX       CL, AX
-	VMOVUPS       20736(R8)(AX*8), Z4
-	VPADDW        Z4, Z1, Z1
-	MOVBLZX       CH, AX
-	VMOVUPS       22464(R8)(AX*8), Z4
-	VPADDW        Z4, Z1, Z1
-	SHRQ          $0x10, CX
-	MOVBLZX       CL, AX
-	VMOVUPS       20736(R8)(AX*8), Z4
-	VPADDW        Z4, Z2, Z2
-	MOVBLZX       CH, AX
-	VMOVUPS       22464(R8)(AX*8), Z4
-	VPADDW        Z4, Z2, Z2
-	SHRQ          $0x10, CX
-	MOVBLZX       CL, AX
-	VMOVUPS       20736(R8)(AX*8), Z4
-	VPADDW        Z4, Z3, Z3
-	SHRL          $0x08, CX
-	VMOVUPS       22464(R8)(CX*8), Z4
-	VPADDW        Z4, Z3, Z3
-	MOVQ          448(R13), DX
-	MOVBLZX       DL, AX
-	VMOVUPS       25920(R8)(AX*8), Z4
-	VPADDW        Z4, Z0, Z0
-	MOVBLZX       DH, AX
-	VMOVUPS       27648(R8)(AX*8), Z4
-	VPADDW        Z4, Z0, Z0
-	SHRQ          $0x10, DX
-	MOVBLZX       DL, AX
-	VMOVUPS       25920(R8)(AX*8), Z4
-	VPADDW        Z4, Z1, Z1
-	MOVBLZX       DH, AX
-	VMOVUPS       27648(R8)(AX*8), Z4
-	VPADDW        Z4, Z1, Z1
-	SHRQ          $0x10, DX
-	MOVBLZX       DL, AX
-	VMOVUPS       25920(R8)(AX*8), Z4
-	VPADDW        Z4, Z2, Z2
-	MOVBLZX       DH, AX
-	VMOVUPS       27648(R8)(AX*8), Z4
-	VPADDW        Z4, Z2, Z2
-	SHRQ          $0x10, DX
-	MOVBLZX       DL, AX
-	VMOVUPS       25920(R8)(AX*8), Z4
-	VPADDW        Z4, Z3, Z3
-	SHRL          $0x08, DX
-	VMOVUPS       27648(R8)(DX*8), Z4
-	VPADDW        Z4, Z3, Z3
-	MOVQ          512(R13), AX
-	MOVBLZX       AL, CX
-	VMOVUPS       24192(R8)(CX*8), Z4
-	VPADDW        Z4, Z0, Z0
-	MOVBLZX       AH, CX
-	VMOVUPS       29376(R8)(CX*8), Z4
-	VPADDW        Z4, Z0, Z0
-	SHRQ          $0x10, AX
-	MOVBLZX       AL, CX
-	VMOVUPS       24192(R8)(CX*8), Z4
-	VPADDW        Z4, Z1, Z1
-	MOVBLZX       AH, CX
-	VMOVUPS       29376(R8)(CX*8), Z4
-	VPADDW        Z4, Z1, Z1
-	SHRQ          $0x10, AX
-	MOVBLZX       AL, CX
-	VMOVUPS       24192(R8)(CX*8), Z4
-	VPADDW        Z4, Z2, Z2
-	MOVBLZX       AH, CX
-	VMOVUPS       29376(R8)(CX*8), Z4
-	VPADDW        Z4, Z2, Z2
-	SHRQ          $0x10, AX
-	MOVBLZX       AL, CX
-	VMOVUPS       24192(R8)(CX*8), Z4
-	VPADDW        Z4, Z3, Z3
-	SHRL          $0x08, AX
-	VMOVUPS       29376(R8)(AX*8), Z4
-	VPADDW        Z4, Z3, Z3
-	VPMOVSXWD     Y0, Z4
-	VMOVUPS.Z     (R12), K2, Z5
-	VPADDD        Z5, Z4, Z4
-	VMOVUPS       Z4, (R12)
-	VEXTRACTI64X4 $0x01, Z0, Y0
-	VPMOVSXWD     Y0, Z0
-	VMOVUPS.Z     64(R12), K2, Z4
-	VPADDD        Z4, Z0, Z0
-	VMOVUPS       Z0, 64(R12)
-	VPMOVSXWD     Y1, Z0
-	VMOVUPS.Z     128(R12), K2, Z4
-	VPADDD        Z4, Z0, Z0
-	VMOVUPS       Z0, 128(R12)
-	VEXTRACTI64X4 $0x01, Z1, Y0
-	VPMOVSXWD     Y0, Z0
-	VMOVUPS.Z     192(R12), K2, Z1
-	VPADDD        Z1, Z0, Z0
-	VMOVUPS       Z0, 192(R12)
-	VPMOVSXWD     Y2, Z0
-	VMOVUPS.Z     256(R12), K2, Z1
-	VPADDD        Z1, Z0, Z0
-	VMOVUPS       Z0, 256(R12)
-	VEXTRACTI64X4 $0x01, Z2, Y0
-	VPMOVSXWD     Y0, Z0
-	VMOVUPS.Z     320(R12), K2, Z1
-	VPADDD        Z1, Z0, Z0
-	VMOVUPS       Z0, 320(R12)
-	VPMOVSXWD     Y3, Z0
-	VMOVUPS.Z     384(R12), K2, Z1
-	VPADDD        Z1, Z0, Z0
-	VMOVUPS       Z0, 384(R12)
-	VEXTRACTI64X4 $0x01, Z3, Y0
-	VPMOVSXWD     Y0, Z0
-	VMOVUPS.Z     448(R12), K2, Z1
-	VPADDD        Z1, Z0, Z0
-	VMOVUPS       Z0, 448(R12)
-	ADDQ          $0x08, R13
-	ADDQ          $0x00000100, SI
-	ADDQ          $0x00000200, R12
-	SUBQ          $0x04, R10
-	TESTQ         $0x0000001f, R10
+	MOVQ          768(R12), R13
+	MOVW          R13, R9
+	VPADDW        20736(R9), Z2, Z2
+	PEXTQ         R10, R13, R14
+	VPADDW        20736(DX)(R14*1), Z3, Z3
+	PEXTQ         R11, R13, R14
+	VPADDW        20736(DX)(R14*1), Z4, Z4
+	SHRQ          $0x30, R13
+	VPADDW        20736(DX)(R13*1), Z5, Z5
+	MOVQ          832(R12), R13
+	MOVW          R13, R9
+	VPADDW        22464(R9), Z2, Z2
+	PEXTQ         R10, R13, R14
+	VPADDW        22464(DX)(R14*1), Z3, Z3
+	PEXTQ         R11, R13, R14
+	VPADDW        22464(DX)(R14*1), Z4, Z4
+	SHRQ          $0x30, R13
+	VPADDW        22464(DX)(R13*1), Z5, Z5
+	MOVQ          896(R12), R13
+	MOVW          R13, R9
+	VPADDW        24192(R9), Z2, Z2
+	PEXTQ         R10, R13, R14
+	VPADDW        24192(DX)(R14*1), Z3, Z3
+	PEXTQ         R11, R13, R14
+	VPADDW        24192(DX)(R14*1), Z4, Z4
+	SHRQ          $0x30, R13
+	VPADDW        24192(DX)(R13*1), Z5, Z5
+	MOVQ          960(R12), R13
+	MOVW          R13, R9
+	VPADDW        25920(R9), Z2, Z2
+	PEXTQ         R10, R13, R14
+	VPADDW        25920(DX)(R14*1), Z3, Z3
+	PEXTQ         R11, R13, R14
+	VPADDW        25920(DX)(R14*1), Z4, Z4
+	SHRQ          $0x30, R13
+	VPADDW        25920(DX)(R13*1), Z5, Z5
+	MOVQ          1024(R12), R13
+	MOVW          R13, R9
+	VPADDW        27648(R9), Z2, Z2
+	PEXTQ         R10, R13, R14
+	VPADDW        27648(DX)(R14*1), Z3, Z3
+	PEXTQ         R11, R13, R14
+	VPADDW        27648(DX)(R14*1), Z4, Z4
+	SHRQ          $0x30, R13
+	VPADDW        27648(DX)(R13*1), Z5, Z5
+	MOVQ          1088(R12), R13
+	MOVW          R13, R9
+	VPADDW        29376(R9), Z2, Z2
+	PEXTQ         R10, R13, R14
+	VPADDW        29376(DX)(R14*1), Z3, Z3
+	PEXTQ         R11, R13, R14
+	VPADDW        29376(DX)(R14*1), Z4, Z4
+	SHRQ          $0x30, R13
+	VPADDW        29376(DX)(R13*1), Z5, Z5
+	VPMOVSXWD     Y2, Z6
+	VMOVUPS.Z     (R8), K2, Z7
+	VPADDD        Z7, Z6, Z6
+	VMOVUPS       Z6, (R8)
+	VEXTRACTI64X4 $0x01, Z2, Y2
+	VPMOVSXWD     Y2, Z2
+	VMOVUPS.Z     64(R8), K2, Z6
+	VPADDD        Z6, Z2, Z2
+	VMOVUPS       Z2, 64(R8)
+	VPMOVSXWD     Y3, Z2
+	VMOVUPS.Z     128(R8), K2, Z6
+	VPADDD        Z6, Z2, Z2
+	VMOVUPS       Z2, 128(R8)
+	VEXTRACTI64X4 $0x01, Z3, Y2
+	VPMOVSXWD     Y2, Z2
+	VMOVUPS.Z     192(R8), K2, Z3
+	VPADDD        Z3, Z2, Z2
+	VMOVUPS       Z2, 192(R8)
+	VPMOVSXWD     Y4, Z2
+	VMOVUPS.Z     256(R8), K2, Z3
+	VPADDD        Z3, Z2, Z2
+	VMOVUPS       Z2, 256(R8)
+	VEXTRACTI64X4 $0x01, Z4, Y2
+	VPMOVSXWD     Y2, Z2
+	VMOVUPS.Z     320(R8), K2, Z3
+	VPADDD        Z3, Z2, Z2
+	VMOVUPS       Z2, 320(R8)
+	VPMOVSXWD     Y5, Z2
+	VMOVUPS.Z     384(R8), K2, Z3
+	VPADDD        Z3, Z2, Z2
+	VMOVUPS       Z2, 384(R8)
+	VEXTRACTI64X4 $0x01, Z5, Y2
+	VPMOVSXWD     Y2, Z2
+	VMOVUPS.Z     448(R8), K2, Z3
+	VPADDD        Z3, Z2, Z2
+	VMOVUPS       Z2, 448(R8)
+	ADDQ          $0x08, R12
+	ADDQ          $0x00000100, AX
+	ADDQ          $0x00000200, R8
+	SUBQ          $0x04, SI
+	TESTQ         $0x0000001f, SI
 	JNZ           row
-	TESTQ         R10, R10
+	TESTQ         SI, SI
 	JNZ           block
 	VZEROUPPER
 	RET
@@ -5402,357 +5140,275 @@ group:
 	VZEROUPPER
 	RET
 
-// func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, pairs *uint16)
-// Requires: AVX, AVX512BW, AVX512F, CMOV
+// func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16)
+// Requires: AVX, AVX512BW, AVX512F, BMI2
 TEXT ·addFloats512(SB), NOSPLIT, $0-56
-	MOVQ sums+0(FP), SI
-	MOVQ words+8(FP), DI
-	MOVQ tables+24(FP), R8
-	MOVQ pairs+48(FP), R9
-	MOVQ rows+32(FP), R10
-	MOVQ n+40(FP), R11
-	CMPQ R11, $0x04
+	MOVQ sums+0(FP), AX
+	MOVQ words+8(FP), CX
+	MOVQ tables+24(FP), DX
+	MOVQ codes+48(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ n+40(FP), DI
+	CMPQ DI, $0x04
 	JHI  enough2
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough2:
-	CMPQ R11, $0x02
+	CMPQ DI, $0x02
 	JHI  enough1
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough1:
-block:
-	MOVQ pairs+48(FP), CX
-	MOVQ stride+16(FP), DX
-	MOVQ DI, AX
-	MOVQ R11, BX
+	MOVL         $0x000007c0, R8
+	VPBROADCASTW R8, Z1
+	VPBROADCASTW DX, Z0
+	MOVQ         DX, R8
+	ANDQ         $-65536, DX
+	MOVQ         $0x00000000ffff0000, R9
+	MOVQ         $0x0000ffff00000000, R10
 
-part:
-	LEAQ       (AX)(DX*1), R12
-	LEAQ       codePairConstants<>+128(SB), R13
-	CMPQ       BX, $0x01
-	CMOVQEQ    R13, R12
-	VMOVUPS    (AX), Z0
-	VMOVUPS    (R12), Z1
-	VPSLLW     $0x03, Z0, Z2
-	VPSLLW     $0x06, Z0, Z3
-	VPANDD     codePairConstants<>+0(SB), Z2, Z2
-	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
-	VMOVUPS    Z2, (CX)
-	VPSLLW     $0x03, Z1, Z2
-	VPSLLW     $0x06, Z1, Z3
-	VPANDD     codePairConstants<>+0(SB), Z2, Z2
-	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z3, Z2
-	VMOVUPS    Z2, 64(CX)
-	VPSRLW     $0x07, Z0, Z0
-	VPSLLW     $0x01, Z1, Z1
-	VPANDD     codePairConstants<>+0(SB), Z0, Z0
-	VPTERNLOGD $0xf8, codePairConstants<>+64(SB), Z1, Z0
-	VMOVUPS    Z0, 128(CX)
-	LEAQ       (AX)(DX*2), AX
-	ADDQ       $0x000000c0, CX
-	SUBQ       $0x02, BX
-	JGT        part
-	ADDQ       $0x40, DI
-	MOVQ       R9, R12
+block:
+	MOVQ codes+48(FP), R12
+	MOVQ stride+16(FP), R13
+	MOVQ CX, R11
+	MOVQ DI, R14
+
+word:
+	VMOVUPS      (R11), Z2
+	VPSLLW       $0x06, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VPADDW       Z0, Z3, Z3
+	VMOVUPS      Z3, (R12)
+	VPSLLW       $0x01, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VPADDW       Z0, Z3, Z3
+	VMOVUPS      Z3, 64(R12)
+	VPSRLW       $0x04, Z2, Z2
+	VPANDD       Z1, Z2, Z2
+	VPADDW       Z0, Z2, Z2
+	VMOVUPS      Z2, 128(R12)
+	ADDQ         R13, R11
+	ADDQ         $0x000000c0, R12
+	DECQ         R14
+	JNZ          word
+	TESTQ        $0x00000001, DI
+	JZ           apart
+	MOVL         $0x00000340, R11
+	VPBROADCASTW R11, Z2
+	VPADDW       Z0, Z2, Z2
+	VMOVUPS      Z2, (R12)
+	VMOVUPS      Z2, 64(R12)
+	VMOVUPS      Z2, 128(R12)
+
+apart:
+	ADDQ $0x40, CX
+	MOVQ BX, R11
 
 row:
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	CMPQ    R11, $0x02
-	JLS     part2
-	CMPQ    R11, $0x04
-	JLS     part1
-	MOVQ    (R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Z0
-	VADDPS  Z0, Z4, Z4
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Z0
-	VADDPS  Z0, Z5, Z5
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Z0
-	VADDPS  Z0, Z7, Z7
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Z0
-	VADDPS  Z0, Z8, Z8
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Z0
-	VADDPS  Z0, Z10, Z10
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Z0
-	VADDPS  Z0, Z11, Z11
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Z0
-	VADDPS  Z0, Z13, Z13
-	SHRL    $0x08, AX
-	VMOVUPS 1728(R8)(AX*8), Z0
-	VADDPS  Z0, Z14, Z14
-	MOVQ    64(R12), BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Z0
-	VADDPS  Z0, Z4, Z4
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Z0
-	VADDPS  Z0, Z5, Z5
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Z0
-	VADDPS  Z0, Z7, Z7
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Z0
-	VADDPS  Z0, Z8, Z8
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Z0
-	VADDPS  Z0, Z10, Z10
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Z0
-	VADDPS  Z0, Z11, Z11
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Z0
-	VADDPS  Z0, Z13, Z13
-	SHRL    $0x08, BX
-	VMOVUPS 6912(R8)(BX*8), Z0
-	VADDPS  Z0, Z14, Z14
-	MOVQ    128(R12), CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Z0
-	VADDPS  Z0, Z6, Z6
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Z0
-	VADDPS  Z0, Z6, Z6
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Z0
-	VADDPS  Z0, Z9, Z9
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Z0
-	VADDPS  Z0, Z9, Z9
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Z0
-	VADDPS  Z0, Z12, Z12
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Z0
-	VADDPS  Z0, Z12, Z12
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Z0
-	VADDPS  Z0, Z15, Z15
-	SHRL    $0x08, CX
-	VMOVUPS 8640(R8)(CX*8), Z0
-	VADDPS  Z0, Z15, Z15
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	CMPQ   DI, $0x02
+	JLS    part2
+	CMPQ   DI, $0x04
+	JLS    part1
+	MOVQ   (R11), R12
+	MOVW   R12, R8
+	VADDPS (R8), Z4, Z4
+	PEXTQ  R9, R12, R13
+	VADDPS (DX)(R13*1), Z7, Z7
+	PEXTQ  R10, R12, R13
+	VADDPS (DX)(R13*1), Z10, Z10
+	SHRQ   $0x30, R12
+	VADDPS (DX)(R12*1), Z13, Z13
+	MOVQ   64(R11), R12
+	MOVW   R12, R8
+	VADDPS 1728(R8), Z5, Z5
+	PEXTQ  R9, R12, R13
+	VADDPS 1728(DX)(R13*1), Z8, Z8
+	PEXTQ  R10, R12, R13
+	VADDPS 1728(DX)(R13*1), Z11, Z11
+	SHRQ   $0x30, R12
+	VADDPS 1728(DX)(R12*1), Z14, Z14
+	MOVQ   128(R11), R12
+	MOVW   R12, R8
+	VADDPS 3456(R8), Z6, Z6
+	PEXTQ  R9, R12, R13
+	VADDPS 3456(DX)(R13*1), Z9, Z9
+	PEXTQ  R10, R12, R13
+	VADDPS 3456(DX)(R13*1), Z12, Z12
+	SHRQ   $0x30, R12
+	VADDPS 3456(DX)(R12*1), Z15, Z15
+	MOVQ   192(R11), R12
+	MOVW   R12, R8
+	VADDPS 5184(R8), Z4, Z4
+	PEXTQ  R9, R12, R13
+	VADDPS 5184(DX)(R13*1), Z7, Z7
+	PEXTQ  R10, R12, R13
+	VADDPS 5184(DX)(R13*1), Z10, Z10
+	SHRQ   $0x30, R12
+	VADDPS 5184(DX)(R12*1), Z13, Z13
+	MOVQ   256(R11), R12
+	MOVW   R12, R8
+	VADDPS 6912(R8), Z5, Z5
+	PEXTQ  R9, R12, R13
+	VADDPS 6912(DX)(R13*1), Z8, Z8
+	PEXTQ  R10, R12, R13
+	VADDPS 6912(DX)(R13*1), Z11, Z11
+	SHRQ   $0x30, R12
+	VADDPS 6912(DX)(R12*1), Z14, Z14
+	MOVQ   320(R11), R12
+	MOVW   R12, R8
+	VADDPS 8640(R8), Z6, Z6
+	PEXTQ  R9, R12, R13
+	VADDPS 8640(DX)(R13*1), Z9, Z9
+	PEXTQ  R10, R12, R13
+	VADDPS 8640(DX)(R13*1), Z12, Z12
+	SHRQ   $0x30, R12
+	VADDPS 8640(DX)(R12*1), Z15, Z15
 
 part1:
-	MOVQ    192(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z0
-	VADDPS  Z0, Z4, Z4
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Z0
-	VADDPS  Z0, Z5, Z5
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z0
-	VADDPS  Z0, Z7, Z7
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Z0
-	VADDPS  Z0, Z8, Z8
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z0
-	VADDPS  Z0, Z10, Z10
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Z0
-	VADDPS  Z0, Z11, Z11
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Z0
-	VADDPS  Z0, Z13, Z13
-	SHRL    $0x08, DX
-	VMOVUPS 12096(R8)(DX*8), Z0
-	VADDPS  Z0, Z14, Z14
-	MOVQ    256(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z0
-	VADDPS  Z0, Z4, Z4
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Z0
-	VADDPS  Z0, Z5, Z5
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z0
-	VADDPS  Z0, Z7, Z7
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Z0
-	VADDPS  Z0, Z8, Z8
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z0
-	VADDPS  Z0, Z10, Z10
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Z0
-	VADDPS  Z0, Z11, Z11
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Z0
-	VADDPS  Z0, Z13, Z13
-	SHRL    $0x08, AX
-	VMOVUPS 17280(R8)(AX*8), Z0
-	VADDPS  Z0, Z14, Z14
-	MOVQ    320(R12), BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z0
-	VADDPS  Z0, Z6, Z6
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Z0
-	VADDPS  Z0, Z6, Z6
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z0
-	VADDPS  Z0, Z9, Z9
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Z0
-	VADDPS  Z0, Z9, Z9
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z0
-	VADDPS  Z0, Z12, Z12
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Z0
-	VADDPS  Z0, Z12, Z12
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Z0
-	VADDPS  Z0, Z15, Z15
-	SHRL    $0x08, BX
-	VMOVUPS 19008(R8)(BX*8), Z0
-	VADDPS  Z0, Z15, Z15
+	MOVQ   384(R11), R12
+	MOVW   R12, R8
+	VADDPS 10368(R8), Z4, Z4
+	PEXTQ  R9, R12, R13
+	VADDPS 10368(DX)(R13*1), Z7, Z7
+	PEXTQ  R10, R12, R13
+	VADDPS 10368(DX)(R13*1), Z10, Z10
+	SHRQ   $0x30, R12
+	VADDPS 10368(DX)(R12*1), Z13, Z13
+	MOVQ   448(R11), R12
+	MOVW   R12, R8
+	VADDPS 12096(R8), Z5, Z5
+	PEXTQ  R9, R12, R13
+	VADDPS 12096(DX)(R13*1), Z8, Z8
+	PEXTQ  R10, R12, R13
+	VADDPS 12096(DX)(R13*1), Z11, Z11
+	SHRQ   $0x30, R12
+	VADDPS 12096(DX)(R12*1), Z14, Z14
+	MOVQ   512(R11), R12
+	MOVW   R12, R8
+	VADDPS 13824(R8), Z6, Z6
+	PEXTQ  R9, R12, R13
+	VADDPS 13824(DX)(R13*1), Z9, Z9
+	PEXTQ  R10, R12, R13
+	VADDPS 13824(DX)(R13*1), Z12, Z12
+	SHRQ   $0x30, R12
+	VADDPS 13824(DX)(R12*1), Z15, Z15
+	MOVQ   576(R11), R12
+	MOVW   R12, R8
+	VADDPS 15552(R8), Z4, Z4
+	PEXTQ  R9, R12, R13
+	VADDPS 15552(DX)(R13*1), Z7, Z7
+	PEXTQ  R10, R12, R13
+	VADDPS 15552(DX)(R13*1), Z10, Z10
+	SHRQ   $0x30, R12
+	VADDPS 15552(DX)(R12*1), Z13, Z13
+	MOVQ   640(R11), R12
+	MOVW   R12, R8
+	VADDPS 17280(R8), Z5, Z5
+	PEXTQ  R9, R12, R13
+	VADDPS 17280(DX)(R13*1), Z8, Z8
+	PEXTQ  R10, R12, R13
+	VADDPS 17280(DX)(R13*1), Z11, Z11
+	SHRQ   $0x30, R12
+	VADDPS 17280(DX)(R12*1), Z14, Z14
+	MOVQ   704(R11), R12
+	MOVW   R12, R8
+	VADDPS 19008(R8), Z6, Z6
+	PEXTQ  R9, R12, R13
+	VADDPS 19008(DX)(R13*1), Z9, Z9
+	PEXTQ  R10, R12, R13
+	VADDPS 19008(DX)(R13*1), Z12, Z12
+	SHRQ   $0x30, R12
+	VADDPS 19008(DX)(R12*1), Z15, Z15
 
 part2:
-	MOVQ    384(R12), CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Z0
-	VADDPS  Z0, Z4, Z4
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Z0
-	VADDPS  Z0, Z5, Z5
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Z0
-	VADDPS  Z0, Z7, Z7
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Z0
-	VADDPS  Z0, Z8, Z8
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Z0
-	VADDPS  Z0, Z10, Z10
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Z0
-	VADDPS  Z0, Z11, Z11
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Z0
-	VADDPS  Z0, Z13, Z13
-	SHRL    $0x08, CX
-	VMOVUPS 22464(R8)(CX*8), Z0
-	VADDPS  Z0, Z14, Z14
-	MOVQ    448(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Z0
-	VADDPS  Z0, Z4, Z4
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Z0
-	VADDPS  Z0, Z5, Z5
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Z0
-	VADDPS  Z0, Z7, Z7
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Z0
-	VADDPS  Z0, Z8, Z8
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Z0
-	VADDPS  Z0, Z10, Z10
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Z0
-	VADDPS  Z0, Z11, Z11
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Z0
-	VADDPS  Z0, Z13, Z13
-	SHRL    $0x08, DX
-	VMOVUPS 27648(R8)(DX*8), Z0
-	VADDPS  Z0, Z14, Z14
-	MOVQ    512(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Z0
-	VADDPS  Z0, Z6, Z6
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Z0
-	VADDPS  Z0, Z6, Z6
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Z0
-	VADDPS  Z0, Z9, Z9
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Z0
-	VADDPS  Z0, Z9, Z9
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Z0
-	VADDPS  Z0, Z12, Z12
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Z0
-	VADDPS  Z0, Z12, Z12
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Z0
-	VADDPS  Z0, Z15, Z15
-	SHRL    $0x08, AX
-	VMOVUPS 29376(R8)(AX*8), Z0
-	VADDPS  Z0, Z15, Z15
+	MOVQ    768(R11), R12
+	MOVW    R12, R8
+	VADDPS  20736(R8), Z4, Z4
+	PEXTQ   R9, R12, R13
+	VADDPS  20736(DX)(R13*1), Z7, Z7
+	PEXTQ   R10, R12, R13
+	VADDPS  20736(DX)(R13*1), Z10, Z10
+	SHRQ    $0x30, R12
+	VADDPS  20736(DX)(R12*1), Z13, Z13
+	MOVQ    832(R11), R12
+	MOVW    R12, R8
+	VADDPS  22464(R8), Z5, Z5
+	PEXTQ   R9, R12, R13
+	VADDPS  22464(DX)(R13*1), Z8, Z8
+	PEXTQ   R10, R12, R13
+	VADDPS  22464(DX)(R13*1), Z11, Z11
+	SHRQ    $0x30, R12
+	VADDPS  22464(DX)(R12*1), Z14, Z14
+	MOVQ    896(R11), R12
+	MOVW    R12, R8
+	VADDPS  24192(R8), Z6, Z6
+	PEXTQ   R9, R12, R13
+	VADDPS  24192(DX)(R13*1), Z9, Z9
+	PEXTQ   R10, R12, R13
+	VADDPS  24192(DX)(R13*1), Z12, Z12
+	SHRQ    $0x30, R12
+	VADDPS  24192(DX)(R12*1), Z15, Z15
+	MOVQ    960(R11), R12
+	MOVW    R12, R8
+	VADDPS  25920(R8), Z4, Z4
+	PEXTQ   R9, R12, R13
+	VADDPS  25920(DX)(R13*1), Z7, Z7
+	PEXTQ   R10, R12, R13
+	VADDPS  25920(DX)(R13*1), Z10, Z10
+	SHRQ    $0x30, R12
+	VADDPS  25920(DX)(R12*1), Z13, Z13
+	MOVQ    1024(R11), R12
+	MOVW    R12, R8
+	VADDPS  27648(R8), Z5, Z5
+	PEXTQ   R9, R12, R13
+	VADDPS  27648(DX)(R13*1), Z8, Z8
+	PEXTQ   R10, R12, R13
+	VADDPS  27648(DX)(R13*1), Z11, Z11
+	SHRQ    $0x30, R12
+	VADDPS  27648(DX)(R12*1), Z14, Z14
+	MOVQ    1088(R11), R12
+	MOVW    R12, R8
+	VADDPS  29376(R8), Z6, Z6
+	PEXTQ   R9, R12, R13
+	VADDPS  29376(DX)(R13*1), Z9, Z9
+	PEXTQ   R10, R12, R13
+	VADDPS  29376(DX)(R13*1), Z12, Z12
+	SHRQ    $0x30, R12
+	VADDPS  29376(DX)(R12*1), Z15, Z15
 	VADDPS  Z5, Z4, Z4
 	VADDPS  Z6, Z4, Z4
-	VADDPS  (SI), Z4, Z4
-	VMOVUPS Z4, (SI)
+	VADDPS  (AX), Z4, Z4
+	VMOVUPS Z4, (AX)
 	VADDPS  Z8, Z7, Z7
 	VADDPS  Z9, Z7, Z7
-	VADDPS  64(SI), Z7, Z7
-	VMOVUPS Z7, 64(SI)
+	VADDPS  64(AX), Z7, Z7
+	VMOVUPS Z7, 64(AX)
 	VADDPS  Z11, Z10, Z10
 	VADDPS  Z12, Z10, Z10
-	VADDPS  128(SI), Z10, Z10
-	VMOVUPS Z10, 128(SI)
+	VADDPS  128(AX), Z10, Z10
+	VMOVUPS Z10, 128(AX)
 	VADDPS  Z14, Z13, Z13
 	VADDPS  Z15, Z13, Z13
-	VADDPS  192(SI), Z13, Z13
-	VMOVUPS Z13, 192(SI)
-	ADDQ    $0x08, R12
-	ADDQ    $0x00000100, SI
-	SUBQ    $0x04, R10
-	TESTQ   $0x0000001f, R10
+	VADDPS  192(AX), Z13, Z13
+	VMOVUPS Z13, 192(AX)
+	ADDQ    $0x08, R11
+	ADDQ    $0x00000100, AX
+	SUBQ    $0x04, SI
+	TESTQ   $0x0000001f, SI
 	JNZ     row
-	TESTQ   R10, R10
+	TESTQ   SI, SI
 	JNZ     block
 	VZEROUPPER
 	RET
@@ -6046,1856 +5702,1580 @@ group:
 	VZEROUPPER
 	RET
 
-// func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32)
-// Requires: AVX, AVX2, CMOV
+// func addWords256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32)
+// Requires: AVX, AVX2
 TEXT ·addWords256(SB), NOSPLIT, $0-60
-	MOVQ         sums+0(FP), SI
-	MOVQ         words+8(FP), DI
-	MOVQ         tables+24(FP), R8
-	MOVQ         pairs+48(FP), R9
-	MOVQ         rows+32(FP), R10
-	MOVQ         n+40(FP), R11
-	MOVL         keep+56(FP), AX
-	VMOVD        AX, X0
+	MOVQ         sums+0(FP), AX
+	MOVQ         words+8(FP), CX
+	MOVQ         tables+24(FP), DX
+	MOVQ         codes+48(FP), BX
+	MOVQ         rows+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVL         keep+56(FP), R8
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Y0
-	CMPQ         R11, $0x04
+	CMPQ         DI, $0x04
 	JHI          enough2
-	SUBQ         $0x00002880, R8
-	SUBQ         $0x000000c0, R9
+	SUBQ         $0x00000180, BX
 
 enough2:
-	CMPQ R11, $0x02
+	CMPQ DI, $0x02
 	JHI  enough1
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough1:
-block:
-	MOVQ pairs+48(FP), CX
-	MOVQ stride+16(FP), DX
-	MOVQ DI, AX
-	MOVQ R11, BX
+	MOVL         $0x000007c0, R8
+	VMOVD        R8, X2
+	VPBROADCASTW X2, Y2
+	VMOVD        DX, X1
+	VPBROADCASTW X1, Y1
+	MOVQ         DX, R8
+	MOVQ         DX, R9
+	MOVQ         DX, R10
 
-part:
-	LEAQ    (AX)(DX*1), R12
-	LEAQ    codePairConstants<>+128(SB), R13
-	CMPQ    BX, $0x01
-	CMOVQEQ R13, R12
-	VMOVUPS (AX), Y1
-	VMOVUPS (R12), Y2
-	VPSLLW  $0x03, Y1, Y3
-	VPSLLW  $0x06, Y1, Y4
-	VPAND   codePairConstants<>+0(SB), Y3, Y3
-	VPAND   codePairConstants<>+64(SB), Y4, Y4
-	VPOR    Y4, Y3, Y3
-	VMOVUPS Y3, (CX)
-	VPSLLW  $0x03, Y2, Y3
-	VPSLLW  $0x06, Y2, Y4
-	VPAND   codePairConstants<>+0(SB), Y3, Y3
-	VPAND   codePairConstants<>+64(SB), Y4, Y4
-	VPOR    Y4, Y3, Y3
-	VMOVUPS Y3, 64(CX)
-	VPSRLW  $0x07, Y1, Y1
-	VPSLLW  $0x01, Y2, Y2
-	VPAND   codePairConstants<>+0(SB), Y1, Y1
-	VPAND   codePairConstants<>+64(SB), Y2, Y2
-	VPOR    Y2, Y1, Y1
-	VMOVUPS Y1, 128(CX)
-	VMOVUPS 32(AX), Y1
-	VMOVUPS 32(R12), Y2
-	VPSLLW  $0x03, Y1, Y3
-	VPSLLW  $0x06, Y1, Y4
-	VPAND   codePairConstants<>+0(SB), Y3, Y3
-	VPAND   codePairConstants<>+64(SB), Y4, Y4
-	VPOR    Y4, Y3, Y3
-	VMOVUPS Y3, 32(CX)
-	VPSLLW  $0x03, Y2, Y3
-	VPSLLW  $0x06, Y2, Y4
-	VPAND   codePairConstants<>+0(SB), Y3, Y3
-	VPAND   codePairConstants<>+64(SB), Y4, Y4
-	VPOR    Y4, Y3, Y3
-	VMOVUPS Y3, 96(CX)
-	VPSRLW  $0x07, Y1, Y1
-	VPSLLW  $0x01, Y2, Y2
-	VPAND   codePairConstants<>+0(SB), Y1, Y1
-	VPAND   codePairConstants<>+64(SB), Y2, Y2
-	VPOR    Y2, Y1, Y1
-	VMOVUPS Y1, 160(CX)
-	LEAQ    (AX)(DX*2), AX
-	ADDQ    $0x000000c0, CX
-	SUBQ    $0x02, BX
-	JGT     part
-	ADDQ    $0x40, DI
-	MOVQ    R9, R12
+block:
+	MOVQ codes+48(FP), R12
+	MOVQ stride+16(FP), R13
+	MOVQ CX, R11
+	MOVQ DI, R14
+
+word:
+	VMOVUPS      (R11), Y3
+	VPSLLW       $0x06, Y3, Y4
+	VPAND        Y2, Y4, Y4
+	VPADDW       Y1, Y4, Y4
+	VMOVUPS      Y4, (R12)
+	VPSLLW       $0x01, Y3, Y4
+	VPAND        Y2, Y4, Y4
+	VPADDW       Y1, Y4, Y4
+	VMOVUPS      Y4, 64(R12)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y2, Y3, Y3
+	VPADDW       Y1, Y3, Y3
+	VMOVUPS      Y3, 128(R12)
+	VMOVUPS      32(R11), Y3
+	VPSLLW       $0x06, Y3, Y4
+	VPAND        Y2, Y4, Y4
+	VPADDW       Y1, Y4, Y4
+	VMOVUPS      Y4, 32(R12)
+	VPSLLW       $0x01, Y3, Y4
+	VPAND        Y2, Y4, Y4
+	VPADDW       Y1, Y4, Y4
+	VMOVUPS      Y4, 96(R12)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y2, Y3, Y3
+	VPADDW       Y1, Y3, Y3
+	VMOVUPS      Y3, 160(R12)
+	ADDQ         R13, R11
+	ADDQ         $0x000000c0, R12
+	DECQ         R14
+	JNZ          word
+	TESTQ        $0x00000001, DI
+	JZ           apart
+	MOVL         $0x00000340, R11
+	VMOVD        R11, X3
+	VPBROADCASTW X3, Y3
+	VPADDW       Y1, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VMOVUPS      Y3, 32(R12)
+	VMOVUPS      Y3, 64(R12)
+	VMOVUPS      Y3, 96(R12)
+	VMOVUPS      Y3, 128(R12)
+	VMOVUPS      Y3, 160(R12)
+
+apart:
+	ADDQ $0x40, CX
+	MOVQ BX, R11
 
 row:
-	VPAND   (SI), Y0, Y1
-	VPAND   32(SI), Y0, Y2
-	VPAND   64(SI), Y0, Y3
-	VPAND   96(SI), Y0, Y4
-	VPAND   128(SI), Y0, Y5
-	VPAND   160(SI), Y0, Y6
-	VPAND   192(SI), Y0, Y7
-	VPAND   224(SI), Y0, Y8
-	CMPQ    R11, $0x02
-	JLS     part2
-	CMPQ    R11, $0x04
-	JLS     part1
-	MOVQ    (R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 32(R8)(CX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 1760(R8)(CX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 32(R8)(CX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 1760(R8)(CX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 32(R8)(CX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 1760(R8)(CX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 32(R8)(CX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	SHRL    $0x08, AX
-	VMOVUPS 1728(R8)(AX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 1760(R8)(AX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	MOVQ    64(R12), BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 5216(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 6944(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 5216(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 6944(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 5216(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 6944(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 5216(R8)(AX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	SHRL    $0x08, BX
-	VMOVUPS 6912(R8)(BX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 6944(R8)(BX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	MOVQ    128(R12), CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 3488(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 8672(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 3488(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 8672(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 3488(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 8672(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 3488(R8)(AX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	SHRL    $0x08, CX
-	VMOVUPS 8640(R8)(CX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 8672(R8)(CX*8), Y9
-	VPADDW  Y9, Y8, Y8
+	VPAND  (AX), Y0, Y3
+	VPAND  32(AX), Y0, Y4
+	VPAND  64(AX), Y0, Y5
+	VPAND  96(AX), Y0, Y6
+	VPAND  128(AX), Y0, Y7
+	VPAND  160(AX), Y0, Y8
+	VPAND  192(AX), Y0, Y9
+	VPAND  224(AX), Y0, Y10
+	CMPQ   DI, $0x02
+	JLS    part2
+	CMPQ   DI, $0x04
+	JLS    part1
+	MOVQ   (R11), R12
+	MOVW   R12, R8
+	VPADDW (R8), Y3, Y3
+	VPADDW 32(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW (R9), Y5, Y5
+	VPADDW 32(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW (R10), Y7, Y7
+	VPADDW 32(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW (DX), Y9, Y9
+	VPADDW 32(DX), Y10, Y10
+	MOVQ   64(R11), R12
+	MOVW   R12, R8
+	VPADDW 1728(R8), Y3, Y3
+	VPADDW 1760(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 1728(R9), Y5, Y5
+	VPADDW 1760(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 1728(R10), Y7, Y7
+	VPADDW 1760(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 1728(DX), Y9, Y9
+	VPADDW 1760(DX), Y10, Y10
+	MOVQ   128(R11), R12
+	MOVW   R12, R8
+	VPADDW 3456(R8), Y3, Y3
+	VPADDW 3488(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 3456(R9), Y5, Y5
+	VPADDW 3488(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 3456(R10), Y7, Y7
+	VPADDW 3488(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 3456(DX), Y9, Y9
+	VPADDW 3488(DX), Y10, Y10
+	MOVQ   192(R11), R12
+	MOVW   R12, R8
+	VPADDW 5184(R8), Y3, Y3
+	VPADDW 5216(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 5184(R9), Y5, Y5
+	VPADDW 5216(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 5184(R10), Y7, Y7
+	VPADDW 5216(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 5184(DX), Y9, Y9
+	VPADDW 5216(DX), Y10, Y10
+	MOVQ   256(R11), R12
+	MOVW   R12, R8
+	VPADDW 6912(R8), Y3, Y3
+	VPADDW 6944(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 6912(R9), Y5, Y5
+	VPADDW 6944(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 6912(R10), Y7, Y7
+	VPADDW 6944(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 6912(DX), Y9, Y9
+	VPADDW 6944(DX), Y10, Y10
+	MOVQ   320(R11), R12
+	MOVW   R12, R8
+	VPADDW 8640(R8), Y3, Y3
+	VPADDW 8672(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 8640(R9), Y5, Y5
+	VPADDW 8672(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 8640(R10), Y7, Y7
+	VPADDW 8672(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 8640(DX), Y9, Y9
+	VPADDW 8672(DX), Y10, Y10
 
 part1:
-	MOVQ    192(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 10400(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 12128(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 10400(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 12128(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 10400(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 12128(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 10400(R8)(AX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	SHRL    $0x08, DX
-	VMOVUPS 12096(R8)(DX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 12128(R8)(DX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	MOVQ    256(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 15584(R8)(CX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 17312(R8)(CX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 15584(R8)(CX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 17312(R8)(CX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 15584(R8)(CX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 17312(R8)(CX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 15584(R8)(CX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	SHRL    $0x08, AX
-	VMOVUPS 17280(R8)(AX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 17312(R8)(AX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	MOVQ    320(R12), BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 13856(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 19040(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 13856(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 19040(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 13856(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 19040(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 13856(R8)(AX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	SHRL    $0x08, BX
-	VMOVUPS 19008(R8)(BX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 19040(R8)(BX*8), Y9
-	VPADDW  Y9, Y8, Y8
+	MOVQ   384(R11), R12
+	MOVW   R12, R8
+	VPADDW 10368(R8), Y3, Y3
+	VPADDW 10400(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 10368(R9), Y5, Y5
+	VPADDW 10400(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 10368(R10), Y7, Y7
+	VPADDW 10400(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 10368(DX), Y9, Y9
+	VPADDW 10400(DX), Y10, Y10
+	MOVQ   448(R11), R12
+	MOVW   R12, R8
+	VPADDW 12096(R8), Y3, Y3
+	VPADDW 12128(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 12096(R9), Y5, Y5
+	VPADDW 12128(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 12096(R10), Y7, Y7
+	VPADDW 12128(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 12096(DX), Y9, Y9
+	VPADDW 12128(DX), Y10, Y10
+	MOVQ   512(R11), R12
+	MOVW   R12, R8
+	VPADDW 13824(R8), Y3, Y3
+	VPADDW 13856(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 13824(R9), Y5, Y5
+	VPADDW 13856(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 13824(R10), Y7, Y7
+	VPADDW 13856(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 13824(DX), Y9, Y9
+	VPADDW 13856(DX), Y10, Y10
+	MOVQ   576(R11), R12
+	MOVW   R12, R8
+	VPADDW 15552(R8), Y3, Y3
+	VPADDW 15584(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 15552(R9), Y5, Y5
+	VPADDW 15584(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 15552(R10), Y7, Y7
+	VPADDW 15584(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 15552(DX), Y9, Y9
+	VPADDW 15584(DX), Y10, Y10
+	MOVQ   640(R11), R12
+	MOVW   R12, R8
+	VPADDW 17280(R8), Y3, Y3
+	VPADDW 17312(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 17280(R9), Y5, Y5
+	VPADDW 17312(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 17280(R10), Y7, Y7
+	VPADDW 17312(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 17280(DX), Y9, Y9
+	VPADDW 17312(DX), Y10, Y10
+	MOVQ   704(R11), R12
+	MOVW   R12, R8
+	VPADDW 19008(R8), Y3, Y3
+	VPADDW 19040(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 19008(R9), Y5, Y5
+	VPADDW 19040(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 19008(R10), Y7, Y7
+	VPADDW 19040(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 19008(DX), Y9, Y9
+	VPADDW 19040(DX), Y10, Y10
 
 part2:
-	MOVQ    384(R12), CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 20768(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 22496(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 20768(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 22496(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 20768(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 22496(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 20768(R8)(AX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	SHRL    $0x08, CX
-	VMOVUPS 22464(R8)(CX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 22496(R8)(CX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	MOVQ    448(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 25952(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 27680(R8)(AX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 25952(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 27680(R8)(AX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 25952(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 27680(R8)(AX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 25952(R8)(AX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	SHRL    $0x08, DX
-	VMOVUPS 27648(R8)(DX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 27680(R8)(DX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	MOVQ    512(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 24224(R8)(CX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Y9
-	VPADDW  Y9, Y1, Y1
-	VMOVUPS 29408(R8)(CX*8), Y9
-	VPADDW  Y9, Y2, Y2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 24224(R8)(CX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Y9
-	VPADDW  Y9, Y3, Y3
-	VMOVUPS 29408(R8)(CX*8), Y9
-	VPADDW  Y9, Y4, Y4
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 24224(R8)(CX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Y9
-	VPADDW  Y9, Y5, Y5
-	VMOVUPS 29408(R8)(CX*8), Y9
-	VPADDW  Y9, Y6, Y6
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 24224(R8)(CX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	SHRL    $0x08, AX
-	VMOVUPS 29376(R8)(AX*8), Y9
-	VPADDW  Y9, Y7, Y7
-	VMOVUPS 29408(R8)(AX*8), Y9
-	VPADDW  Y9, Y8, Y8
-	VMOVUPS Y1, (SI)
-	VMOVUPS Y2, 32(SI)
-	VMOVUPS Y3, 64(SI)
-	VMOVUPS Y4, 96(SI)
-	VMOVUPS Y5, 128(SI)
-	VMOVUPS Y6, 160(SI)
-	VMOVUPS Y7, 192(SI)
-	VMOVUPS Y8, 224(SI)
-	ADDQ    $0x08, R12
-	ADDQ    $0x00000100, SI
-	SUBQ    $0x04, R10
-	TESTQ   $0x0000001f, R10
+	MOVQ    768(R11), R12
+	MOVW    R12, R8
+	VPADDW  20736(R8), Y3, Y3
+	VPADDW  20768(R8), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  20736(R9), Y5, Y5
+	VPADDW  20768(R9), Y6, Y6
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  20736(R10), Y7, Y7
+	VPADDW  20768(R10), Y8, Y8
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  20736(DX), Y9, Y9
+	VPADDW  20768(DX), Y10, Y10
+	MOVQ    832(R11), R12
+	MOVW    R12, R8
+	VPADDW  22464(R8), Y3, Y3
+	VPADDW  22496(R8), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  22464(R9), Y5, Y5
+	VPADDW  22496(R9), Y6, Y6
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  22464(R10), Y7, Y7
+	VPADDW  22496(R10), Y8, Y8
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  22464(DX), Y9, Y9
+	VPADDW  22496(DX), Y10, Y10
+	MOVQ    896(R11), R12
+	MOVW    R12, R8
+	VPADDW  24192(R8), Y3, Y3
+	VPADDW  24224(R8), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  24192(R9), Y5, Y5
+	VPADDW  24224(R9), Y6, Y6
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  24192(R10), Y7, Y7
+	VPADDW  24224(R10), Y8, Y8
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  24192(DX), Y9, Y9
+	VPADDW  24224(DX), Y10, Y10
+	MOVQ    960(R11), R12
+	MOVW    R12, R8
+	VPADDW  25920(R8), Y3, Y3
+	VPADDW  25952(R8), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  25920(R9), Y5, Y5
+	VPADDW  25952(R9), Y6, Y6
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  25920(R10), Y7, Y7
+	VPADDW  25952(R10), Y8, Y8
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  25920(DX), Y9, Y9
+	VPADDW  25952(DX), Y10, Y10
+	MOVQ    1024(R11), R12
+	MOVW    R12, R8
+	VPADDW  27648(R8), Y3, Y3
+	VPADDW  27680(R8), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  27648(R9), Y5, Y5
+	VPADDW  27680(R9), Y6, Y6
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  27648(R10), Y7, Y7
+	VPADDW  27680(R10), Y8, Y8
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  27648(DX), Y9, Y9
+	VPADDW  27680(DX), Y10, Y10
+	MOVQ    1088(R11), R12
+	MOVW    R12, R8
+	VPADDW  29376(R8), Y3, Y3
+	VPADDW  29408(R8), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  29376(R9), Y5, Y5
+	VPADDW  29408(R9), Y6, Y6
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  29376(R10), Y7, Y7
+	VPADDW  29408(R10), Y8, Y8
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  29376(DX), Y9, Y9
+	VPADDW  29408(DX), Y10, Y10
+	VMOVUPS Y3, (AX)
+	VMOVUPS Y4, 32(AX)
+	VMOVUPS Y5, 64(AX)
+	VMOVUPS Y6, 96(AX)
+	VMOVUPS Y7, 128(AX)
+	VMOVUPS Y8, 160(AX)
+	VMOVUPS Y9, 192(AX)
+	VMOVUPS Y10, 224(AX)
+	ADDQ    $0x08, R11
+	ADDQ    $0x00000100, AX
+	SUBQ    $0x04, SI
+	TESTQ   $0x0000001f, SI
 	JNZ     row
-	TESTQ   R10, R10
+	TESTQ   SI, SI
 	JNZ     block
 	VZEROUPPER
 	RET
 
-// func addWide256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32, keepWide uint32)
-// Requires: AVX, AVX2, CMOV
+// func addWide256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32, keepWide uint32)
+// Requires: AVX, AVX2
 TEXT ·addWide256(SB), NOSPLIT, $0-72
-	MOVQ         sums+8(FP), SI
-	MOVQ         words+16(FP), DI
-	MOVQ         tables+32(FP), R8
-	MOVQ         pairs+56(FP), R9
-	MOVQ         rows+40(FP), R10
-	MOVQ         n+48(FP), R11
-	MOVL         keep+64(FP), AX
-	VMOVD        AX, X0
+	MOVQ         sums+8(FP), AX
+	MOVQ         words+16(FP), CX
+	MOVQ         tables+32(FP), DX
+	MOVQ         codes+56(FP), BX
+	MOVQ         rows+40(FP), SI
+	MOVQ         n+48(FP), DI
+	MOVL         keep+64(FP), R8
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Y0
-	MOVQ         wide+0(FP), R12
-	MOVL         keepWide+68(FP), AX
-	VMOVD        AX, X1
+	MOVQ         wide+0(FP), R8
+	MOVL         keepWide+68(FP), R9
+	VMOVD        R9, X1
 	VPBROADCASTD X1, Y1
-	CMPQ         R11, $0x04
+	CMPQ         DI, $0x04
 	JHI          enough2
-	SUBQ         $0x00002880, R8
-	SUBQ         $0x000000c0, R9
+	SUBQ         $0x00000180, BX
 
 enough2:
-	CMPQ R11, $0x02
+	CMPQ DI, $0x02
 	JHI  enough1
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough1:
-block:
-	MOVQ pairs+56(FP), CX
-	MOVQ stride+24(FP), DX
-	MOVQ DI, AX
-	MOVQ R11, BX
+	MOVL         $0x000007c0, R9
+	VMOVD        R9, X3
+	VPBROADCASTW X3, Y3
+	VMOVD        DX, X2
+	VPBROADCASTW X2, Y2
+	MOVQ         DX, R9
+	MOVQ         DX, R10
+	MOVQ         DX, R11
 
-part:
-	LEAQ    (AX)(DX*1), R13
-	LEAQ    codePairConstants<>+128(SB), R14
-	CMPQ    BX, $0x01
-	CMOVQEQ R14, R13
-	VMOVUPS (AX), Y2
-	VMOVUPS (R13), Y3
-	VPSLLW  $0x03, Y2, Y4
-	VPSLLW  $0x06, Y2, Y5
-	VPAND   codePairConstants<>+0(SB), Y4, Y4
-	VPAND   codePairConstants<>+64(SB), Y5, Y5
-	VPOR    Y5, Y4, Y4
-	VMOVUPS Y4, (CX)
-	VPSLLW  $0x03, Y3, Y4
-	VPSLLW  $0x06, Y3, Y5
-	VPAND   codePairConstants<>+0(SB), Y4, Y4
-	VPAND   codePairConstants<>+64(SB), Y5, Y5
-	VPOR    Y5, Y4, Y4
-	VMOVUPS Y4, 64(CX)
-	VPSRLW  $0x07, Y2, Y2
-	VPSLLW  $0x01, Y3, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, 128(CX)
-	VMOVUPS 32(AX), Y2
-	VMOVUPS 32(R13), Y3
-	VPSLLW  $0x03, Y2, Y4
-	VPSLLW  $0x06, Y2, Y5
-	VPAND   codePairConstants<>+0(SB), Y4, Y4
-	VPAND   codePairConstants<>+64(SB), Y5, Y5
-	VPOR    Y5, Y4, Y4
-	VMOVUPS Y4, 32(CX)
-	VPSLLW  $0x03, Y3, Y4
-	VPSLLW  $0x06, Y3, Y5
-	VPAND   codePairConstants<>+0(SB), Y4, Y4
-	VPAND   codePairConstants<>+64(SB), Y5, Y5
-	VPOR    Y5, Y4, Y4
-	VMOVUPS Y4, 96(CX)
-	VPSRLW  $0x07, Y2, Y2
-	VPSLLW  $0x01, Y3, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, 160(CX)
-	LEAQ    (AX)(DX*2), AX
-	ADDQ    $0x000000c0, CX
-	SUBQ    $0x02, BX
-	JGT     part
-	ADDQ    $0x40, DI
-	MOVQ    R9, R13
+block:
+	MOVQ codes+56(FP), R13
+	MOVQ stride+24(FP), R14
+	MOVQ CX, R12
+	MOVQ DI, R15
+
+word:
+	VMOVUPS      (R12), Y4
+	VPSLLW       $0x06, Y4, Y5
+	VPAND        Y3, Y5, Y5
+	VPADDW       Y2, Y5, Y5
+	VMOVUPS      Y5, (R13)
+	VPSLLW       $0x01, Y4, Y5
+	VPAND        Y3, Y5, Y5
+	VPADDW       Y2, Y5, Y5
+	VMOVUPS      Y5, 64(R13)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y3, Y4, Y4
+	VPADDW       Y2, Y4, Y4
+	VMOVUPS      Y4, 128(R13)
+	VMOVUPS      32(R12), Y4
+	VPSLLW       $0x06, Y4, Y5
+	VPAND        Y3, Y5, Y5
+	VPADDW       Y2, Y5, Y5
+	VMOVUPS      Y5, 32(R13)
+	VPSLLW       $0x01, Y4, Y5
+	VPAND        Y3, Y5, Y5
+	VPADDW       Y2, Y5, Y5
+	VMOVUPS      Y5, 96(R13)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y3, Y4, Y4
+	VPADDW       Y2, Y4, Y4
+	VMOVUPS      Y4, 160(R13)
+	ADDQ         R14, R12
+	ADDQ         $0x000000c0, R13
+	DECQ         R15
+	JNZ          word
+	TESTQ        $0x00000001, DI
+	JZ           apart
+	MOVL         $0x00000340, R12
+	VMOVD        R12, X4
+	VPBROADCASTW X4, Y4
+	VPADDW       Y2, Y4, Y4
+	VMOVUPS      Y4, (R13)
+	VMOVUPS      Y4, 32(R13)
+	VMOVUPS      Y4, 64(R13)
+	VMOVUPS      Y4, 96(R13)
+	VMOVUPS      Y4, 128(R13)
+	VMOVUPS      Y4, 160(R13)
+
+apart:
+	ADDQ $0x40, CX
+	MOVQ BX, R12
 
 row:
-	VPAND   (SI), Y0, Y2
-	VPAND   32(SI), Y0, Y3
-	VPAND   64(SI), Y0, Y4
-	VPAND   96(SI), Y0, Y5
-	VPAND   128(SI), Y0, Y6
-	VPAND   160(SI), Y0, Y7
-	VPAND   192(SI), Y0, Y8
-	VPAND   224(SI), Y0, Y9
-	CMPQ    R11, $0x02
-	JLS     part2
-	CMPQ    R11, $0x04
-	JLS     part1
-	MOVQ    (R13), AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 32(R8)(CX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 1760(R8)(CX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 32(R8)(CX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 1760(R8)(CX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 32(R8)(CX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 1760(R8)(CX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 32(R8)(CX*8), Y10
-	VPADDW  Y10, Y9, Y9
-	SHRL    $0x08, AX
-	VMOVUPS 1728(R8)(AX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 1760(R8)(AX*8), Y10
-	VPADDW  Y10, Y9, Y9
-	MOVQ    64(R13), BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 5216(R8)(AX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 6944(R8)(AX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 5216(R8)(AX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 6944(R8)(AX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 5216(R8)(AX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 6944(R8)(AX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 5216(R8)(AX*8), Y10
-	VPADDW  Y10, Y9, Y9
-	SHRL    $0x08, BX
-	VMOVUPS 6912(R8)(BX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 6944(R8)(BX*8), Y10
-	VPADDW  Y10, Y9, Y9
-	MOVQ    128(R13), CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 3488(R8)(AX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 8672(R8)(AX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 3488(R8)(AX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 8672(R8)(AX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 3488(R8)(AX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 8672(R8)(AX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 3488(R8)(AX*8), Y10
-	VPADDW  Y10, Y9, Y9
-	SHRL    $0x08, CX
-	VMOVUPS 8640(R8)(CX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 8672(R8)(CX*8), Y10
-	VPADDW  Y10, Y9, Y9
+	VPAND  (AX), Y0, Y4
+	VPAND  32(AX), Y0, Y5
+	VPAND  64(AX), Y0, Y6
+	VPAND  96(AX), Y0, Y7
+	VPAND  128(AX), Y0, Y8
+	VPAND  160(AX), Y0, Y9
+	VPAND  192(AX), Y0, Y10
+	VPAND  224(AX), Y0, Y11
+	CMPQ   DI, $0x02
+	JLS    part2
+	CMPQ   DI, $0x04
+	JLS    part1
+	MOVQ   (R12), R13
+	MOVW   R13, R9
+	VPADDW (R9), Y4, Y4
+	VPADDW 32(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW (R10), Y6, Y6
+	VPADDW 32(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW (R11), Y8, Y8
+	VPADDW 32(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW (DX), Y10, Y10
+	VPADDW 32(DX), Y11, Y11
+	MOVQ   64(R12), R13
+	MOVW   R13, R9
+	VPADDW 1728(R9), Y4, Y4
+	VPADDW 1760(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 1728(R10), Y6, Y6
+	VPADDW 1760(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 1728(R11), Y8, Y8
+	VPADDW 1760(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 1728(DX), Y10, Y10
+	VPADDW 1760(DX), Y11, Y11
+	MOVQ   128(R12), R13
+	MOVW   R13, R9
+	VPADDW 3456(R9), Y4, Y4
+	VPADDW 3488(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 3456(R10), Y6, Y6
+	VPADDW 3488(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 3456(R11), Y8, Y8
+	VPADDW 3488(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 3456(DX), Y10, Y10
+	VPADDW 3488(DX), Y11, Y11
+	MOVQ   192(R12), R13
+	MOVW   R13, R9
+	VPADDW 5184(R9), Y4, Y4
+	VPADDW 5216(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 5184(R10), Y6, Y6
+	VPADDW 5216(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 5184(R11), Y8, Y8
+	VPADDW 5216(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 5184(DX), Y10, Y10
+	VPADDW 5216(DX), Y11, Y11
+	MOVQ   256(R12), R13
+	MOVW   R13, R9
+	VPADDW 6912(R9), Y4, Y4
+	VPADDW 6944(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 6912(R10), Y6, Y6
+	VPADDW 6944(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 6912(R11), Y8, Y8
+	VPADDW 6944(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 6912(DX), Y10, Y10
+	VPADDW 6944(DX), Y11, Y11
+	MOVQ   320(R12), R13
+	MOVW   R13, R9
+	VPADDW 8640(R9), Y4, Y4
+	VPADDW 8672(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 8640(R10), Y6, Y6
+	VPADDW 8672(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 8640(R11), Y8, Y8
+	VPADDW 8672(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 8640(DX), Y10, Y10
+	VPADDW 8672(DX), Y11, Y11
 
 part1:
-	MOVQ    192(R13), DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 10400(R8)(AX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 12128(R8)(AX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 10400(R8)(AX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 12128(R8)(AX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 10400(R8)(AX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 12128(R8)(AX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 10400(R8)(AX*8), Y10
-	VPADDW  Y10, Y9, Y9
-	SHRL    $0x08, DX
-	VMOVUPS 12096(R8)(DX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 12128(R8)(DX*8), Y10
-	VPADDW  Y10, Y9, Y9
-	MOVQ    256(R13), AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 15584(R8)(CX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 17312(R8)(CX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 15584(R8)(CX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 17312(R8)(CX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 15584(R8)(CX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 17312(R8)(CX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 15584(R8)(CX*8), Y10
-	VPADDW  Y10, Y9, Y9
-	SHRL    $0x08, AX
-	VMOVUPS 17280(R8)(AX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 17312(R8)(AX*8), Y10
-	VPADDW  Y10, Y9, Y9
-	MOVQ    320(R13), BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 13856(R8)(AX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y10
-	VPADDW  Y10, Y2, Y2
-	VMOVUPS 19040(R8)(AX*8), Y10
-	VPADDW  Y10, Y3, Y3
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 13856(R8)(AX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y10
-	VPADDW  Y10, Y4, Y4
-	VMOVUPS 19040(R8)(AX*8), Y10
-	VPADDW  Y10, Y5, Y5
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 13856(R8)(AX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y10
-	VPADDW  Y10, Y6, Y6
-	VMOVUPS 19040(R8)(AX*8), Y10
-	VPADDW  Y10, Y7, Y7
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 13856(R8)(AX*8), Y10
-	VPADDW  Y10, Y9, Y9
-	SHRL    $0x08, BX
-	VMOVUPS 19008(R8)(BX*8), Y10
-	VPADDW  Y10, Y8, Y8
-	VMOVUPS 19040(R8)(BX*8), Y10
-	VPADDW  Y10, Y9, Y9
+	MOVQ   384(R12), R13
+	MOVW   R13, R9
+	VPADDW 10368(R9), Y4, Y4
+	VPADDW 10400(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 10368(R10), Y6, Y6
+	VPADDW 10400(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 10368(R11), Y8, Y8
+	VPADDW 10400(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 10368(DX), Y10, Y10
+	VPADDW 10400(DX), Y11, Y11
+	MOVQ   448(R12), R13
+	MOVW   R13, R9
+	VPADDW 12096(R9), Y4, Y4
+	VPADDW 12128(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 12096(R10), Y6, Y6
+	VPADDW 12128(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 12096(R11), Y8, Y8
+	VPADDW 12128(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 12096(DX), Y10, Y10
+	VPADDW 12128(DX), Y11, Y11
+	MOVQ   512(R12), R13
+	MOVW   R13, R9
+	VPADDW 13824(R9), Y4, Y4
+	VPADDW 13856(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 13824(R10), Y6, Y6
+	VPADDW 13856(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 13824(R11), Y8, Y8
+	VPADDW 13856(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 13824(DX), Y10, Y10
+	VPADDW 13856(DX), Y11, Y11
+	MOVQ   576(R12), R13
+	MOVW   R13, R9
+	VPADDW 15552(R9), Y4, Y4
+	VPADDW 15584(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 15552(R10), Y6, Y6
+	VPADDW 15584(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 15552(R11), Y8, Y8
+	VPADDW 15584(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 15552(DX), Y10, Y10
+	VPADDW 15584(DX), Y11, Y11
+	MOVQ   640(R12), R13
+	MOVW   R13, R9
+	VPADDW 17280(R9), Y4, Y4
+	VPADDW 17312(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 17280(R10), Y6, Y6
+	VPADDW 17312(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 17280(R11), Y8, Y8
+	VPADDW 17312(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 17280(DX), Y10, Y10
+	VPADDW 17312(DX), Y11, Y11
+	MOVQ   704(R12), R13
+	MOVW   R13, R9
+	VPADDW 19008(R9), Y4, Y4
+	VPADDW 19040(R9), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 19008(R10), Y6, Y6
+	VPADDW 19040(R10), Y7, Y7
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 19008(R11), Y8, Y8
+	VPADDW 19040(R11), Y9, Y9
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 19008(DX), Y10, Y10
+	VPADDW 19040(DX), Y11, Y11
 
 part2:
-	MOVQ         384(R13), CX
-	MOVBLZX      CL, AX
-	VMOVUPS      20736(R8)(AX*8), Y10
-	VPADDW       Y10, Y2, Y2
-	VMOVUPS      20768(R8)(AX*8), Y10
-	VPADDW       Y10, Y3, Y3
-	MOVBLZX      CH, AX
-	VMOVUPS      22464(R8)(AX*8), Y10
-	VPADDW       Y10, Y2, Y2
-	VMOVUPS      22496(R8)(AX*8), Y10
-	VPADDW       Y10, Y3, Y3
-	SHRQ         $0x10, CX
-	MOVBLZX      CL, AX
-	VMOVUPS      20736(R8)(AX*8), Y10
-	VPADDW       Y10, Y4, Y4
-	VMOVUPS      20768(R8)(AX*8), Y10
-	VPADDW       Y10, Y5, Y5
-	MOVBLZX      CH, AX
-	VMOVUPS      22464(R8)(AX*8), Y10
-	VPADDW       Y10, Y4, Y4
-	VMOVUPS      22496(R8)(AX*8), Y10
-	VPADDW       Y10, Y5, Y5
-	SHRQ         $0x10, CX
-	MOVBLZX      CL, AX
-	VMOVUPS      20736(R8)(AX*8), Y10
-	VPADDW       Y10, Y6, Y6
-	VMOVUPS      20768(R8)(AX*8), Y10
-	VPADDW       Y10, Y7, Y7
-	MOVBLZX      CH, AX
-	VMOVUPS      22464(R8)(AX*8), Y10
-	VPADDW       Y10, Y6, Y6
-	VMOVUPS      22496(R8)(AX*8), Y10
-	VPADDW       Y10, Y7, Y7
-	SHRQ         $0x10, CX
-	MOVBLZX      CL, AX
-	VMOVUPS      20736(R8)(AX*8), Y10
-	VPADDW       Y10, Y8, Y8
-	VMOVUPS      20768(R8)(AX*8), Y10
-	VPADDW       Y10, Y9, Y9
-	SHRL         $0x08, CX
-	VMOVUPS      22464(R8)(CX*8), Y10
-	VPADDW       Y10, Y8, Y8
-	VMOVUPS      22496(R8)(CX*8), Y10
-	VPADDW       Y10, Y9, Y9
-	MOVQ         448(R13), DX
-	MOVBLZX      DL, AX
-	VMOVUPS      25920(R8)(AX*8), Y10
-	VPADDW       Y10, Y2, Y2
-	VMOVUPS      25952(R8)(AX*8), Y10
-	VPADDW       Y10, Y3, Y3
-	MOVBLZX      DH, AX
-	VMOVUPS      27648(R8)(AX*8), Y10
-	VPADDW       Y10, Y2, Y2
-	VMOVUPS      27680(R8)(AX*8), Y10
-	VPADDW       Y10, Y3, Y3
-	SHRQ         $0x10, DX
-	MOVBLZX      DL, AX
-	VMOVUPS      25920(R8)(AX*8), Y10
-	VPADDW       Y10, Y4, Y4
-	VMOVUPS      25952(R8)(AX*8), Y10
-	VPADDW       Y10, Y5, Y5
-	MOVBLZX      DH, AX
-	VMOVUPS      27648(R8)(AX*8), Y10
-	VPADDW       Y10, Y4, Y4
-	VMOVUPS      27680(R8)(AX*8), Y10
-	VPADDW       Y10, Y5, Y5
-	SHRQ         $0x10, DX
-	MOVBLZX      DL, AX
-	VMOVUPS      25920(R8)(AX*8), Y10
-	VPADDW       Y10, Y6, Y6
-	VMOVUPS      25952(R8)(AX*8), Y10
-	VPADDW       Y10, Y7, Y7
-	MOVBLZX      DH, AX
-	VMOVUPS      27648(R8)(AX*8), Y10
-	VPADDW       Y10, Y6, Y6
-	VMOVUPS      27680(R8)(AX*8), Y10
-	VPADDW       Y10, Y7, Y7
-	SHRQ         $0x10, DX
-	MOVBLZX      DL, AX
-	VMOVUPS      25920(R8)(AX*8), Y10
-	VPADDW       Y10, Y8, Y8
-	VMOVUPS      25952(R8)(AX*8), Y10
-	VPADDW       Y10, Y9, Y9
-	SHRL         $0x08, DX
-	VMOVUPS      27648(R8)(DX*8), Y10
-	VPADDW       Y10, Y8, Y8
-	VMOVUPS      27680(R8)(DX*8), Y10
-	VPADDW       Y10, Y9, Y9
-	MOVQ         512(R13), AX
-	MOVBLZX      AL, CX
-	VMOVUPS      24192(R8)(CX*8), Y10
-	VPADDW       Y10, Y2, Y2
-	VMOVUPS      24224(R8)(CX*8), Y10
-	VPADDW       Y10, Y3, Y3
-	MOVBLZX      AH, CX
-	VMOVUPS      29376(R8)(CX*8), Y10
-	VPADDW       Y10, Y2, Y2
-	VMOVUPS      29408(R8)(CX*8), Y10
-	VPADDW       Y10, Y3, Y3
-	SHRQ         $0x10, AX
-	MOVBLZX      AL, CX
-	VMOVUPS      24192(R8)(CX*8), Y10
-	VPADDW       Y10, Y4, Y4
-	VMOVUPS      24224(R8)(CX*8), Y10
-	VPADDW       Y10, Y5, Y5
-	MOVBLZX      AH, CX
-	VMOVUPS      29376(R8)(CX*8), Y10
-	VPADDW       Y10, Y4, Y4
-	VMOVUPS      29408(R8)(CX*8), Y10
-	VPADDW       Y10, Y5, Y5
-	SHRQ         $0x10, AX
-	MOVBLZX      AL, CX
-	VMOVUPS      24192(R8)(CX*8), Y10
-	VPADDW       Y10, Y6, Y6
-	VMOVUPS      24224(R8)(CX*8), Y10
-	VPADDW       Y10, Y7, Y7
-	MOVBLZX      AH, CX
-	VMOVUPS      29376(R8)(CX*8), Y10
-	VPADDW       Y10, Y6, Y6
-	VMOVUPS      29408(R8)(CX*8), Y10
-	VPADDW       Y10, Y7, Y7
-	SHRQ         $0x10, AX
-	MOVBLZX      AL, CX
-	VMOVUPS      24192(R8)(CX*8), Y10
-	VPADDW       Y10, Y8, Y8
-	VMOVUPS      24224(R8)(CX*8), Y10
-	VPADDW       Y10, Y9, Y9
-	SHRL         $0x08, AX
-	VMOVUPS      29376(R8)(AX*8), Y10
-	VPADDW       Y10, Y8, Y8
-	VMOVUPS      29408(R8)(AX*8), Y10
-	VPADDW       Y10, Y9, Y9
-	VPMOVSXWD    X2, Y10
-	VPAND        (R12), Y1, Y11
-	VPADDD       Y11, Y10, Y10
-	VMOVUPS      Y10, (R12)
-	VEXTRACTI128 $0x01, Y2, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        32(R12), Y1, Y10
-	VPADDD       Y10, Y2, Y2
-	VMOVUPS      Y2, 32(R12)
-	VPMOVSXWD    X3, Y2
-	VPAND        64(R12), Y1, Y10
-	VPADDD       Y10, Y2, Y2
-	VMOVUPS      Y2, 64(R12)
-	VEXTRACTI128 $0x01, Y3, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        96(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 96(R12)
-	VPMOVSXWD    X4, Y2
-	VPAND        128(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 128(R12)
-	VEXTRACTI128 $0x01, Y4, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        160(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 160(R12)
-	VPMOVSXWD    X5, Y2
-	VPAND        192(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 192(R12)
-	VEXTRACTI128 $0x01, Y5, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        224(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 224(R12)
-	VPMOVSXWD    X6, Y2
-	VPAND        256(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 256(R12)
-	VEXTRACTI128 $0x01, Y6, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        288(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 288(R12)
-	VPMOVSXWD    X7, Y2
-	VPAND        320(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 320(R12)
-	VEXTRACTI128 $0x01, Y7, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        352(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 352(R12)
-	VPMOVSXWD    X8, Y2
-	VPAND        384(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 384(R12)
-	VEXTRACTI128 $0x01, Y8, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        416(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 416(R12)
-	VPMOVSXWD    X9, Y2
-	VPAND        448(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 448(R12)
-	VEXTRACTI128 $0x01, Y9, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        480(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 480(R12)
-	ADDQ         $0x08, R13
-	ADDQ         $0x00000100, SI
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R10
-	TESTQ        $0x0000001f, R10
+	MOVQ         768(R12), R13
+	MOVW         R13, R9
+	VPADDW       20736(R9), Y4, Y4
+	VPADDW       20768(R9), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       20736(R10), Y6, Y6
+	VPADDW       20768(R10), Y7, Y7
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       20736(R11), Y8, Y8
+	VPADDW       20768(R11), Y9, Y9
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       20736(DX), Y10, Y10
+	VPADDW       20768(DX), Y11, Y11
+	MOVQ         832(R12), R13
+	MOVW         R13, R9
+	VPADDW       22464(R9), Y4, Y4
+	VPADDW       22496(R9), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       22464(R10), Y6, Y6
+	VPADDW       22496(R10), Y7, Y7
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       22464(R11), Y8, Y8
+	VPADDW       22496(R11), Y9, Y9
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       22464(DX), Y10, Y10
+	VPADDW       22496(DX), Y11, Y11
+	MOVQ         896(R12), R13
+	MOVW         R13, R9
+	VPADDW       24192(R9), Y4, Y4
+	VPADDW       24224(R9), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       24192(R10), Y6, Y6
+	VPADDW       24224(R10), Y7, Y7
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       24192(R11), Y8, Y8
+	VPADDW       24224(R11), Y9, Y9
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       24192(DX), Y10, Y10
+	VPADDW       24224(DX), Y11, Y11
+	MOVQ         960(R12), R13
+	MOVW         R13, R9
+	VPADDW       25920(R9), Y4, Y4
+	VPADDW       25952(R9), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       25920(R10), Y6, Y6
+	VPADDW       25952(R10), Y7, Y7
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       25920(R11), Y8, Y8
+	VPADDW       25952(R11), Y9, Y9
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       25920(DX), Y10, Y10
+	VPADDW       25952(DX), Y11, Y11
+	MOVQ         1024(R12), R13
+	MOVW         R13, R9
+	VPADDW       27648(R9), Y4, Y4
+	VPADDW       27680(R9), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       27648(R10), Y6, Y6
+	VPADDW       27680(R10), Y7, Y7
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       27648(R11), Y8, Y8
+	VPADDW       27680(R11), Y9, Y9
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       27648(DX), Y10, Y10
+	VPADDW       27680(DX), Y11, Y11
+	MOVQ         1088(R12), R13
+	MOVW         R13, R9
+	VPADDW       29376(R9), Y4, Y4
+	VPADDW       29408(R9), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       29376(R10), Y6, Y6
+	VPADDW       29408(R10), Y7, Y7
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       29376(R11), Y8, Y8
+	VPADDW       29408(R11), Y9, Y9
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       29376(DX), Y10, Y10
+	VPADDW       29408(DX), Y11, Y11
+	VPMOVSXWD    X4, Y12
+	VPAND        (R8), Y1, Y13
+	VPADDD       Y13, Y12, Y12
+	VMOVUPS      Y12, (R8)
+	VEXTRACTI128 $0x01, Y4, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        32(R8), Y1, Y12
+	VPADDD       Y12, Y4, Y4
+	VMOVUPS      Y4, 32(R8)
+	VPMOVSXWD    X5, Y4
+	VPAND        64(R8), Y1, Y12
+	VPADDD       Y12, Y4, Y4
+	VMOVUPS      Y4, 64(R8)
+	VEXTRACTI128 $0x01, Y5, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        96(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 96(R8)
+	VPMOVSXWD    X6, Y4
+	VPAND        128(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 128(R8)
+	VEXTRACTI128 $0x01, Y6, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        160(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 160(R8)
+	VPMOVSXWD    X7, Y4
+	VPAND        192(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 192(R8)
+	VEXTRACTI128 $0x01, Y7, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        224(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 224(R8)
+	VPMOVSXWD    X8, Y4
+	VPAND        256(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 256(R8)
+	VEXTRACTI128 $0x01, Y8, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        288(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 288(R8)
+	VPMOVSXWD    X9, Y4
+	VPAND        320(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 320(R8)
+	VEXTRACTI128 $0x01, Y9, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        352(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 352(R8)
+	VPMOVSXWD    X10, Y4
+	VPAND        384(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 384(R8)
+	VEXTRACTI128 $0x01, Y10, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        416(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 416(R8)
+	VPMOVSXWD    X11, Y4
+	VPAND        448(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 448(R8)
+	VEXTRACTI128 $0x01, Y11, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        480(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 480(R8)
+	ADDQ         $0x08, R12
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000200, R8
+	SUBQ         $0x04, SI
+	TESTQ        $0x0000001f, SI
 	JNZ          row
-	TESTQ        R10, R10
+	TESTQ        SI, SI
 	JNZ          block
 	VZEROUPPER
 	RET
 
-// func addWordsHalf256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32)
-// Requires: AVX, AVX2, CMOV
+// func addWordsHalf256(sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32)
+// Requires: AVX, AVX2
 TEXT ·addWordsHalf256(SB), NOSPLIT, $0-60
-	MOVQ         sums+0(FP), SI
-	MOVQ         words+8(FP), DI
-	MOVQ         tables+24(FP), R8
-	MOVQ         pairs+48(FP), R9
-	MOVQ         rows+32(FP), R10
-	MOVQ         n+40(FP), R11
-	MOVL         keep+56(FP), AX
-	VMOVD        AX, X0
+	MOVQ         sums+0(FP), AX
+	MOVQ         words+8(FP), CX
+	MOVQ         tables+24(FP), DX
+	MOVQ         codes+48(FP), BX
+	MOVQ         rows+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVL         keep+56(FP), R8
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Y0
-	CMPQ         R11, $0x04
+	CMPQ         DI, $0x04
 	JHI          enough2
-	SUBQ         $0x00002880, R8
-	SUBQ         $0x000000c0, R9
+	SUBQ         $0x00000180, BX
 
 enough2:
-	CMPQ R11, $0x02
+	CMPQ DI, $0x02
 	JHI  enough1
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough1:
-block:
-	MOVQ pairs+48(FP), CX
-	MOVQ stride+16(FP), DX
-	MOVQ DI, AX
-	MOVQ R11, BX
+	MOVL         $0x000007c0, R8
+	VMOVD        R8, X2
+	VPBROADCASTW X2, Y2
+	VMOVD        DX, X1
+	VPBROADCASTW X1, Y1
+	MOVQ         DX, R8
+	MOVQ         DX, R9
+	MOVQ         DX, R10
 
-part:
-	LEAQ    (AX)(DX*1), R12
-	LEAQ    codePairConstants<>+128(SB), R13
-	CMPQ    BX, $0x01
-	CMOVQEQ R13, R12
-	VMOVUPS (AX), Y1
-	VMOVUPS (R12), Y2
-	VPSLLW  $0x03, Y1, Y3
-	VPSLLW  $0x06, Y1, Y4
-	VPAND   codePairConstants<>+0(SB), Y3, Y3
-	VPAND   codePairConstants<>+64(SB), Y4, Y4
-	VPOR    Y4, Y3, Y3
-	VMOVUPS Y3, (CX)
-	VPSLLW  $0x03, Y2, Y3
-	VPSLLW  $0x06, Y2, Y4
-	VPAND   codePairConstants<>+0(SB), Y3, Y3
-	VPAND   codePairConstants<>+64(SB), Y4, Y4
-	VPOR    Y4, Y3, Y3
-	VMOVUPS Y3, 64(CX)
-	VPSRLW  $0x07, Y1, Y1
-	VPSLLW  $0x01, Y2, Y2
-	VPAND   codePairConstants<>+0(SB), Y1, Y1
-	VPAND   codePairConstants<>+64(SB), Y2, Y2
-	VPOR    Y2, Y1, Y1
-	VMOVUPS Y1, 128(CX)
-	VMOVUPS 32(AX), Y1
-	VMOVUPS 32(R12), Y2
-	VPSLLW  $0x03, Y1, Y3
-	VPSLLW  $0x06, Y1, Y4
-	VPAND   codePairConstants<>+0(SB), Y3, Y3
-	VPAND   codePairConstants<>+64(SB), Y4, Y4
-	VPOR    Y4, Y3, Y3
-	VMOVUPS Y3, 32(CX)
-	VPSLLW  $0x03, Y2, Y3
-	VPSLLW  $0x06, Y2, Y4
-	VPAND   codePairConstants<>+0(SB), Y3, Y3
-	VPAND   codePairConstants<>+64(SB), Y4, Y4
-	VPOR    Y4, Y3, Y3
-	VMOVUPS Y3, 96(CX)
-	VPSRLW  $0x07, Y1, Y1
-	VPSLLW  $0x01, Y2, Y2
-	VPAND   codePairConstants<>+0(SB), Y1, Y1
-	VPAND   codePairConstants<>+64(SB), Y2, Y2
-	VPOR    Y2, Y1, Y1
-	VMOVUPS Y1, 160(CX)
-	LEAQ    (AX)(DX*2), AX
-	ADDQ    $0x000000c0, CX
-	SUBQ    $0x02, BX
-	JGT     part
-	ADDQ    $0x40, DI
-	MOVQ    R9, R12
+block:
+	MOVQ codes+48(FP), R12
+	MOVQ stride+16(FP), R13
+	MOVQ CX, R11
+	MOVQ DI, R14
+
+word:
+	VMOVUPS      (R11), Y3
+	VPSLLW       $0x06, Y3, Y4
+	VPAND        Y2, Y4, Y4
+	VPADDW       Y1, Y4, Y4
+	VMOVUPS      Y4, (R12)
+	VPSLLW       $0x01, Y3, Y4
+	VPAND        Y2, Y4, Y4
+	VPADDW       Y1, Y4, Y4
+	VMOVUPS      Y4, 64(R12)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y2, Y3, Y3
+	VPADDW       Y1, Y3, Y3
+	VMOVUPS      Y3, 128(R12)
+	VMOVUPS      32(R11), Y3
+	VPSLLW       $0x06, Y3, Y4
+	VPAND        Y2, Y4, Y4
+	VPADDW       Y1, Y4, Y4
+	VMOVUPS      Y4, 32(R12)
+	VPSLLW       $0x01, Y3, Y4
+	VPAND        Y2, Y4, Y4
+	VPADDW       Y1, Y4, Y4
+	VMOVUPS      Y4, 96(R12)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y2, Y3, Y3
+	VPADDW       Y1, Y3, Y3
+	VMOVUPS      Y3, 160(R12)
+	ADDQ         R13, R11
+	ADDQ         $0x000000c0, R12
+	DECQ         R14
+	JNZ          word
+	TESTQ        $0x00000001, DI
+	JZ           apart
+	MOVL         $0x00000340, R11
+	VMOVD        R11, X3
+	VPBROADCASTW X3, Y3
+	VPADDW       Y1, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VMOVUPS      Y3, 32(R12)
+	VMOVUPS      Y3, 64(R12)
+	VMOVUPS      Y3, 96(R12)
+	VMOVUPS      Y3, 128(R12)
+	VMOVUPS      Y3, 160(R12)
+
+apart:
+	ADDQ $0x40, CX
+	MOVQ BX, R11
 
 row:
-	VPAND   (SI), Y0, Y1
-	VPAND   64(SI), Y0, Y2
-	VPAND   128(SI), Y0, Y3
-	VPAND   192(SI), Y0, Y4
-	CMPQ    R11, $0x02
-	JLS     part2
-	CMPQ    R11, $0x04
-	JLS     part1
-	MOVQ    (R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	SHRL    $0x08, AX
-	VMOVUPS 1728(R8)(AX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	MOVQ    64(R12), BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	SHRL    $0x08, BX
-	VMOVUPS 6912(R8)(BX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	MOVQ    128(R12), CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	SHRL    $0x08, CX
-	VMOVUPS 8640(R8)(CX*8), Y5
-	VPADDW  Y5, Y4, Y4
+	VPAND  (AX), Y0, Y3
+	VPAND  64(AX), Y0, Y4
+	VPAND  128(AX), Y0, Y5
+	VPAND  192(AX), Y0, Y6
+	CMPQ   DI, $0x02
+	JLS    part2
+	CMPQ   DI, $0x04
+	JLS    part1
+	MOVQ   (R11), R12
+	MOVW   R12, R8
+	VPADDW (R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW (R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW (R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW (DX), Y6, Y6
+	MOVQ   64(R11), R12
+	MOVW   R12, R8
+	VPADDW 1728(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 1728(R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 1728(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 1728(DX), Y6, Y6
+	MOVQ   128(R11), R12
+	MOVW   R12, R8
+	VPADDW 3456(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 3456(R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 3456(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 3456(DX), Y6, Y6
+	MOVQ   192(R11), R12
+	MOVW   R12, R8
+	VPADDW 5184(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 5184(R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 5184(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 5184(DX), Y6, Y6
+	MOVQ   256(R11), R12
+	MOVW   R12, R8
+	VPADDW 6912(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 6912(R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 6912(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 6912(DX), Y6, Y6
+	MOVQ   320(R11), R12
+	MOVW   R12, R8
+	VPADDW 8640(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 8640(R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 8640(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 8640(DX), Y6, Y6
 
 part1:
-	MOVQ    192(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	SHRL    $0x08, DX
-	VMOVUPS 12096(R8)(DX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	MOVQ    256(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	SHRL    $0x08, AX
-	VMOVUPS 17280(R8)(AX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	MOVQ    320(R12), BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	SHRL    $0x08, BX
-	VMOVUPS 19008(R8)(BX*8), Y5
-	VPADDW  Y5, Y4, Y4
+	MOVQ   384(R11), R12
+	MOVW   R12, R8
+	VPADDW 10368(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 10368(R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 10368(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 10368(DX), Y6, Y6
+	MOVQ   448(R11), R12
+	MOVW   R12, R8
+	VPADDW 12096(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 12096(R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 12096(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 12096(DX), Y6, Y6
+	MOVQ   512(R11), R12
+	MOVW   R12, R8
+	VPADDW 13824(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 13824(R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 13824(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 13824(DX), Y6, Y6
+	MOVQ   576(R11), R12
+	MOVW   R12, R8
+	VPADDW 15552(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 15552(R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 15552(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 15552(DX), Y6, Y6
+	MOVQ   640(R11), R12
+	MOVW   R12, R8
+	VPADDW 17280(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 17280(R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 17280(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 17280(DX), Y6, Y6
+	MOVQ   704(R11), R12
+	MOVW   R12, R8
+	VPADDW 19008(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VPADDW 19008(R9), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VPADDW 19008(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VPADDW 19008(DX), Y6, Y6
 
 part2:
-	MOVQ    384(R12), CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	SHRL    $0x08, CX
-	VMOVUPS 22464(R8)(CX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	MOVQ    448(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	SHRL    $0x08, DX
-	VMOVUPS 27648(R8)(DX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	MOVQ    512(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Y5
-	VPADDW  Y5, Y1, Y1
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Y5
-	VPADDW  Y5, Y2, Y2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Y5
-	VPADDW  Y5, Y3, Y3
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	SHRL    $0x08, AX
-	VMOVUPS 29376(R8)(AX*8), Y5
-	VPADDW  Y5, Y4, Y4
-	VMOVUPS Y1, (SI)
-	VMOVUPS Y2, 64(SI)
-	VMOVUPS Y3, 128(SI)
-	VMOVUPS Y4, 192(SI)
-	ADDQ    $0x08, R12
-	ADDQ    $0x00000100, SI
-	SUBQ    $0x04, R10
-	TESTQ   $0x0000001f, R10
+	MOVQ    768(R11), R12
+	MOVW    R12, R8
+	VPADDW  20736(R8), Y3, Y3
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  20736(R9), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  20736(R10), Y5, Y5
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  20736(DX), Y6, Y6
+	MOVQ    832(R11), R12
+	MOVW    R12, R8
+	VPADDW  22464(R8), Y3, Y3
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  22464(R9), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  22464(R10), Y5, Y5
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  22464(DX), Y6, Y6
+	MOVQ    896(R11), R12
+	MOVW    R12, R8
+	VPADDW  24192(R8), Y3, Y3
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  24192(R9), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  24192(R10), Y5, Y5
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  24192(DX), Y6, Y6
+	MOVQ    960(R11), R12
+	MOVW    R12, R8
+	VPADDW  25920(R8), Y3, Y3
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  25920(R9), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  25920(R10), Y5, Y5
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  25920(DX), Y6, Y6
+	MOVQ    1024(R11), R12
+	MOVW    R12, R8
+	VPADDW  27648(R8), Y3, Y3
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  27648(R9), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  27648(R10), Y5, Y5
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  27648(DX), Y6, Y6
+	MOVQ    1088(R11), R12
+	MOVW    R12, R8
+	VPADDW  29376(R8), Y3, Y3
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VPADDW  29376(R9), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VPADDW  29376(R10), Y5, Y5
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VPADDW  29376(DX), Y6, Y6
+	VMOVUPS Y3, (AX)
+	VMOVUPS Y4, 64(AX)
+	VMOVUPS Y5, 128(AX)
+	VMOVUPS Y6, 192(AX)
+	ADDQ    $0x08, R11
+	ADDQ    $0x00000100, AX
+	SUBQ    $0x04, SI
+	TESTQ   $0x0000001f, SI
 	JNZ     row
-	TESTQ   R10, R10
+	TESTQ   SI, SI
 	JNZ     block
 	VZEROUPPER
 	RET
 
-// func addWideHalf256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, pairs *uint16, keep uint32, keepWide uint32)
-// Requires: AVX, AVX2, CMOV
+// func addWideHalf256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32, keepWide uint32)
+// Requires: AVX, AVX2
 TEXT ·addWideHalf256(SB), NOSPLIT, $0-72
-	MOVQ         sums+8(FP), SI
-	MOVQ         words+16(FP), DI
-	MOVQ         tables+32(FP), R8
-	MOVQ         pairs+56(FP), R9
-	MOVQ         rows+40(FP), R10
-	MOVQ         n+48(FP), R11
-	MOVL         keep+64(FP), AX
-	VMOVD        AX, X0
+	MOVQ         sums+8(FP), AX
+	MOVQ         words+16(FP), CX
+	MOVQ         tables+32(FP), DX
+	MOVQ         codes+56(FP), BX
+	MOVQ         rows+40(FP), SI
+	MOVQ         n+48(FP), DI
+	MOVL         keep+64(FP), R8
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Y0
-	MOVQ         wide+0(FP), R12
-	MOVL         keepWide+68(FP), AX
-	VMOVD        AX, X1
+	MOVQ         wide+0(FP), R8
+	MOVL         keepWide+68(FP), R9
+	VMOVD        R9, X1
 	VPBROADCASTD X1, Y1
-	CMPQ         R11, $0x04
+	CMPQ         DI, $0x04
 	JHI          enough2
-	SUBQ         $0x00002880, R8
-	SUBQ         $0x000000c0, R9
+	SUBQ         $0x00000180, BX
 
 enough2:
-	CMPQ R11, $0x02
+	CMPQ DI, $0x02
 	JHI  enough1
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough1:
-block:
-	MOVQ pairs+56(FP), CX
-	MOVQ stride+24(FP), DX
-	MOVQ DI, AX
-	MOVQ R11, BX
+	MOVL         $0x000007c0, R9
+	VMOVD        R9, X3
+	VPBROADCASTW X3, Y3
+	VMOVD        DX, X2
+	VPBROADCASTW X2, Y2
+	MOVQ         DX, R9
+	MOVQ         DX, R10
+	MOVQ         DX, R11
 
-part:
-	LEAQ    (AX)(DX*1), R13
-	LEAQ    codePairConstants<>+128(SB), R14
-	CMPQ    BX, $0x01
-	CMOVQEQ R14, R13
-	VMOVUPS (AX), Y2
-	VMOVUPS (R13), Y3
-	VPSLLW  $0x03, Y2, Y4
-	VPSLLW  $0x06, Y2, Y5
-	VPAND   codePairConstants<>+0(SB), Y4, Y4
-	VPAND   codePairConstants<>+64(SB), Y5, Y5
-	VPOR    Y5, Y4, Y4
-	VMOVUPS Y4, (CX)
-	VPSLLW  $0x03, Y3, Y4
-	VPSLLW  $0x06, Y3, Y5
-	VPAND   codePairConstants<>+0(SB), Y4, Y4
-	VPAND   codePairConstants<>+64(SB), Y5, Y5
-	VPOR    Y5, Y4, Y4
-	VMOVUPS Y4, 64(CX)
-	VPSRLW  $0x07, Y2, Y2
-	VPSLLW  $0x01, Y3, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, 128(CX)
-	VMOVUPS 32(AX), Y2
-	VMOVUPS 32(R13), Y3
-	VPSLLW  $0x03, Y2, Y4
-	VPSLLW  $0x06, Y2, Y5
-	VPAND   codePairConstants<>+0(SB), Y4, Y4
-	VPAND   codePairConstants<>+64(SB), Y5, Y5
-	VPOR    Y5, Y4, Y4
-	VMOVUPS Y4, 32(CX)
-	VPSLLW  $0x03, Y3, Y4
-	VPSLLW  $0x06, Y3, Y5
-	VPAND   codePairConstants<>+0(SB), Y4, Y4
-	VPAND   codePairConstants<>+64(SB), Y5, Y5
-	VPOR    Y5, Y4, Y4
-	VMOVUPS Y4, 96(CX)
-	VPSRLW  $0x07, Y2, Y2
-	VPSLLW  $0x01, Y3, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, 160(CX)
-	LEAQ    (AX)(DX*2), AX
-	ADDQ    $0x000000c0, CX
-	SUBQ    $0x02, BX
-	JGT     part
-	ADDQ    $0x40, DI
-	MOVQ    R9, R13
+block:
+	MOVQ codes+56(FP), R13
+	MOVQ stride+24(FP), R14
+	MOVQ CX, R12
+	MOVQ DI, R15
+
+word:
+	VMOVUPS      (R12), Y4
+	VPSLLW       $0x06, Y4, Y5
+	VPAND        Y3, Y5, Y5
+	VPADDW       Y2, Y5, Y5
+	VMOVUPS      Y5, (R13)
+	VPSLLW       $0x01, Y4, Y5
+	VPAND        Y3, Y5, Y5
+	VPADDW       Y2, Y5, Y5
+	VMOVUPS      Y5, 64(R13)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y3, Y4, Y4
+	VPADDW       Y2, Y4, Y4
+	VMOVUPS      Y4, 128(R13)
+	VMOVUPS      32(R12), Y4
+	VPSLLW       $0x06, Y4, Y5
+	VPAND        Y3, Y5, Y5
+	VPADDW       Y2, Y5, Y5
+	VMOVUPS      Y5, 32(R13)
+	VPSLLW       $0x01, Y4, Y5
+	VPAND        Y3, Y5, Y5
+	VPADDW       Y2, Y5, Y5
+	VMOVUPS      Y5, 96(R13)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y3, Y4, Y4
+	VPADDW       Y2, Y4, Y4
+	VMOVUPS      Y4, 160(R13)
+	ADDQ         R14, R12
+	ADDQ         $0x000000c0, R13
+	DECQ         R15
+	JNZ          word
+	TESTQ        $0x00000001, DI
+	JZ           apart
+	MOVL         $0x00000340, R12
+	VMOVD        R12, X4
+	VPBROADCASTW X4, Y4
+	VPADDW       Y2, Y4, Y4
+	VMOVUPS      Y4, (R13)
+	VMOVUPS      Y4, 32(R13)
+	VMOVUPS      Y4, 64(R13)
+	VMOVUPS      Y4, 96(R13)
+	VMOVUPS      Y4, 128(R13)
+	VMOVUPS      Y4, 160(R13)
+
+apart:
+	ADDQ $0x40, CX
+	MOVQ BX, R12
 
 row:
-	VPAND   (SI), Y0, Y2
-	VPAND   64(SI), Y0, Y3
-	VPAND   128(SI), Y0, Y4
-	VPAND   192(SI), Y0, Y5
-	CMPQ    R11, $0x02
-	JLS     part2
-	CMPQ    R11, $0x04
-	JLS     part1
-	MOVQ    (R13), AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y6
-	VPADDW  Y6, Y5, Y5
-	SHRL    $0x08, AX
-	VMOVUPS 1728(R8)(AX*8), Y6
-	VPADDW  Y6, Y5, Y5
-	MOVQ    64(R13), BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y6
-	VPADDW  Y6, Y5, Y5
-	SHRL    $0x08, BX
-	VMOVUPS 6912(R8)(BX*8), Y6
-	VPADDW  Y6, Y5, Y5
-	MOVQ    128(R13), CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y6
-	VPADDW  Y6, Y5, Y5
-	SHRL    $0x08, CX
-	VMOVUPS 8640(R8)(CX*8), Y6
-	VPADDW  Y6, Y5, Y5
+	VPAND  (AX), Y0, Y4
+	VPAND  64(AX), Y0, Y5
+	VPAND  128(AX), Y0, Y6
+	VPAND  192(AX), Y0, Y7
+	CMPQ   DI, $0x02
+	JLS    part2
+	CMPQ   DI, $0x04
+	JLS    part1
+	MOVQ   (R12), R13
+	MOVW   R13, R9
+	VPADDW (R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW (R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW (R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW (DX), Y7, Y7
+	MOVQ   64(R12), R13
+	MOVW   R13, R9
+	VPADDW 1728(R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 1728(R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 1728(R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 1728(DX), Y7, Y7
+	MOVQ   128(R12), R13
+	MOVW   R13, R9
+	VPADDW 3456(R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 3456(R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 3456(R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 3456(DX), Y7, Y7
+	MOVQ   192(R12), R13
+	MOVW   R13, R9
+	VPADDW 5184(R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 5184(R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 5184(R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 5184(DX), Y7, Y7
+	MOVQ   256(R12), R13
+	MOVW   R13, R9
+	VPADDW 6912(R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 6912(R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 6912(R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 6912(DX), Y7, Y7
+	MOVQ   320(R12), R13
+	MOVW   R13, R9
+	VPADDW 8640(R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 8640(R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 8640(R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 8640(DX), Y7, Y7
 
 part1:
-	MOVQ    192(R13), DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y6
-	VPADDW  Y6, Y5, Y5
-	SHRL    $0x08, DX
-	VMOVUPS 12096(R8)(DX*8), Y6
-	VPADDW  Y6, Y5, Y5
-	MOVQ    256(R13), AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y6
-	VPADDW  Y6, Y5, Y5
-	SHRL    $0x08, AX
-	VMOVUPS 17280(R8)(AX*8), Y6
-	VPADDW  Y6, Y5, Y5
-	MOVQ    320(R13), BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y6
-	VPADDW  Y6, Y2, Y2
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y6
-	VPADDW  Y6, Y3, Y3
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y6
-	VPADDW  Y6, Y4, Y4
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y6
-	VPADDW  Y6, Y5, Y5
-	SHRL    $0x08, BX
-	VMOVUPS 19008(R8)(BX*8), Y6
-	VPADDW  Y6, Y5, Y5
+	MOVQ   384(R12), R13
+	MOVW   R13, R9
+	VPADDW 10368(R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 10368(R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 10368(R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 10368(DX), Y7, Y7
+	MOVQ   448(R12), R13
+	MOVW   R13, R9
+	VPADDW 12096(R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 12096(R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 12096(R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 12096(DX), Y7, Y7
+	MOVQ   512(R12), R13
+	MOVW   R13, R9
+	VPADDW 13824(R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 13824(R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 13824(R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 13824(DX), Y7, Y7
+	MOVQ   576(R12), R13
+	MOVW   R13, R9
+	VPADDW 15552(R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 15552(R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 15552(R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 15552(DX), Y7, Y7
+	MOVQ   640(R12), R13
+	MOVW   R13, R9
+	VPADDW 17280(R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 17280(R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 17280(R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 17280(DX), Y7, Y7
+	MOVQ   704(R12), R13
+	MOVW   R13, R9
+	VPADDW 19008(R9), Y4, Y4
+	SHRQ   $0x10, R13
+	MOVW   R13, R10
+	VPADDW 19008(R10), Y5, Y5
+	SHRQ   $0x10, R13
+	MOVW   R13, R11
+	VPADDW 19008(R11), Y6, Y6
+	SHRQ   $0x10, R13
+	MOVW   R13, DX
+	VPADDW 19008(DX), Y7, Y7
 
 part2:
-	MOVQ         384(R13), CX
-	MOVBLZX      CL, AX
-	VMOVUPS      20736(R8)(AX*8), Y6
-	VPADDW       Y6, Y2, Y2
-	MOVBLZX      CH, AX
-	VMOVUPS      22464(R8)(AX*8), Y6
-	VPADDW       Y6, Y2, Y2
-	SHRQ         $0x10, CX
-	MOVBLZX      CL, AX
-	VMOVUPS      20736(R8)(AX*8), Y6
-	VPADDW       Y6, Y3, Y3
-	MOVBLZX      CH, AX
-	VMOVUPS      22464(R8)(AX*8), Y6
-	VPADDW       Y6, Y3, Y3
-	SHRQ         $0x10, CX
-	MOVBLZX      CL, AX
-	VMOVUPS      20736(R8)(AX*8), Y6
-	VPADDW       Y6, Y4, Y4
-	MOVBLZX      CH, AX
-	VMOVUPS      22464(R8)(AX*8), Y6
-	VPADDW       Y6, Y4, Y4
-	SHRQ         $0x10, CX
-	MOVBLZX      CL, AX
-	VMOVUPS      20736(R8)(AX*8), Y6
-	VPADDW       Y6, Y5, Y5
-	SHRL         $0x08, CX
-	VMOVUPS      22464(R8)(CX*8), Y6
-	VPADDW       Y6, Y5, Y5
-	MOVQ         448(R13), DX
-	MOVBLZX      DL, AX
-	VMOVUPS      25920(R8)(AX*8), Y6
-	VPADDW       Y6, Y2, Y2
-	MOVBLZX      DH, AX
-	VMOVUPS      27648(R8)(AX*8), Y6
-	VPADDW       Y6, Y2, Y2
-	SHRQ         $0x10, DX
-	MOVBLZX      DL, AX
-	VMOVUPS      25920(R8)(AX*8), Y6
-	VPADDW       Y6, Y3, Y3
-	MOVBLZX      DH, AX
-	VMOVUPS      27648(R8)(AX*8), Y6
-	VPADDW       Y6, Y3, Y3
-	SHRQ         $0x10, DX
-	MOVBLZX      DL, AX
-	VMOVUPS      25920(R8)(AX*8), Y6
-	VPADDW       Y6, Y4, Y4
-	MOVBLZX      DH, AX
-	VMOVUPS      27648(R8)(AX*8), Y6
-	VPADDW       Y6, Y4, Y4
-	SHRQ         $0x10, DX
-	MOVBLZX      DL, AX
-	VMOVUPS      25920(R8)(AX*8), Y6
-	VPADDW       Y6, Y5, Y5
-	SHRL         $0x08, DX
-	VMOVUPS      27648(R8)(DX*8), Y6
-	VPADDW       Y6, Y5, Y5
-	MOVQ         512(R13), AX
-	MOVBLZX      AL, CX
-	VMOVUPS      24192(R8)(CX*8), Y6
-	VPADDW       Y6, Y2, Y2
-	MOVBLZX      AH, CX
-	VMOVUPS      29376(R8)(CX*8), Y6
-	VPADDW       Y6, Y2, Y2
-	SHRQ         $0x10, AX
-	MOVBLZX      AL, CX
-	VMOVUPS      24192(R8)(CX*8), Y6
-	VPADDW       Y6, Y3, Y3
-	MOVBLZX      AH, CX
-	VMOVUPS      29376(R8)(CX*8), Y6
-	VPADDW       Y6, Y3, Y3
-	SHRQ         $0x10, AX
-	MOVBLZX      AL, CX
-	VMOVUPS      24192(R8)(CX*8), Y6
-	VPADDW       Y6, Y4, Y4
-	MOVBLZX      AH, CX
-	VMOVUPS      29376(R8)(CX*8), Y6
-	VPADDW       Y6, Y4, Y4
-	SHRQ         $0x10, AX
-	MOVBLZX      AL, CX
-	VMOVUPS      24192(R8)(CX*8), Y6
-	VPADDW       Y6, Y5, Y5
-	SHRL         $0x08, AX
-	VMOVUPS      29376(R8)(AX*8), Y6
-	VPADDW       Y6, Y5, Y5
-	VPMOVSXWD    X2, Y6
-	VPAND        (R12), Y1, Y7
-	VPADDD       Y7, Y6, Y6
-	VMOVUPS      Y6, (R12)
-	VEXTRACTI128 $0x01, Y2, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        32(R12), Y1, Y6
-	VPADDD       Y6, Y2, Y2
-	VMOVUPS      Y2, 32(R12)
-	VPMOVSXWD    X3, Y2
-	VPAND        128(R12), Y1, Y6
-	VPADDD       Y6, Y2, Y2
-	VMOVUPS      Y2, 128(R12)
-	VEXTRACTI128 $0x01, Y3, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        160(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 160(R12)
-	VPMOVSXWD    X4, Y2
-	VPAND        256(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 256(R12)
-	VEXTRACTI128 $0x01, Y4, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        288(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 288(R12)
-	VPMOVSXWD    X5, Y2
-	VPAND        384(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 384(R12)
-	VEXTRACTI128 $0x01, Y5, X2
-	VPMOVSXWD    X2, Y2
-	VPAND        416(R12), Y1, Y3
-	VPADDD       Y3, Y2, Y2
-	VMOVUPS      Y2, 416(R12)
-	ADDQ         $0x08, R13
-	ADDQ         $0x00000100, SI
-	ADDQ         $0x00000200, R12
-	SUBQ         $0x04, R10
-	TESTQ        $0x0000001f, R10
+	MOVQ         768(R12), R13
+	MOVW         R13, R9
+	VPADDW       20736(R9), Y4, Y4
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       20736(R10), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       20736(R11), Y6, Y6
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       20736(DX), Y7, Y7
+	MOVQ         832(R12), R13
+	MOVW         R13, R9
+	VPADDW       22464(R9), Y4, Y4
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       22464(R10), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       22464(R11), Y6, Y6
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       22464(DX), Y7, Y7
+	MOVQ         896(R12), R13
+	MOVW         R13, R9
+	VPADDW       24192(R9), Y4, Y4
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       24192(R10), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       24192(R11), Y6, Y6
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       24192(DX), Y7, Y7
+	MOVQ         960(R12), R13
+	MOVW         R13, R9
+	VPADDW       25920(R9), Y4, Y4
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       25920(R10), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       25920(R11), Y6, Y6
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       25920(DX), Y7, Y7
+	MOVQ         1024(R12), R13
+	MOVW         R13, R9
+	VPADDW       27648(R9), Y4, Y4
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       27648(R10), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       27648(R11), Y6, Y6
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       27648(DX), Y7, Y7
+	MOVQ         1088(R12), R13
+	MOVW         R13, R9
+	VPADDW       29376(R9), Y4, Y4
+	SHRQ         $0x10, R13
+	MOVW         R13, R10
+	VPADDW       29376(R10), Y5, Y5
+	SHRQ         $0x10, R13
+	MOVW         R13, R11
+	VPADDW       29376(R11), Y6, Y6
+	SHRQ         $0x10, R13
+	MOVW         R13, DX
+	VPADDW       29376(DX), Y7, Y7
+	VPMOVSXWD    X4, Y8
+	VPAND        (R8), Y1, Y9
+	VPADDD       Y9, Y8, Y8
+	VMOVUPS      Y8, (R8)
+	VEXTRACTI128 $0x01, Y4, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        32(R8), Y1, Y8
+	VPADDD       Y8, Y4, Y4
+	VMOVUPS      Y4, 32(R8)
+	VPMOVSXWD    X5, Y4
+	VPAND        128(R8), Y1, Y8
+	VPADDD       Y8, Y4, Y4
+	VMOVUPS      Y4, 128(R8)
+	VEXTRACTI128 $0x01, Y5, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        160(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 160(R8)
+	VPMOVSXWD    X6, Y4
+	VPAND        256(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 256(R8)
+	VEXTRACTI128 $0x01, Y6, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        288(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 288(R8)
+	VPMOVSXWD    X7, Y4
+	VPAND        384(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 384(R8)
+	VEXTRACTI128 $0x01, Y7, X4
+	VPMOVSXWD    X4, Y4
+	VPAND        416(R8), Y1, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      Y4, 416(R8)
+	ADDQ         $0x08, R12
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000200, R8
+	SUBQ         $0x04, SI
+	TESTQ        $0x0000001f, SI
 	JNZ          row
-	TESTQ        R10, R10
+	TESTQ        SI, SI
 	JNZ          block
 	VZEROUPPER
 	RET
@@ -8146,704 +7526,620 @@ group:
 	VZEROUPPER
 	RET
 
-// func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, pairs *uint16)
-// Requires: AVX, AVX2, CMOV
+// func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16)
+// Requires: AVX, AVX2
 TEXT ·addFloats256(SB), NOSPLIT, $0-56
-	MOVQ sums+0(FP), SI
-	MOVQ words+8(FP), DI
-	MOVQ tables+24(FP), R8
-	MOVQ pairs+48(FP), R9
-	MOVQ rows+32(FP), R10
-	MOVQ n+40(FP), R11
-	CMPQ R11, $0x04
+	MOVQ sums+0(FP), AX
+	MOVQ words+8(FP), CX
+	MOVQ tables+24(FP), DX
+	MOVQ codes+48(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ n+40(FP), DI
+	CMPQ DI, $0x04
 	JHI  enough2
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough2:
-	CMPQ R11, $0x02
+	CMPQ DI, $0x02
 	JHI  enough1
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough1:
-block:
-	MOVQ pairs+48(FP), CX
-	MOVQ stride+16(FP), DX
-	MOVQ DI, AX
-	MOVQ R11, BX
+	MOVL         $0x000007c0, R8
+	VMOVD        R8, X1
+	VPBROADCASTW X1, Y1
+	VMOVD        DX, X0
+	VPBROADCASTW X0, Y0
+	MOVQ         DX, R8
+	MOVQ         DX, R9
+	MOVQ         DX, R10
 
-part:
-	LEAQ    (AX)(DX*1), R12
-	LEAQ    codePairConstants<>+128(SB), R13
-	CMPQ    BX, $0x01
-	CMOVQEQ R13, R12
-	VMOVUPS (AX), Y0
-	VMOVUPS (R12), Y1
-	VPSLLW  $0x03, Y0, Y2
-	VPSLLW  $0x06, Y0, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, (CX)
-	VPSLLW  $0x03, Y1, Y2
-	VPSLLW  $0x06, Y1, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, 64(CX)
-	VPSRLW  $0x07, Y0, Y0
-	VPSLLW  $0x01, Y1, Y1
-	VPAND   codePairConstants<>+0(SB), Y0, Y0
-	VPAND   codePairConstants<>+64(SB), Y1, Y1
-	VPOR    Y1, Y0, Y0
-	VMOVUPS Y0, 128(CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS 32(R12), Y1
-	VPSLLW  $0x03, Y0, Y2
-	VPSLLW  $0x06, Y0, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, 32(CX)
-	VPSLLW  $0x03, Y1, Y2
-	VPSLLW  $0x06, Y1, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, 96(CX)
-	VPSRLW  $0x07, Y0, Y0
-	VPSLLW  $0x01, Y1, Y1
-	VPAND   codePairConstants<>+0(SB), Y0, Y0
-	VPAND   codePairConstants<>+64(SB), Y1, Y1
-	VPOR    Y1, Y0, Y0
-	VMOVUPS Y0, 160(CX)
-	LEAQ    (AX)(DX*2), AX
-	ADDQ    $0x000000c0, CX
-	SUBQ    $0x02, BX
-	JGT     part
-	ADDQ    $0x40, DI
-	MOVQ    R9, R12
+block:
+	MOVQ codes+48(FP), R12
+	MOVQ stride+16(FP), R13
+	MOVQ CX, R11
+	MOVQ DI, R14
+
+word:
+	VMOVUPS      (R11), Y2
+	VPSLLW       $0x06, Y2, Y3
+	VPAND        Y1, Y3, Y3
+	VPADDW       Y0, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VPSLLW       $0x01, Y2, Y3
+	VPAND        Y1, Y3, Y3
+	VPADDW       Y0, Y3, Y3
+	VMOVUPS      Y3, 64(R12)
+	VPSRLW       $0x04, Y2, Y2
+	VPAND        Y1, Y2, Y2
+	VPADDW       Y0, Y2, Y2
+	VMOVUPS      Y2, 128(R12)
+	VMOVUPS      32(R11), Y2
+	VPSLLW       $0x06, Y2, Y3
+	VPAND        Y1, Y3, Y3
+	VPADDW       Y0, Y3, Y3
+	VMOVUPS      Y3, 32(R12)
+	VPSLLW       $0x01, Y2, Y3
+	VPAND        Y1, Y3, Y3
+	VPADDW       Y0, Y3, Y3
+	VMOVUPS      Y3, 96(R12)
+	VPSRLW       $0x04, Y2, Y2
+	VPAND        Y1, Y2, Y2
+	VPADDW       Y0, Y2, Y2
+	VMOVUPS      Y2, 160(R12)
+	ADDQ         R13, R11
+	ADDQ         $0x000000c0, R12
+	DECQ         R14
+	JNZ          word
+	TESTQ        $0x00000001, DI
+	JZ           apart
+	MOVL         $0x00000340, R11
+	VMOVD        R11, X2
+	VPBROADCASTW X2, Y2
+	VPADDW       Y0, Y2, Y2
+	VMOVUPS      Y2, (R12)
+	VMOVUPS      Y2, 32(R12)
+	VMOVUPS      Y2, 64(R12)
+	VMOVUPS      Y2, 96(R12)
+	VMOVUPS      Y2, 128(R12)
+	VMOVUPS      Y2, 160(R12)
+
+apart:
+	ADDQ $0x40, CX
+	MOVQ BX, R11
 
 row:
-	VPXOR   Y0, Y0, Y0
-	VPXOR   Y1, Y1, Y1
-	VPXOR   Y2, Y2, Y2
-	VPXOR   Y3, Y3, Y3
-	VPXOR   Y4, Y4, Y4
-	VPXOR   Y5, Y5, Y5
-	VPXOR   Y6, Y6, Y6
-	VPXOR   Y7, Y7, Y7
-	VPXOR   Y8, Y8, Y8
-	VPXOR   Y9, Y9, Y9
-	VPXOR   Y10, Y10, Y10
-	VPXOR   Y11, Y11, Y11
-	CMPQ    R11, $0x02
-	JLS     part2
-	CMPQ    R11, $0x04
-	JLS     part1
-	MOVL    (R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	VMOVUPS 32(R8)(CX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	VMOVUPS 1760(R8)(CX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	VMOVUPS 32(R8)(CX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRL    $0x08, AX
-	VMOVUPS 1728(R8)(AX*8), Y12
-	VADDPS  Y12, Y8, Y8
-	VMOVUPS 1760(R8)(AX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	MOVL    64(R12), BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	VMOVUPS 5216(R8)(AX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	VMOVUPS 6944(R8)(AX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	VMOVUPS 5216(R8)(AX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRL    $0x08, BX
-	VMOVUPS 6912(R8)(BX*8), Y12
-	VADDPS  Y12, Y8, Y8
-	VMOVUPS 6944(R8)(BX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	MOVL    128(R12), CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	VMOVUPS 3488(R8)(AX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	VMOVUPS 8672(R8)(AX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	VMOVUPS 3488(R8)(AX*8), Y12
-	VADDPS  Y12, Y11, Y11
-	SHRL    $0x08, CX
-	VMOVUPS 8640(R8)(CX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	VMOVUPS 8672(R8)(CX*8), Y12
-	VADDPS  Y12, Y11, Y11
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+	VPXOR  Y4, Y4, Y4
+	VPXOR  Y5, Y5, Y5
+	VPXOR  Y6, Y6, Y6
+	VPXOR  Y7, Y7, Y7
+	VPXOR  Y8, Y8, Y8
+	VPXOR  Y9, Y9, Y9
+	VPXOR  Y10, Y10, Y10
+	VPXOR  Y11, Y11, Y11
+	VPXOR  Y12, Y12, Y12
+	VPXOR  Y13, Y13, Y13
+	CMPQ   DI, $0x02
+	JLS    part2
+	CMPQ   DI, $0x04
+	JLS    part1
+	MOVL   (R11), R12
+	MOVW   R12, R8
+	VADDPS (R8), Y2, Y2
+	VADDPS 32(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS (R9), Y8, Y8
+	VADDPS 32(R9), Y9, Y9
+	MOVL   64(R11), R12
+	MOVW   R12, R10
+	VADDPS 1728(R10), Y4, Y4
+	VADDPS 1760(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 1728(DX), Y10, Y10
+	VADDPS 1760(DX), Y11, Y11
+	MOVL   128(R11), R12
+	MOVW   R12, R8
+	VADDPS 3456(R8), Y6, Y6
+	VADDPS 3488(R8), Y7, Y7
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 3456(R9), Y12, Y12
+	VADDPS 3488(R9), Y13, Y13
+	MOVL   192(R11), R12
+	MOVW   R12, R10
+	VADDPS 5184(R10), Y2, Y2
+	VADDPS 5216(R10), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 5184(DX), Y8, Y8
+	VADDPS 5216(DX), Y9, Y9
+	MOVL   256(R11), R12
+	MOVW   R12, R8
+	VADDPS 6912(R8), Y4, Y4
+	VADDPS 6944(R8), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 6912(R9), Y10, Y10
+	VADDPS 6944(R9), Y11, Y11
+	MOVL   320(R11), R12
+	MOVW   R12, R10
+	VADDPS 8640(R10), Y6, Y6
+	VADDPS 8672(R10), Y7, Y7
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 8640(DX), Y12, Y12
+	VADDPS 8672(DX), Y13, Y13
 
 part1:
-	MOVL    192(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	VMOVUPS 10400(R8)(AX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	VMOVUPS 12128(R8)(AX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	VMOVUPS 10400(R8)(AX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRL    $0x08, DX
-	VMOVUPS 12096(R8)(DX*8), Y12
-	VADDPS  Y12, Y8, Y8
-	VMOVUPS 12128(R8)(DX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	MOVL    256(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	VMOVUPS 15584(R8)(CX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	VMOVUPS 17312(R8)(CX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	VMOVUPS 15584(R8)(CX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRL    $0x08, AX
-	VMOVUPS 17280(R8)(AX*8), Y12
-	VADDPS  Y12, Y8, Y8
-	VMOVUPS 17312(R8)(AX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	MOVL    320(R12), BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	VMOVUPS 13856(R8)(AX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	VMOVUPS 19040(R8)(AX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	VMOVUPS 13856(R8)(AX*8), Y12
-	VADDPS  Y12, Y11, Y11
-	SHRL    $0x08, BX
-	VMOVUPS 19008(R8)(BX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	VMOVUPS 19040(R8)(BX*8), Y12
-	VADDPS  Y12, Y11, Y11
+	MOVL   384(R11), R12
+	MOVW   R12, R8
+	VADDPS 10368(R8), Y2, Y2
+	VADDPS 10400(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 10368(R9), Y8, Y8
+	VADDPS 10400(R9), Y9, Y9
+	MOVL   448(R11), R12
+	MOVW   R12, R10
+	VADDPS 12096(R10), Y4, Y4
+	VADDPS 12128(R10), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 12096(DX), Y10, Y10
+	VADDPS 12128(DX), Y11, Y11
+	MOVL   512(R11), R12
+	MOVW   R12, R8
+	VADDPS 13824(R8), Y6, Y6
+	VADDPS 13856(R8), Y7, Y7
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 13824(R9), Y12, Y12
+	VADDPS 13856(R9), Y13, Y13
+	MOVL   576(R11), R12
+	MOVW   R12, R10
+	VADDPS 15552(R10), Y2, Y2
+	VADDPS 15584(R10), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 15552(DX), Y8, Y8
+	VADDPS 15584(DX), Y9, Y9
+	MOVL   640(R11), R12
+	MOVW   R12, R8
+	VADDPS 17280(R8), Y4, Y4
+	VADDPS 17312(R8), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 17280(R9), Y10, Y10
+	VADDPS 17312(R9), Y11, Y11
+	MOVL   704(R11), R12
+	MOVW   R12, R10
+	VADDPS 19008(R10), Y6, Y6
+	VADDPS 19040(R10), Y7, Y7
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 19008(DX), Y12, Y12
+	VADDPS 19040(DX), Y13, Y13
 
 part2:
-	MOVL    384(R12), CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	VMOVUPS 20768(R8)(AX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	VMOVUPS 22496(R8)(AX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	VMOVUPS 20768(R8)(AX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRL    $0x08, CX
-	VMOVUPS 22464(R8)(CX*8), Y12
+	MOVL    768(R11), R12
+	MOVW    R12, R8
+	VADDPS  20736(R8), Y2, Y2
+	VADDPS  20768(R8), Y3, Y3
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VADDPS  20736(R9), Y8, Y8
+	VADDPS  20768(R9), Y9, Y9
+	MOVL    832(R11), R12
+	MOVW    R12, R10
+	VADDPS  22464(R10), Y4, Y4
+	VADDPS  22496(R10), Y5, Y5
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VADDPS  22464(DX), Y10, Y10
+	VADDPS  22496(DX), Y11, Y11
+	MOVL    896(R11), R12
+	MOVW    R12, R8
+	VADDPS  24192(R8), Y6, Y6
+	VADDPS  24224(R8), Y7, Y7
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VADDPS  24192(R9), Y12, Y12
+	VADDPS  24224(R9), Y13, Y13
+	MOVL    960(R11), R12
+	MOVW    R12, R10
+	VADDPS  25920(R10), Y2, Y2
+	VADDPS  25952(R10), Y3, Y3
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VADDPS  25920(DX), Y8, Y8
+	VADDPS  25952(DX), Y9, Y9
+	MOVL    1024(R11), R12
+	MOVW    R12, R8
+	VADDPS  27648(R8), Y4, Y4
+	VADDPS  27680(R8), Y5, Y5
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VADDPS  27648(R9), Y10, Y10
+	VADDPS  27680(R9), Y11, Y11
+	MOVL    1088(R11), R12
+	MOVW    R12, R10
+	VADDPS  29376(R10), Y6, Y6
+	VADDPS  29408(R10), Y7, Y7
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VADDPS  29376(DX), Y12, Y12
+	VADDPS  29408(DX), Y13, Y13
+	VADDPS  Y4, Y2, Y2
+	VADDPS  Y6, Y2, Y2
+	VADDPS  (AX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	VADDPS  Y5, Y3, Y3
+	VADDPS  Y7, Y3, Y3
+	VADDPS  32(AX), Y3, Y3
+	VMOVUPS Y3, 32(AX)
+	VADDPS  Y10, Y8, Y8
 	VADDPS  Y12, Y8, Y8
-	VMOVUPS 22496(R8)(CX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	MOVL    448(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	VMOVUPS 25952(R8)(AX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	VMOVUPS 27680(R8)(AX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	VMOVUPS 25952(R8)(AX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRL    $0x08, DX
-	VMOVUPS 27648(R8)(DX*8), Y12
-	VADDPS  Y12, Y8, Y8
-	VMOVUPS 27680(R8)(DX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	MOVL    512(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	VMOVUPS 24224(R8)(CX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	VMOVUPS 29408(R8)(CX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	VMOVUPS 24224(R8)(CX*8), Y12
-	VADDPS  Y12, Y11, Y11
-	SHRL    $0x08, AX
-	VMOVUPS 29376(R8)(AX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	VMOVUPS 29408(R8)(AX*8), Y12
-	VADDPS  Y12, Y11, Y11
-	VADDPS  Y2, Y0, Y0
-	VADDPS  Y4, Y0, Y0
-	VADDPS  (SI), Y0, Y0
-	VMOVUPS Y0, (SI)
-	VADDPS  Y3, Y1, Y1
-	VADDPS  Y5, Y1, Y1
-	VADDPS  32(SI), Y1, Y1
-	VMOVUPS Y1, 32(SI)
-	VADDPS  Y8, Y6, Y6
-	VADDPS  Y10, Y6, Y6
-	VADDPS  64(SI), Y6, Y6
-	VMOVUPS Y6, 64(SI)
-	VADDPS  Y9, Y7, Y7
-	VADDPS  Y11, Y7, Y7
-	VADDPS  96(SI), Y7, Y7
-	VMOVUPS Y7, 96(SI)
-	ADDQ    $0x04, R12
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x02, R10
-	TESTQ   $0x0000001f, R10
+	VADDPS  64(AX), Y8, Y8
+	VMOVUPS Y8, 64(AX)
+	VADDPS  Y11, Y9, Y9
+	VADDPS  Y13, Y9, Y9
+	VADDPS  96(AX), Y9, Y9
+	VMOVUPS Y9, 96(AX)
+	ADDQ    $0x04, R11
+	ADDQ    $0x00000080, AX
+	SUBQ    $0x02, SI
+	TESTQ   $0x0000001f, SI
 	JNZ     row
-	TESTQ   R10, R10
+	TESTQ   SI, SI
 	JNZ     block
 	VZEROUPPER
 	RET
 
-// func addFloatsHalf256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, pairs *uint16)
-// Requires: AVX, AVX2, CMOV
+// func addFloatsHalf256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16)
+// Requires: AVX, AVX2
 TEXT ·addFloatsHalf256(SB), NOSPLIT, $0-56
-	MOVQ sums+0(FP), SI
-	MOVQ words+8(FP), DI
-	MOVQ tables+24(FP), R8
-	MOVQ pairs+48(FP), R9
-	MOVQ rows+32(FP), R10
-	MOVQ n+40(FP), R11
-	CMPQ R11, $0x04
+	MOVQ sums+0(FP), AX
+	MOVQ words+8(FP), CX
+	MOVQ tables+24(FP), DX
+	MOVQ codes+48(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ n+40(FP), DI
+	CMPQ DI, $0x04
 	JHI  enough2
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough2:
-	CMPQ R11, $0x02
+	CMPQ DI, $0x02
 	JHI  enough1
-	SUBQ $0x00002880, R8
-	SUBQ $0x000000c0, R9
+	SUBQ $0x00000180, BX
 
 enough1:
-block:
-	MOVQ pairs+48(FP), CX
-	MOVQ stride+16(FP), DX
-	MOVQ DI, AX
-	MOVQ R11, BX
+	MOVL         $0x000007c0, R8
+	VMOVD        R8, X1
+	VPBROADCASTW X1, Y1
+	VMOVD        DX, X0
+	VPBROADCASTW X0, Y0
+	MOVQ         DX, R8
+	MOVQ         DX, R9
+	MOVQ         DX, R10
 
-part:
-	LEAQ    (AX)(DX*1), R12
-	LEAQ    codePairConstants<>+128(SB), R13
-	CMPQ    BX, $0x01
-	CMOVQEQ R13, R12
-	VMOVUPS (AX), Y0
-	VMOVUPS (R12), Y1
-	VPSLLW  $0x03, Y0, Y2
-	VPSLLW  $0x06, Y0, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, (CX)
-	VPSLLW  $0x03, Y1, Y2
-	VPSLLW  $0x06, Y1, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, 64(CX)
-	VPSRLW  $0x07, Y0, Y0
-	VPSLLW  $0x01, Y1, Y1
-	VPAND   codePairConstants<>+0(SB), Y0, Y0
-	VPAND   codePairConstants<>+64(SB), Y1, Y1
-	VPOR    Y1, Y0, Y0
-	VMOVUPS Y0, 128(CX)
-	VMOVUPS 32(AX), Y0
-	VMOVUPS 32(R12), Y1
-	VPSLLW  $0x03, Y0, Y2
-	VPSLLW  $0x06, Y0, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, 32(CX)
-	VPSLLW  $0x03, Y1, Y2
-	VPSLLW  $0x06, Y1, Y3
-	VPAND   codePairConstants<>+0(SB), Y2, Y2
-	VPAND   codePairConstants<>+64(SB), Y3, Y3
-	VPOR    Y3, Y2, Y2
-	VMOVUPS Y2, 96(CX)
-	VPSRLW  $0x07, Y0, Y0
-	VPSLLW  $0x01, Y1, Y1
-	VPAND   codePairConstants<>+0(SB), Y0, Y0
-	VPAND   codePairConstants<>+64(SB), Y1, Y1
-	VPOR    Y1, Y0, Y0
-	VMOVUPS Y0, 160(CX)
-	LEAQ    (AX)(DX*2), AX
-	ADDQ    $0x000000c0, CX
-	SUBQ    $0x02, BX
-	JGT     part
-	ADDQ    $0x40, DI
-	MOVQ    R9, R12
+block:
+	MOVQ codes+48(FP), R12
+	MOVQ stride+16(FP), R13
+	MOVQ CX, R11
+	MOVQ DI, R14
+
+word:
+	VMOVUPS      (R11), Y2
+	VPSLLW       $0x06, Y2, Y3
+	VPAND        Y1, Y3, Y3
+	VPADDW       Y0, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VPSLLW       $0x01, Y2, Y3
+	VPAND        Y1, Y3, Y3
+	VPADDW       Y0, Y3, Y3
+	VMOVUPS      Y3, 64(R12)
+	VPSRLW       $0x04, Y2, Y2
+	VPAND        Y1, Y2, Y2
+	VPADDW       Y0, Y2, Y2
+	VMOVUPS      Y2, 128(R12)
+	VMOVUPS      32(R11), Y2
+	VPSLLW       $0x06, Y2, Y3
+	VPAND        Y1, Y3, Y3
+	VPADDW       Y0, Y3, Y3
+	VMOVUPS      Y3, 32(R12)
+	VPSLLW       $0x01, Y2, Y3
+	VPAND        Y1, Y3, Y3
+	VPADDW       Y0, Y3, Y3
+	VMOVUPS      Y3, 96(R12)
+	VPSRLW       $0x04, Y2, Y2
+	VPAND        Y1, Y2, Y2
+	VPADDW       Y0, Y2, Y2
+	VMOVUPS      Y2, 160(R12)
+	ADDQ         R13, R11
+	ADDQ         $0x000000c0, R12
+	DECQ         R14
+	JNZ          word
+	TESTQ        $0x00000001, DI
+	JZ           apart
+	MOVL         $0x00000340, R11
+	VMOVD        R11, X2
+	VPBROADCASTW X2, Y2
+	VPADDW       Y0, Y2, Y2
+	VMOVUPS      Y2, (R12)
+	VMOVUPS      Y2, 32(R12)
+	VMOVUPS      Y2, 64(R12)
+	VMOVUPS      Y2, 96(R12)
+	VMOVUPS      Y2, 128(R12)
+	VMOVUPS      Y2, 160(R12)
+
+apart:
+	ADDQ $0x40, CX
+	MOVQ BX, R11
 
 row:
-	VPXOR   Y0, Y0, Y0
-	VPXOR   Y1, Y1, Y1
-	VPXOR   Y2, Y2, Y2
-	VPXOR   Y3, Y3, Y3
-	VPXOR   Y4, Y4, Y4
-	VPXOR   Y5, Y5, Y5
-	VPXOR   Y6, Y6, Y6
-	VPXOR   Y7, Y7, Y7
-	VPXOR   Y8, Y8, Y8
-	VPXOR   Y9, Y9, Y9
-	VPXOR   Y10, Y10, Y10
-	VPXOR   Y11, Y11, Y11
-	CMPQ    R11, $0x02
-	JLS     part2
-	CMPQ    R11, $0x04
-	JLS     part1
-	MOVQ    (R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	MOVBLZX AH, CX
-	VMOVUPS 1728(R8)(CX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS (R8)(CX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	SHRL    $0x08, AX
-	VMOVUPS 1728(R8)(AX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	MOVQ    64(R12), BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	MOVBLZX BH, AX
-	VMOVUPS 6912(R8)(AX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 5184(R8)(AX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	SHRL    $0x08, BX
-	VMOVUPS 6912(R8)(BX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	MOVQ    128(R12), CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y12
-	VADDPS  Y12, Y8, Y8
-	MOVBLZX CH, AX
-	VMOVUPS 8640(R8)(AX*8), Y12
-	VADDPS  Y12, Y8, Y8
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 3456(R8)(AX*8), Y12
-	VADDPS  Y12, Y11, Y11
-	SHRL    $0x08, CX
-	VMOVUPS 8640(R8)(CX*8), Y12
-	VADDPS  Y12, Y11, Y11
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+	VPXOR  Y4, Y4, Y4
+	VPXOR  Y5, Y5, Y5
+	VPXOR  Y6, Y6, Y6
+	VPXOR  Y7, Y7, Y7
+	VPXOR  Y8, Y8, Y8
+	VPXOR  Y9, Y9, Y9
+	VPXOR  Y10, Y10, Y10
+	VPXOR  Y11, Y11, Y11
+	VPXOR  Y12, Y12, Y12
+	VPXOR  Y13, Y13, Y13
+	CMPQ   DI, $0x02
+	JLS    part2
+	CMPQ   DI, $0x04
+	JLS    part1
+	MOVQ   (R11), R12
+	MOVW   R12, R8
+	VADDPS (R8), Y2, Y2
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS (R9), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS (R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS (DX), Y11, Y11
+	MOVQ   64(R11), R12
+	MOVW   R12, R8
+	VADDPS 1728(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 1728(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS 1728(R10), Y9, Y9
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 1728(DX), Y12, Y12
+	MOVQ   128(R11), R12
+	MOVW   R12, R8
+	VADDPS 3456(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 3456(R9), Y7, Y7
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS 3456(R10), Y10, Y10
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 3456(DX), Y13, Y13
+	MOVQ   192(R11), R12
+	MOVW   R12, R8
+	VADDPS 5184(R8), Y2, Y2
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 5184(R9), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS 5184(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 5184(DX), Y11, Y11
+	MOVQ   256(R11), R12
+	MOVW   R12, R8
+	VADDPS 6912(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 6912(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS 6912(R10), Y9, Y9
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 6912(DX), Y12, Y12
+	MOVQ   320(R11), R12
+	MOVW   R12, R8
+	VADDPS 8640(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 8640(R9), Y7, Y7
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS 8640(R10), Y10, Y10
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 8640(DX), Y13, Y13
 
 part1:
-	MOVQ    192(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	MOVBLZX DH, AX
-	VMOVUPS 12096(R8)(AX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 10368(R8)(AX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	SHRL    $0x08, DX
-	VMOVUPS 12096(R8)(DX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	MOVQ    256(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	MOVBLZX AH, CX
-	VMOVUPS 17280(R8)(CX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 15552(R8)(CX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	SHRL    $0x08, AX
-	VMOVUPS 17280(R8)(AX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	MOVQ    320(R12), BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y12
-	VADDPS  Y12, Y8, Y8
-	MOVBLZX BH, AX
-	VMOVUPS 19008(R8)(AX*8), Y12
-	VADDPS  Y12, Y8, Y8
-	SHRQ    $0x10, BX
-	MOVBLZX BL, AX
-	VMOVUPS 13824(R8)(AX*8), Y12
-	VADDPS  Y12, Y11, Y11
-	SHRL    $0x08, BX
-	VMOVUPS 19008(R8)(BX*8), Y12
-	VADDPS  Y12, Y11, Y11
+	MOVQ   384(R11), R12
+	MOVW   R12, R8
+	VADDPS 10368(R8), Y2, Y2
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 10368(R9), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS 10368(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 10368(DX), Y11, Y11
+	MOVQ   448(R11), R12
+	MOVW   R12, R8
+	VADDPS 12096(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 12096(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS 12096(R10), Y9, Y9
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 12096(DX), Y12, Y12
+	MOVQ   512(R11), R12
+	MOVW   R12, R8
+	VADDPS 13824(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 13824(R9), Y7, Y7
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS 13824(R10), Y10, Y10
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 13824(DX), Y13, Y13
+	MOVQ   576(R11), R12
+	MOVW   R12, R8
+	VADDPS 15552(R8), Y2, Y2
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 15552(R9), Y5, Y5
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS 15552(R10), Y8, Y8
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 15552(DX), Y11, Y11
+	MOVQ   640(R11), R12
+	MOVW   R12, R8
+	VADDPS 17280(R8), Y3, Y3
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 17280(R9), Y6, Y6
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS 17280(R10), Y9, Y9
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 17280(DX), Y12, Y12
+	MOVQ   704(R11), R12
+	MOVW   R12, R8
+	VADDPS 19008(R8), Y4, Y4
+	SHRQ   $0x10, R12
+	MOVW   R12, R9
+	VADDPS 19008(R9), Y7, Y7
+	SHRQ   $0x10, R12
+	MOVW   R12, R10
+	VADDPS 19008(R10), Y10, Y10
+	SHRQ   $0x10, R12
+	MOVW   R12, DX
+	VADDPS 19008(DX), Y13, Y13
 
 part2:
-	MOVQ    384(R12), CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	MOVBLZX CH, AX
-	VMOVUPS 22464(R8)(AX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRQ    $0x10, CX
-	MOVBLZX CL, AX
-	VMOVUPS 20736(R8)(AX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	SHRL    $0x08, CX
-	VMOVUPS 22464(R8)(CX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	MOVQ    448(R12), DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y12
-	VADDPS  Y12, Y0, Y0
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Y12
-	VADDPS  Y12, Y1, Y1
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y12
-	VADDPS  Y12, Y3, Y3
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Y12
-	VADDPS  Y12, Y4, Y4
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y12
-	VADDPS  Y12, Y6, Y6
-	MOVBLZX DH, AX
-	VMOVUPS 27648(R8)(AX*8), Y12
-	VADDPS  Y12, Y7, Y7
-	SHRQ    $0x10, DX
-	MOVBLZX DL, AX
-	VMOVUPS 25920(R8)(AX*8), Y12
-	VADDPS  Y12, Y9, Y9
-	SHRL    $0x08, DX
-	VMOVUPS 27648(R8)(DX*8), Y12
-	VADDPS  Y12, Y10, Y10
-	MOVQ    512(R12), AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Y12
-	VADDPS  Y12, Y2, Y2
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Y12
-	VADDPS  Y12, Y5, Y5
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y12
-	VADDPS  Y12, Y8, Y8
-	MOVBLZX AH, CX
-	VMOVUPS 29376(R8)(CX*8), Y12
-	VADDPS  Y12, Y8, Y8
-	SHRQ    $0x10, AX
-	MOVBLZX AL, CX
-	VMOVUPS 24192(R8)(CX*8), Y12
+	MOVQ    768(R11), R12
+	MOVW    R12, R8
+	VADDPS  20736(R8), Y2, Y2
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VADDPS  20736(R9), Y5, Y5
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VADDPS  20736(R10), Y8, Y8
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VADDPS  20736(DX), Y11, Y11
+	MOVQ    832(R11), R12
+	MOVW    R12, R8
+	VADDPS  22464(R8), Y3, Y3
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VADDPS  22464(R9), Y6, Y6
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VADDPS  22464(R10), Y9, Y9
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VADDPS  22464(DX), Y12, Y12
+	MOVQ    896(R11), R12
+	MOVW    R12, R8
+	VADDPS  24192(R8), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VADDPS  24192(R9), Y7, Y7
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VADDPS  24192(R10), Y10, Y10
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VADDPS  24192(DX), Y13, Y13
+	MOVQ    960(R11), R12
+	MOVW    R12, R8
+	VADDPS  25920(R8), Y2, Y2
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VADDPS  25920(R9), Y5, Y5
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VADDPS  25920(R10), Y8, Y8
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VADDPS  25920(DX), Y11, Y11
+	MOVQ    1024(R11), R12
+	MOVW    R12, R8
+	VADDPS  27648(R8), Y3, Y3
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VADDPS  27648(R9), Y6, Y6
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VADDPS  27648(R10), Y9, Y9
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VADDPS  27648(DX), Y12, Y12
+	MOVQ    1088(R11), R12
+	MOVW    R12, R8
+	VADDPS  29376(R8), Y4, Y4
+	SHRQ    $0x10, R12
+	MOVW    R12, R9
+	VADDPS  29376(R9), Y7, Y7
+	SHRQ    $0x10, R12
+	MOVW    R12, R10
+	VADDPS  29376(R10), Y10, Y10
+	SHRQ    $0x10, R12
+	MOVW    R12, DX
+	VADDPS  29376(DX), Y13, Y13
+	VADDPS  Y3, Y2, Y2
+	VADDPS  Y4, Y2, Y2
+	VADDPS  (AX), Y2, Y2
+	VMOVUPS Y2, (AX)
+	VADDPS  Y6, Y5, Y5
+	VADDPS  Y7, Y5, Y5
+	VADDPS  64(AX), Y5, Y5
+	VMOVUPS Y5, 64(AX)
+	VADDPS  Y9, Y8, Y8
+	VADDPS  Y10, Y8, Y8
+	VADDPS  128(AX), Y8, Y8
+	VMOVUPS Y8, 128(AX)
 	VADDPS  Y12, Y11, Y11
-	SHRL    $0x08, AX
-	VMOVUPS 29376(R8)(AX*8), Y12
-	VADDPS  Y12, Y11, Y11
-	VADDPS  Y1, Y0, Y0
-	VADDPS  Y2, Y0, Y0
-	VADDPS  (SI), Y0, Y0
-	VMOVUPS Y0, (SI)
-	VADDPS  Y4, Y3, Y3
-	VADDPS  Y5, Y3, Y3
-	VADDPS  64(SI), Y3, Y3
-	VMOVUPS Y3, 64(SI)
-	VADDPS  Y7, Y6, Y6
-	VADDPS  Y8, Y6, Y6
-	VADDPS  128(SI), Y6, Y6
-	VMOVUPS Y6, 128(SI)
-	VADDPS  Y10, Y9, Y9
-	VADDPS  Y11, Y9, Y9
-	VADDPS  192(SI), Y9, Y9
-	VMOVUPS Y9, 192(SI)
-	ADDQ    $0x08, R12
-	ADDQ    $0x00000100, SI
-	SUBQ    $0x04, R10
-	TESTQ   $0x0000001f, R10
+	VADDPS  Y13, Y11, Y11
+	VADDPS  192(AX), Y11, Y11
+	VMOVUPS Y11, 192(AX)
+	ADDQ    $0x08, R11
+	ADDQ    $0x00000100, AX
+	SUBQ    $0x04, SI
+	TESTQ   $0x0000001f, SI
 	JNZ     row
-	TESTQ   R10, R10
+	TESTQ   SI, SI
 	JNZ     block
 	VZEROUPPER
 	RET
