@@ -183,6 +183,19 @@ func TestPublished(t *testing.T) {
 	}
 }
 
+// TestStopwatchLeast: what the clock costs while another has the core does not replace what it was known to cost.
+func TestStopwatchLeast(t *testing.T) {
+	watch := &stopwatch{cost: 1, overhead: 1}
+	watch.reset()
+	if watch.cost != 1 || watch.overhead != 1 {
+		t.Errorf("reading the clock costs %v and %v", watch.cost, watch.overhead)
+	}
+	watch = &stopwatch{}
+	if watch.reset(); watch.cost <= 0 || watch.overhead <= 0 || watch.overhead > watch.cost {
+		t.Errorf("learnt that reading the clock costs %v and %v of it count", watch.cost, watch.overhead)
+	}
+}
+
 // TestStopwatch: a timed set computes the same, counts each call, and decoding under it allocates nothing.
 func TestStopwatch(t *testing.T) {
 	s := setting(t)

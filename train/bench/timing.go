@@ -11,7 +11,7 @@ import (
 // stopwatch sums up where a Set's time goes, over all threads.
 type stopwatch struct {
 	clocks [kernels]clock
-	// overhead is what reading the clock adds to each call's time, cost what timing adds to whoever calls.
+	// overhead is what reading the clock adds to each call's time, cost what timing adds to whoever calls, both at least.
 	overhead, cost time.Duration
 }
 
@@ -117,21 +117,22 @@ func (w *stopwatch) values(k int, start time.Time, n int) {
 	w.clocks[k].ended(start, n*kernelTable[k].bytes)
 }
 
-// reset forgets what was measured and learns the overhead anew: the median of rounds, since another program's turn on the core may fall into one.
+// reset forgets what was measured and learns the overhead: the least of all rounds so far, since another program may have the core, or half of it, for as
+// long as some of them last. What is too little stays in the kernels' times, where too much would make the whole less than its parts.
 func (w *stopwatch) reset() {
 	const rounds, calls = 20, 1000
 	c := &w.clocks[0]
-	var costs, overheads []float64 // nanoseconds a call
 	for range rounds {
 		c.ns.Store(0)
 		start := time.Now()
 		for range calls {
 			c.ended(time.Now(), 0)
 		}
-		costs = append(costs, float64(time.Since(start))/calls)
-		overheads = append(overheads, float64(c.ns.Load())/calls)
+		cost, overhead := time.Since(start)/calls, time.Duration(c.ns.Load()/calls)
+		if w.cost == 0 || cost < w.cost {
+			w.cost, w.overhead = cost, overhead
+		}
 	}
-	w.cost, w.overhead = time.Duration(median(costs)), time.Duration(median(overheads))
 	for i := range w.clocks {
 		c := &w.clocks[i]
 		c.ns.Store(0)
