@@ -87,10 +87,7 @@ func (sc *matMulScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 		}
 		rows := min(end*pack.SuperblockRows, w.Rows) - first
 		for t := 0; t < n; t += emitted256 { // the rows of these few tokens, see AVX-512's tile
-			for r := 0; r < rows; r += emitted256 {
-				emitInts256(&dst[t*ldd+first+r], uintptr(ldd)*bytesPerFloat, &sc.wide[r][t], Tile256*bytesPerFloat,
-					&scale[t], min(emitted256, n-t), min(emitted256, rows-r))
-			}
+			emitInts256(&dst[t*ldd+first], uintptr(ldd)*bytesPerFloat, &sc.wide[0][t], Tile256*bytesPerFloat, &scale[t], min(emitted256, n-t), rows)
 		}
 	}
 }
@@ -166,10 +163,7 @@ func (sc *floatScratch256) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 			}
 		}
 		for t := 0; t < n; t += emitted256 { // the rows of these few tokens, see AVX-512's tile
-			for r := 0; r < rows; r += emitted256 {
-				emitFloats256(&dst[t*ldd+first+r], uintptr(ldd)*bytesPerFloat, &sc.total[r][t], floatTile256*bytesPerFloat,
-					&sc.scale[0], min(emitted256, n-t), min(emitted256, rows-r))
-			}
+			emitFloats256(&dst[t*ldd+first], uintptr(ldd)*bytesPerFloat, &sc.total[0][t], floatTile256*bytesPerFloat, &sc.scale[0], min(emitted256, n-t), rows)
 		}
 	}
 }

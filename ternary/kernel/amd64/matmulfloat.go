@@ -65,9 +65,6 @@ func (sc *floatScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 				addFloats512(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.codes[0][0])
 			}
 		}
-		for r := 0; r < rows; r += emitted {
-			emitFloats512(&dst[first+r], uintptr(ldd)*bytesPerFloat, &sc.total[r][0], floatTile512*bytesPerFloat,
-				&sc.scale[0], n, lowBits(min(emitted, rows-r)))
-		}
+		emitFloats512(&dst[first], uintptr(ldd)*bytesPerFloat, &sc.total[0][0], floatTile512*bytesPerFloat, &sc.scale[0], n, rows)
 	}
 }

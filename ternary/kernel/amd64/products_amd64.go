@@ -40,17 +40,17 @@ func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows
 //go:noescape
 func addWide512(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32, keepWide uint32)
 
-// emitInts512 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and the r < 16 whose bit of mask
-// is set; sums has all 16 rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX512F.
+// emitInts512 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and r < rows; sums has 16 tokens, and
+// rows up to the next multiple of 16. ldd and stride in bytes, tokens and rows ≥ 1. AVX512F, BMI2.
 //
 //go:noescape
-func emitInts512(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *float32, tokens int, mask uint32)
+func emitInts512(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *float32, tokens int, rows int)
 
-// emitFloats512 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and the r < 16 whose bit of mask
-// is set; sums has all 16 rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX512F.
+// emitFloats512 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and r < rows; sums has 16 tokens, and
+// rows up to the next multiple of 16. ldd and stride in bytes, tokens and rows ≥ 1. AVX512F, BMI2.
 //
 //go:noescape
-func emitFloats512(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, mask uint32)
+func emitFloats512(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, rows int)
 
 // prepareWords512 writes, for each group of three codes of 9·n, their 27 signed sums and five zeros, those of nine codes step
 // bytes behind those before. n ≥ 1. AVX512BW. Twin: generic.Prepare. Nine codes stand in words 0…8 of a register and
@@ -274,8 +274,8 @@ func addWordsHalf256(sums *int16, words *uint16, stride uintptr, tables *int16, 
 //go:noescape
 func addWideHalf256(wide *int32, sums *int16, words *uint16, stride uintptr, tables *int16, rows int, n int, codes *uint16, keep uint32, keepWide uint32)
 
-// emitInts256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows ≤ 8; sums has all
-// eight rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX2.
+// emitInts256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows; sums has eight
+// tokens, and rows up to the next multiple of eight. ldd and stride in bytes, tokens and rows ≥ 1. AVX2.
 //
 //go:noescape
 func emitInts256(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *float32, tokens int, rows int)
@@ -309,8 +309,8 @@ func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32,
 //go:noescape
 func addFloatsHalf256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16)
 
-// emitFloats256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows ≤ 8; sums has all
-// eight rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX2.
+// emitFloats256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows; sums has eight
+// tokens, and rows up to the next multiple of eight. ldd and stride in bytes, tokens and rows ≥ 1. AVX2.
 //
 //go:noescape
 func emitFloats256(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, rows int)

@@ -782,17 +782,25 @@ part2:
 	VZEROUPPER
 	RET
 
-// func emitInts512(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *float32, tokens int, mask uint32)
-// Requires: AVX, AVX512F
-TEXT ·emitInts512(SB), NOSPLIT, $0-52
-	MOVQ        dst+0(FP), AX
-	MOVQ        ldd+8(FP), CX
-	MOVQ        sums+16(FP), DX
-	MOVQ        stride+24(FP), BX
-	MOVQ        scale+32(FP), SI
-	MOVQ        tokens+40(FP), DI
-	MOVL        mask+48(FP), R8
-	KMOVW       R8, K1
+// func emitInts512(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *float32, tokens int, rows int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·emitInts512(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), AX
+	MOVQ ldd+8(FP), CX
+	MOVQ sums+16(FP), DX
+	MOVQ stride+24(FP), BX
+	MOVQ scale+32(FP), SI
+	MOVQ rows+48(FP), DI
+
+rows:
+	MOVQ        tokens+40(FP), R9
+	MOVQ        AX, R8
+	MOVL        $0x0000ffff, R10
+	MOVQ        $0x00000010, R11
+	CMPQ        DI, R11
+	CMOVQLT     DI, R11
+	BZHIL       R11, R10, R10
+	KMOVW       R10, K1
 	VMOVUPS     (DX), Z0
 	VCVTDQ2PS   Z0, Z0
 	ADDQ        BX, DX
@@ -840,6 +848,7 @@ TEXT ·emitInts512(SB), NOSPLIT, $0-52
 	ADDQ        BX, DX
 	VMOVUPS     (DX), Z15
 	VCVTDQ2PS   Z15, Z15
+	ADDQ        BX, DX
 	VUNPCKLPS   Z1, Z0, Z16
 	VUNPCKHPS   Z1, Z0, Z1
 	VUNPCKLPS   Z3, Z2, Z0
@@ -905,98 +914,109 @@ TEXT ·emitInts512(SB), NOSPLIT, $0-52
 	VSHUFF32X4  $0x88, Z15, Z7, Z1
 	VSHUFF32X4  $0xdd, Z15, Z7, Z15
 	VMULPS.BCST (SI), Z10, Z10
-	VMOVUPS     Z10, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z10, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 4(SI), Z8, Z8
-	VMOVUPS     Z8, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z8, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 8(SI), Z5, Z5
-	VMOVUPS     Z5, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z5, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 12(SI), Z11, Z11
-	VMOVUPS     Z11, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z11, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 16(SI), Z2, Z2
-	VMOVUPS     Z2, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z2, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 20(SI), Z0, Z0
-	VMOVUPS     Z0, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z0, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 24(SI), Z16, Z16
-	VMOVUPS     Z16, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z16, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 28(SI), Z3, Z3
-	VMOVUPS     Z3, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z3, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 32(SI), Z13, Z13
-	VMOVUPS     Z13, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z13, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 36(SI), Z6, Z6
-	VMOVUPS     Z6, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z6, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 40(SI), Z4, Z4
-	VMOVUPS     Z4, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z4, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 44(SI), Z1, Z1
-	VMOVUPS     Z1, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z1, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 48(SI), Z14, Z14
-	VMOVUPS     Z14, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z14, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 52(SI), Z12, Z12
-	VMOVUPS     Z12, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z12, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 56(SI), Z9, Z9
-	VMOVUPS     Z9, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z9, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 60(SI), Z15, Z15
-	VMOVUPS     Z15, K1, (AX)
+	VMOVUPS     Z15, K1, (R8)
 
-done:
+written:
+	ADDQ $0x40, AX
+	SUBQ $0x10, DI
+	JG   rows
 	VZEROUPPER
 	RET
 
-// func emitFloats512(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, mask uint32)
-// Requires: AVX, AVX512F
-TEXT ·emitFloats512(SB), NOSPLIT, $0-52
-	MOVQ        dst+0(FP), AX
-	MOVQ        ldd+8(FP), CX
-	MOVQ        sums+16(FP), DX
-	MOVQ        stride+24(FP), BX
-	MOVQ        scale+32(FP), SI
-	MOVQ        tokens+40(FP), DI
-	MOVL        mask+48(FP), R8
-	KMOVW       R8, K1
+// func emitFloats512(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, rows int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·emitFloats512(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), AX
+	MOVQ ldd+8(FP), CX
+	MOVQ sums+16(FP), DX
+	MOVQ stride+24(FP), BX
+	MOVQ scale+32(FP), SI
+	MOVQ rows+48(FP), DI
+
+rows:
+	MOVQ        tokens+40(FP), R9
+	MOVQ        AX, R8
+	MOVL        $0x0000ffff, R10
+	MOVQ        $0x00000010, R11
+	CMPQ        DI, R11
+	CMOVQLT     DI, R11
+	BZHIL       R11, R10, R10
+	KMOVW       R10, K1
 	VMOVUPS     (DX), Z0
 	ADDQ        BX, DX
 	VMOVUPS     (DX), Z1
@@ -1028,6 +1048,7 @@ TEXT ·emitFloats512(SB), NOSPLIT, $0-52
 	VMOVUPS     (DX), Z14
 	ADDQ        BX, DX
 	VMOVUPS     (DX), Z15
+	ADDQ        BX, DX
 	VUNPCKLPS   Z1, Z0, Z16
 	VUNPCKHPS   Z1, Z0, Z1
 	VUNPCKLPS   Z3, Z2, Z0
@@ -1093,84 +1114,87 @@ TEXT ·emitFloats512(SB), NOSPLIT, $0-52
 	VSHUFF32X4  $0x88, Z15, Z7, Z1
 	VSHUFF32X4  $0xdd, Z15, Z7, Z15
 	VMULPS.BCST (SI), Z10, Z10
-	VMOVUPS     Z10, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z10, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 4(SI), Z8, Z8
-	VMOVUPS     Z8, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z8, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 8(SI), Z5, Z5
-	VMOVUPS     Z5, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z5, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 12(SI), Z11, Z11
-	VMOVUPS     Z11, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z11, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 16(SI), Z2, Z2
-	VMOVUPS     Z2, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z2, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 20(SI), Z0, Z0
-	VMOVUPS     Z0, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z0, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 24(SI), Z16, Z16
-	VMOVUPS     Z16, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z16, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 28(SI), Z3, Z3
-	VMOVUPS     Z3, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z3, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 32(SI), Z13, Z13
-	VMOVUPS     Z13, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z13, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 36(SI), Z6, Z6
-	VMOVUPS     Z6, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z6, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 40(SI), Z4, Z4
-	VMOVUPS     Z4, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z4, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 44(SI), Z1, Z1
-	VMOVUPS     Z1, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z1, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 48(SI), Z14, Z14
-	VMOVUPS     Z14, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z14, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 52(SI), Z12, Z12
-	VMOVUPS     Z12, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z12, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 56(SI), Z9, Z9
-	VMOVUPS     Z9, K1, (AX)
-	DECQ        DI
-	JZ          done
-	ADDQ        CX, AX
+	VMOVUPS     Z9, K1, (R8)
+	DECQ        R9
+	JZ          written
+	ADDQ        CX, R8
 	VMULPS.BCST 60(SI), Z15, Z15
-	VMOVUPS     Z15, K1, (AX)
+	VMOVUPS     Z15, K1, (R8)
 
-done:
+written:
+	ADDQ $0x40, AX
+	SUBQ $0x10, DI
+	JG   rows
 	VZEROUPPER
 	RET
 
@@ -7281,19 +7305,25 @@ part2:
 	RET
 
 // func emitInts256(dst *float32, ldd uintptr, sums *int32, stride uintptr, scale *float32, tokens int, rows int)
-// Requires: AVX
+// Requires: AVX, CMOV
 TEXT ·emitInts256(SB), NOSPLIT, $0-56
-	MOVQ         dst+0(FP), AX
-	MOVQ         ldd+8(FP), CX
-	MOVQ         sums+16(FP), DX
-	MOVQ         stride+24(FP), BX
-	MOVQ         scale+32(FP), SI
-	MOVQ         tokens+40(FP), DI
-	MOVQ         rows+48(FP), R8
-	LEAQ         laneMasks256<>+0(SB), R9
-	MOVQ         $0x00000040, R10
-	SUBQ         R8, R10
-	VMOVDQU      (R9)(R10*4), Y0
+	MOVQ dst+0(FP), AX
+	MOVQ ldd+8(FP), CX
+	MOVQ sums+16(FP), DX
+	MOVQ stride+24(FP), BX
+	MOVQ scale+32(FP), SI
+	MOVQ rows+48(FP), DI
+
+rows:
+	MOVQ         tokens+40(FP), R9
+	MOVQ         AX, R8
+	MOVQ         $0x00000008, R10
+	CMPQ         DI, R10
+	CMOVQLT      DI, R10
+	LEAQ         laneMasks256<>+0(SB), R11
+	MOVQ         $0x00000040, R12
+	SUBQ         R10, R12
+	VMOVDQU      (R11)(R12*4), Y0
 	VMOVUPS      (DX), Y1
 	VCVTDQ2PS    Y1, Y1
 	ADDQ         BX, DX
@@ -7317,6 +7347,7 @@ TEXT ·emitInts256(SB), NOSPLIT, $0-56
 	ADDQ         BX, DX
 	VMOVUPS      (DX), Y8
 	VCVTDQ2PS    Y8, Y8
+	ADDQ         BX, DX
 	VUNPCKLPS    Y2, Y1, Y9
 	VUNPCKHPS    Y2, Y1, Y2
 	VUNPCKLPS    Y4, Y3, Y1
@@ -7343,51 +7374,54 @@ TEXT ·emitInts256(SB), NOSPLIT, $0-56
 	VPERM2F128   $0x31, Y8, Y4, Y8
 	VBROADCASTSS (SI), Y4
 	VMULPS       Y4, Y6, Y6
-	VMASKMOVPS   Y6, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y6, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 4(SI), Y4
 	VMULPS       Y4, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y3, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 8(SI), Y3
 	VMULPS       Y3, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y1, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 12(SI), Y1
 	VMULPS       Y1, Y9, Y9
-	VMASKMOVPS   Y9, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y9, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 16(SI), Y1
 	VMULPS       Y1, Y7, Y7
-	VMASKMOVPS   Y7, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y7, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 20(SI), Y1
 	VMULPS       Y1, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y5, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 24(SI), Y1
 	VMULPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y2, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 28(SI), Y1
 	VMULPS       Y1, Y8, Y8
-	VMASKMOVPS   Y8, Y0, (AX)
+	VMASKMOVPS   Y8, Y0, (R8)
 
-done:
+written:
+	ADDQ $0x20, AX
+	SUBQ $0x08, DI
+	JG   rows
 	VZEROUPPER
 	RET
 
@@ -8145,19 +8179,25 @@ part2:
 	RET
 
 // func emitFloats256(dst *float32, ldd uintptr, sums *float32, stride uintptr, scale *float32, tokens int, rows int)
-// Requires: AVX
+// Requires: AVX, CMOV
 TEXT ·emitFloats256(SB), NOSPLIT, $0-56
-	MOVQ         dst+0(FP), AX
-	MOVQ         ldd+8(FP), CX
-	MOVQ         sums+16(FP), DX
-	MOVQ         stride+24(FP), BX
-	MOVQ         scale+32(FP), SI
-	MOVQ         tokens+40(FP), DI
-	MOVQ         rows+48(FP), R8
-	LEAQ         laneMasks256<>+0(SB), R9
-	MOVQ         $0x00000040, R10
-	SUBQ         R8, R10
-	VMOVDQU      (R9)(R10*4), Y0
+	MOVQ dst+0(FP), AX
+	MOVQ ldd+8(FP), CX
+	MOVQ sums+16(FP), DX
+	MOVQ stride+24(FP), BX
+	MOVQ scale+32(FP), SI
+	MOVQ rows+48(FP), DI
+
+rows:
+	MOVQ         tokens+40(FP), R9
+	MOVQ         AX, R8
+	MOVQ         $0x00000008, R10
+	CMPQ         DI, R10
+	CMOVQLT      DI, R10
+	LEAQ         laneMasks256<>+0(SB), R11
+	MOVQ         $0x00000040, R12
+	SUBQ         R10, R12
+	VMOVDQU      (R11)(R12*4), Y0
 	VMOVUPS      (DX), Y1
 	ADDQ         BX, DX
 	VMOVUPS      (DX), Y2
@@ -8173,6 +8213,7 @@ TEXT ·emitFloats256(SB), NOSPLIT, $0-56
 	VMOVUPS      (DX), Y7
 	ADDQ         BX, DX
 	VMOVUPS      (DX), Y8
+	ADDQ         BX, DX
 	VUNPCKLPS    Y2, Y1, Y9
 	VUNPCKHPS    Y2, Y1, Y2
 	VUNPCKLPS    Y4, Y3, Y1
@@ -8199,51 +8240,54 @@ TEXT ·emitFloats256(SB), NOSPLIT, $0-56
 	VPERM2F128   $0x31, Y8, Y4, Y8
 	VBROADCASTSS (SI), Y4
 	VMULPS       Y4, Y6, Y6
-	VMASKMOVPS   Y6, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y6, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 4(SI), Y4
 	VMULPS       Y4, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y3, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 8(SI), Y3
 	VMULPS       Y3, Y1, Y1
-	VMASKMOVPS   Y1, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y1, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 12(SI), Y1
 	VMULPS       Y1, Y9, Y9
-	VMASKMOVPS   Y9, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y9, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 16(SI), Y1
 	VMULPS       Y1, Y7, Y7
-	VMASKMOVPS   Y7, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y7, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 20(SI), Y1
 	VMULPS       Y1, Y5, Y5
-	VMASKMOVPS   Y5, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y5, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 24(SI), Y1
 	VMULPS       Y1, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (AX)
-	DECQ         DI
-	JZ           done
-	ADDQ         CX, AX
+	VMASKMOVPS   Y2, Y0, (R8)
+	DECQ         R9
+	JZ           written
+	ADDQ         CX, R8
 	VBROADCASTSS 28(SI), Y1
 	VMULPS       Y1, Y8, Y8
-	VMASKMOVPS   Y8, Y0, (AX)
+	VMASKMOVPS   Y8, Y0, (R8)
 
-done:
+written:
+	ADDQ $0x20, AX
+	SUBQ $0x08, DI
+	JG   rows
 	VZEROUPPER
 	RET
 

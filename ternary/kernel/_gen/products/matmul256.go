@@ -40,15 +40,21 @@ func transposeCodes256() {
 	RET()
 }
 
-// emit256 turns eight rows of sums of eight tokens round and scales them.
+// emit256 turns rows of sums of eight tokens round, eight at a time, and scales them.
 func emit256(name, typ string, integer bool, table Mem) {
 	routine(name, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens, rows int)", typ))
-	Doc(name+" writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows ≤ 8; sums has all",
-		"eight rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX2.")
+	Doc(name+" writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows; sums has eight",
+		"tokens, and rows up to the next multiple of eight. ldd and stride in bytes, tokens and rows ≥ 1. AVX2.")
 	dst, ldd := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64())
 	sums, stride := Load(Param("sums"), GP64()), Load(Param("stride"), GP64())
-	scale, tokens := Load(Param("scale"), GP64()), Load(Param("tokens"), GP64())
-	mask := firstLanes(table, Load(Param("rows"), GP64()), 1)[0]
+	scale, rows := Load(Param("scale"), GP64()), Load(Param("rows"), GP64())
+	Label("rows")
+	to, tokens, some := GP64(), Load(Param("tokens"), GP64()), GP64()
+	MOVQ(dst, to)
+	MOVQ(U32(8), some)
+	CMPQ(rows, some)
+	CMOVQLT(rows, some)
+	mask := firstLanes(table, some, 1)[0]
 	var v [8]VecVirtual
 	for i := range v {
 		v[i] = YMM()
@@ -56,22 +62,23 @@ func emit256(name, typ string, integer bool, table Mem) {
 		if integer {
 			VCVTDQ2PS(v[i], v[i])
 		}
-		if i+1 < len(v) {
-			ADDQ(stride, sums)
-		}
+		ADDQ(stride, sums)
 	}
 	for t, c := range transpose8(v) {
 		f := YMM()
 		VBROADCASTSS(Mem{Base: scale, Disp: 4 * t}, f)
 		VMULPS(f, c, c)
-		VMASKMOVPS(c, mask, Mem{Base: dst})
+		VMASKMOVPS(c, mask, Mem{Base: to})
 		if t+1 < len(v) {
 			DECQ(tokens)
-			JZ(LabelRef("done"))
-			ADDQ(ldd, dst)
+			JZ(LabelRef("written"))
+			ADDQ(ldd, to)
 		}
 	}
-	Label("done")
+	Label("written")
+	ADDQ(Imm(4*8), dst)
+	SUBQ(Imm(8), rows)
+	JG(LabelRef("rows"))
 	VZEROUPPER()
 	RET()
 }

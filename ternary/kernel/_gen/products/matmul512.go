@@ -53,37 +53,48 @@ func transposeCodes512() {
 	RET()
 }
 
-// emit512 turns 16 rows of sums of 16 tokens round and scales them.
+const emitted = 16 // rows and tokens of one transposition of AVX-512
+
+// emit512 turns rows of sums of 16 tokens round, 16 at a time, and scales them.
 func emit512(name, typ string, integer bool) {
-	routine(name, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens int, mask uint32)", typ))
-	Doc(name+" writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and the r < 16 whose bit of mask",
-		"is set; sums has all 16 rows and tokens. ldd and stride in bytes, tokens ≥ 1. AVX512F.")
+	routine(name, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens, rows int)", typ))
+	Doc(name+" writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and r < rows; sums has 16 tokens, and",
+		"rows up to the next multiple of 16. ldd and stride in bytes, tokens and rows ≥ 1. AVX512F, BMI2.")
 	dst, ldd := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64())
 	sums, stride := Load(Param("sums"), GP64()), Load(Param("stride"), GP64())
-	scale, tokens := Load(Param("scale"), GP64()), Load(Param("tokens"), GP64())
-	k, bits := K(), Load(Param("mask"), GP32())
+	scale, rows := Load(Param("scale"), GP64()), Load(Param("rows"), GP64())
+	Label("rows")
+	to, tokens := GP64(), Load(Param("tokens"), GP64())
+	MOVQ(dst, to)
+	k, bits, some := K(), GP32(), GP64()
+	MOVL(U32(1<<emitted-1), bits)
+	MOVQ(U32(emitted), some)
+	CMPQ(rows, some)
+	CMOVQLT(rows, some)
+	BZHIL(some.As32(), bits, bits)
 	KMOVW(bits, k)
-	var v [16]VecVirtual
+	var v [emitted]VecVirtual
 	for i := range v {
 		v[i] = ZMM()
 		VMOVUPS(Mem{Base: sums}, v[i])
 		if integer {
 			VCVTDQ2PS(v[i], v[i])
 		}
-		if i+1 < len(v) {
-			ADDQ(stride, sums)
-		}
+		ADDQ(stride, sums)
 	}
 	for t, c := range transpose16(v) {
 		VMULPS_BCST(Mem{Base: scale, Disp: 4 * t}, c, c)
-		VMOVUPS(c, k, Mem{Base: dst})
+		VMOVUPS(c, k, Mem{Base: to})
 		if t+1 < len(v) {
 			DECQ(tokens)
-			JZ(LabelRef("done"))
-			ADDQ(ldd, dst)
+			JZ(LabelRef("written"))
+			ADDQ(ldd, to)
 		}
 	}
-	Label("done")
+	Label("written")
+	ADDQ(Imm(4*emitted), dst)
+	SUBQ(Imm(emitted), rows)
+	JG(LabelRef("rows"))
 	VZEROUPPER()
 	RET()
 }
