@@ -7,6 +7,8 @@ import (
 	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/asm"
 )
 
 // With AMX a register is a tile of 16 rows of 64 bytes, and one instruction adds to 16×16 sums the products of 16 rows by 16 columns of 64 bytes: 16,384
@@ -98,7 +100,7 @@ func amxConfig() Mem {
 func intTilesAMX() {
 	config := amxConfig()
 	const name = "intTilesAMX"
-	routine(name, "func(dst *float32, stride uintptr, left *uint8, codes *int8, down *float32, sums *int32, steps, rows int, mask uint64, next *int8, step uintptr)")
+	asm.Routine(name, "func(dst *float32, stride uintptr, left *uint8, codes *int8, down *float32, sums *int32, steps, rows int, mask uint64, next *int8, step uintptr)")
 	Doc(name+" adds float32(Σ_t G[t][i]·codes[t][c])·down[i] to dst[i·stride+c], the sum exact in 32 bits, for i < rows and the c < 64 whose bit",
 		"of mask is set, none behind one that is not. Of each 16 rows left has so many steps of 64 tokens as intLeftAMX writes them, of each 16 columns codes",
 		"as intCodesAMX does; sums is 2 KiB of scratch memory; steps, rows ≥ 1. In every step of 16 rows and columns two lines are asked for, at next, then",
@@ -203,7 +205,7 @@ func intCodesAMX() {
 		}
 	}
 	const name = "intCodesAMX"
-	routine(name, "func(dst, q *int8, stride uintptr, groups int)")
+	asm.Routine(name, "func(dst, q *int8, stride uintptr, groups int)")
 	Doc(name+fmt.Sprintf(" writes q[(4g+m)·stride+16j+c], m and c < 4 and 16, j < 4, to dst[%d·j + 64·g + 4·c + o], o = 0, 2, 1, 3 for m = 0, 1, 2, 3, for g < groups,", amxLevel),
 		"at least one. stride in bytes. AVX512F, AVX512VBMI. Twin: generic.codePairs.")
 	dst, q, stride := Load(Param("dst"), GP64()), Load(Param("q"), GP64()), Load(Param("stride"), GP64())
@@ -233,7 +235,7 @@ func intCodesAMX() {
 // intTopAMX finds the largest gradients of a strip. A token's part of it is a few lines of a page of its own, asked for ahead as intScale does.
 func intTopAMX() {
 	const name = "intTopAMX"
-	routine(name, "func(top *uint32, a *float32, stride uintptr, inv *float32, n, panels int)")
+	asm.Routine(name, "func(top *uint32, a *float32, stride uintptr, inv *float32, n, panels int)")
 	Doc(name+" sets top[i] to the largest bit pattern of |a[t·stride+i]·inv[t]|, t < n, i < 16·panels; n, a multiple of 4, and panels ≥ 1.",
 		"stride in bytes. AVX512F. Twin: generic.gradientInts.")
 	a, stride := Load(Param("a"), GP64()), Load(Param("stride"), GP64())
@@ -292,7 +294,7 @@ func intTopAMX() {
 // intLeftAMX quantises 64 tokens' gradients, token by token, because each row of them has a page of its own.
 func intLeftAMX() {
 	const name = "intLeftAMX"
-	routine(name, "func(dst *uint8, a *float32, stride uintptr, inv, up *float32, scratch *int32, panels int)")
+	asm.Routine(name, "func(dst *uint8, a *float32, stride uintptr, inv, up *float32, scratch *int32, panels int)")
 	Doc(name+" takes G = round(a[t·stride+i]·inv[t]·up[i]), every product rounded, then halves to even, t < 64, i < 16·panels, apart: of t = 4g+m and",
 		fmt.Sprintf("i = 16p+r the higher byte goes to dst[%d·p + 64·r + 4·g + o], o = 0, 2, 1, 3 for m = 0, 1, 2, 3, the lower %d bytes on. scratch", 2*amxLevel, amxLevel),
 		"is 2 KiB a panel; panels ≥ 1. stride in bytes. AVX512F, AVX512BW. Twin: generic.gradientInts.")

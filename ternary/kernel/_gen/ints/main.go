@@ -12,6 +12,7 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 
+	"mmfree/ternary/kernel/_gen/asm"
 	"mmfree/ternary/kernel/_gen/tile"
 )
 
@@ -28,7 +29,7 @@ const (
 
 func main() {
 	ConstraintExpr("amd64,!noasm")
-	table := laneMasks()
+	table := asm.LaneMasks("intMasks256", maskLanes)
 	for _, wide := range []bool{true, false} {
 		intScale(wide, table)
 		intLeft(wide, table)
@@ -44,21 +45,6 @@ func main() {
 	intTopAMX()
 	intLeftAMX()
 	Generate()
-}
-
-// routine starts a function without a frame whose arguments do not escape.
-func routine(name, signature string) {
-	TEXT(name, NOSPLIT, signature)
-	Pragma("noescape")
-}
-
-// laneMasks is a table of so many lanes of ones, then as many of zeros.
-func laneMasks() Mem {
-	table := GLOBL("intMasks256", RODATA|NOPTR)
-	for i := range 2 * maskLanes {
-		DATA(4*i, I32(int32(i/maskLanes-1)))
-	}
-	return table
 }
 
 // lanes are the first so many of 16 lanes, in one register of 512 bits or two of 256.
@@ -105,7 +91,7 @@ func intScale(wide bool, table Mem) {
 	if wide {
 		register, bytes = func() VecVirtual { return ZMM() }, 64
 	}
-	routine("intScale"+suffix, "func(strip *float32, top *uint32, a *float32, stride uintptr, inv *float32, n, rows int)")
+	asm.Routine("intScale"+suffix, "func(strip *float32, top *uint32, a *float32, stride uintptr, inv *float32, n, rows int)")
 	Doc("intScale"+suffix+fmt.Sprintf(" writes a[t·stride+i]·inv[t] to strip[t·%d+i], i < rows, and raises top[i] to the largest bit pattern of", stripRows),
 		fmt.Sprintf("their absolute values; up to the next multiple of %d both are overwritten. stride in bytes; n, rows ≥ 1. %s. Twin:", bytes/4, need),
 		"generic.gradientInts.")
@@ -213,7 +199,7 @@ func and(wide bool, mask, v VecVirtual) {
 // intLeft quantises a panel of gradients.
 func intLeft(wide bool, table Mem) {
 	suffix, need := needs(wide)
-	routine("intLeft"+suffix, "func(dst *int16, strip, up *float32, n, rows int)")
+	asm.Routine("intLeft"+suffix, "func(dst *int16, strip, up *float32, n, rows int)")
 	Doc("intLeft"+suffix+fmt.Sprintf(" writes round(strip[t·%d+i]·up[i]), halves to even, to dst[t/2][i][t%%2], i < %d; 8 more bytes behind", stripRows, panelRows),
 		"the last pair are overwritten. Rows from rows on are not read, and 0; so is the token that the last pair may lack.",
 		fmt.Sprintf("up has 16 values; n ≥ 1. %s. Twin: generic.gradientInts.", need))

@@ -7,6 +7,7 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 
+	"mmfree/ternary/kernel/_gen/asm"
 	"mmfree/ternary/kernel/_gen/tile"
 )
 
@@ -14,7 +15,7 @@ const codesDoc = "the token that the last pair may lack is 0. stride in bytes; n
 
 // intCodes512 widens 32 columns of codes.
 func intCodes512() {
-	routine("intCodes512", "func(dst *int16, q *int8, stride uintptr, n int, mask uint32)")
+	asm.Routine("intCodes512", "func(dst *int16, q *int8, stride uintptr, n int, mask uint32)")
 	Doc("intCodes512 writes q[t·stride+c], c < 32, to dst[t/2][c][t%2]. A clear bit of mask leaves out c: it is not read, and 0;",
 		codesDoc+" AVX512F, AVX512BW, AVX512VL. Twin: generic.codePairs.")
 	dst, q, stride := Load(Param("dst"), GP64()), Load(Param("q"), GP64()), Load(Param("stride"), GP64())
@@ -68,7 +69,7 @@ func intCodes512() {
 
 // intCodes256 widens 32 columns, all of which exist.
 func intCodes256() {
-	routine("intCodes256", "func(dst *int16, q *int8, stride uintptr, n int)")
+	asm.Routine("intCodes256", "func(dst *int16, q *int8, stride uintptr, n int)")
 	Doc("intCodes256 writes q[t·stride+c], c < 32, to dst[t/2][c][t%2];", codesDoc+" AVX2. Twin: generic.codePairs.")
 	dst, q, stride := Load(Param("dst"), GP64()), Load(Param("q"), GP64()), Load(Param("stride"), GP64())
 	n := Load(Param("n"), GP64())
@@ -149,7 +150,7 @@ func intPair512(sums [panelRows][2]VecVirtual, left, codes Register, p int, vnni
 
 // intTile512 is the inner loop: 14 rows by 32 columns.
 func intTile512(name string, vnni bool) {
-	routine(name, "func(dst *float32, stride uintptr, left, codes *int16, down *float32, pairs, rows int, mask uint32, next *int8, step uintptr)")
+	asm.Routine(name, "func(dst *float32, stride uintptr, left, codes *int16, down *float32, pairs, rows int, mask uint32, next *int8, step uintptr)")
 	need := "AVX512F, AVX512BW"
 	if vnni {
 		need += ", AVX512VNNI"
@@ -220,7 +221,7 @@ func intTile512(name string, vnni bool) {
 // intTile256 is the inner loop on AVX2: a part of a panel's rows, whose ten sums leave six of 16 registers.
 func intTile256(tileRows int, table Mem) {
 	name := fmt.Sprintf("intTile256x%d", tileRows)
-	routine(name, "func(dst *float32, stride uintptr, left, codes *int16, down *float32, pairs, rows, cols int)")
+	asm.Routine(name, "func(dst *float32, stride uintptr, left, codes *int16, down *float32, pairs, rows, cols int)")
 	tileDoc(name, tileRows, 16, "AVX2")
 	dst, stride := Load(Param("dst"), GP64()), Load(Param("stride"), GP64())
 	left, codes, down := Load(Param("left"), GP64()), Load(Param("codes"), GP64()), Load(Param("down"), GP64())

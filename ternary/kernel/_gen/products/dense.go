@@ -7,6 +7,7 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 
+	"mmfree/ternary/kernel/_gen/asm"
 	"mmfree/ternary/kernel/_gen/tile"
 )
 
@@ -21,12 +22,12 @@ const (
 func denseSums(v vector, panelRows, rows int) {
 	wide := v.bytes == 64
 	if wide {
-		routine(fmt.Sprintf("denseSums%dx512", rows), "func(dst *float32, ldd uintptr, left, right *float32, ldr uintptr, n, rows int, mask, keep uint32)")
+		asm.Routine(fmt.Sprintf("denseSums%dx512", rows), "func(dst *float32, ldd uintptr, left, right *float32, ldr uintptr, n, rows int, mask, keep uint32)")
 		Doc(fmt.Sprintf("denseSums%dx512 writes Σ_k left[k·%d+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ %d", rows, panelRows, rows),
 			"and the j < 32 whose bit of mask is set; those of keep are added to what dst holds, others to 0. right holds all 32.",
 			"ldd and ldr in bytes; n, rows ≥ 1. AVX512F. Twin: generic.denseSums.")
 	} else {
-		routine(fmt.Sprintf("denseSums%dx256", rows), "func(dst *float32, ldd uintptr, left, right *float32, ldr uintptr, n, rows int, add bool)")
+		asm.Routine(fmt.Sprintf("denseSums%dx256", rows), "func(dst *float32, ldd uintptr, left, right *float32, ldr uintptr, n, rows int, add bool)")
 		Doc(fmt.Sprintf("denseSums%dx256 writes Σ_k left[k·%d+i]·right[k·ldr+j], from 0 in order and fused, to dst[i·ldd+j] for i < rows ≤ %d", rows, panelRows, rows),
 			"and j < 16, added to what dst holds if add is set, else to 0. ldd and ldr in bytes; n, rows ≥ 1. AVX2 and FMA.",
 			"Twin: generic.denseSums.")
@@ -144,7 +145,7 @@ func nextRow(more bool, dst, ldd, rows Register) {
 func denseAcross(v vector, table Mem) {
 	lanes := v.bytes / floatSize
 	name := fmt.Sprintf("denseAcross%d", 8*v.bytes)
-	routine(name, "func(dst *float32, width uintptr, x *float32, stride uintptr, n, lines int)")
+	asm.Routine(name, "func(dst *float32, width uintptr, x *float32, stride uintptr, n, lines int)")
 	Doc(fmt.Sprintf("%s writes x[i·stride+k] to dst[k·width+i] for k < n and i < %d; lines from lines on are the last one again.", name, lanes),
 		fmt.Sprintf("Up to %d values of k more are written, as 0. width and stride in bytes; n, lines ≥ 1. %s.", lanes-1, v.isa),
 		"Twin: gemm.Tile.across.")
@@ -208,7 +209,7 @@ func denseAcross(v vector, table Mem) {
 // denseScaled packs gradients that lie side by side, times the tokens' factors.
 func denseScaled(v vector, panelRows int, table Mem) {
 	name := fmt.Sprintf("denseScaled%d", 8*v.bytes)
-	routine(name, "func(dst, x *float32, stride uintptr, factor *float32, n, rows int)")
+	asm.Routine(name, "func(dst, x *float32, stride uintptr, factor *float32, n, rows int)")
 	Doc(fmt.Sprintf("%s writes x[k·stride+i]·factor[k] to dst[k·%d+i] for k < n and i < rows; a whole register is stored.", name, panelRows),
 		"stride in bytes; n, rows ≥ 1. "+v.isa+". Twin: gemm.Tile.scaled.")
 	dst, x, stride := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("stride"), GP64())
@@ -255,7 +256,7 @@ func denseFloats512() {
 
 // densePanel512 packs 32 columns that lie side by side.
 func densePanel512(name, typ string, bytes int, load func(Mem, Register, VecVirtual)) {
-	routine(name, fmt.Sprintf("func(dst *float32, x %s, stride uintptr, n int, mask uint32)", typ))
+	asm.Routine(name, fmt.Sprintf("func(dst *float32, x %s, stride uintptr, n int, mask uint32)", typ))
 	Doc(name+" writes float32(x[k·stride+j]), j < 32, to dst[k·32+j] for k < n. A clear bit of mask leaves out j: it is not",
 		"read, and 0. stride in bytes; n ≥ 1. AVX512F. Twin: gemm.Tile.")
 	dst, x, stride := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("stride"), GP64())
@@ -277,7 +278,7 @@ func densePanel512(name, typ string, bytes int, load func(Mem, Register, VecVirt
 
 // denseCodes256 packs 16 columns of codes.
 func denseCodes256() {
-	routine("denseCodes256", "func(dst *float32, q *int8, stride uintptr, n int)")
+	asm.Routine("denseCodes256", "func(dst *float32, q *int8, stride uintptr, n int)")
 	Doc("denseCodes256 writes float32(q[k·stride+j]), j < 16, to dst[k·16+j] for k < n. n ≥ 1. AVX2. Twin: gemm.Tile.codes.")
 	dst, q, stride := Load(Param("dst"), GP64()), Load(Param("q"), GP64()), Load(Param("stride"), GP64())
 	n := Load(Param("n"), GP64())

@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/asm"
 )
 
 // zeroWord is nine zero trits (pack/layout.go).
@@ -15,7 +17,7 @@ const zeroWord = 0x35ad
 // being two additions.
 func encodeWords(name string, v vector) {
 	lanes := v.bytes / 2
-	routine(name, "func(words *uint16, stride uintptr, codes *int8, step uintptr, n int)")
+	asm.Routine(name, "func(words *uint16, stride uintptr, codes *int8, step uintptr, n int)")
 	Doc(fmt.Sprintf("%s writes n word columns of %d rows, stride bytes apart, from 9·n columns of their trits, step bytes apart. n ≥ 1. %s.", name, lanes, v.isa),
 		"Twin: pack.Matrix.EncodeTransposed.")
 	words, stride := Load(Param("words"), GP64()), Load(Param("stride"), GP64())

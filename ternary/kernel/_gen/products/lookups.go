@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/asm"
 )
 
 const (
@@ -120,7 +122,7 @@ func addRowsHead(name string, v vector, e element, widens bool, across, rowsAtOn
 	case integer:
 		params += ", keep uint32"
 	}
-	routine(name, "func("+params+")")
+	asm.Routine(name, "func("+params+")")
 	doc := []string{fmt.Sprintf("%s adds to each row's sums, %d of %d bytes of tokens, the entries of tables that its n words name. The words", name, across*v.bytes, entryBytes)}
 	if e.chains > 1 {
 		doc = []string{

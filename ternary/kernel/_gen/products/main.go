@@ -5,7 +5,11 @@
 // where a finished sum meets its scale.
 package main
 
-import . "github.com/mmcloughlin/avo/build"
+import (
+	. "github.com/mmcloughlin/avo/build"
+
+	"mmfree/ternary/kernel/_gen/asm"
+)
 
 func main() {
 	ConstraintExpr("amd64,!noasm")
@@ -33,7 +37,7 @@ func main() {
 	transposeFloats512()
 	fillTables("fillFloats512", zmm, floats)
 	addRows("addFloats512", zmm, floats, false, 1)
-	table := laneMasks()
+	table := asm.LaneMasks("laneMasks256", maskLanes)
 	transposeCodes256()
 	fillTables("fillWords256", ymm, words)
 	addRows("addWords256", ymm, words, false, 2)
@@ -69,10 +73,4 @@ func main() {
 	denseFloats512()
 	denseCodes256()
 	Generate()
-}
-
-// routine starts a function without a frame whose arguments do not escape.
-func routine(name, signature string) {
-	TEXT(name, NOSPLIT, signature)
-	Pragma("noescape")
 }

@@ -8,15 +8,6 @@ import (
 
 const maskLanes = 64 // of the table of masks
 
-// laneMasks is a table of so many lanes of ones, then as many of zeros.
-func laneMasks() Mem {
-	table := GLOBL("laneMasks256", RODATA|NOPTR)
-	for i := range 2 * maskLanes {
-		DATA(4*i, I32(int32(i/maskLanes-1)))
-	}
-	return table
-}
-
 // firstLanes loads masks of the first so many lanes of several registers.
 func firstLanes(table Mem, count Register, n int) []VecVirtual {
 	at, skip := GP64(), GP64()

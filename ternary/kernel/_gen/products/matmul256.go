@@ -6,11 +6,13 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/asm"
 )
 
 // transposeCodes256 brings the codes of 16 tokens side by side.
 func transposeCodes256() {
-	routine("transposeCodes256", "func(dst, x *int8, offsets *uintptr, blocks int)")
+	asm.Routine("transposeCodes256", "func(dst, x *int8, offsets *uintptr, blocks int)")
 	Doc("transposeCodes256 writes x[offsets[t]+k] to dst[k][t], t < 16, k < 16·blocks. blocks ≥ 1. AVX2.")
 	dst, x := Load(Param("dst"), GP64()), Load(Param("x"), GP64())
 	offsets, blocks := Load(Param("offsets"), GP64()), Load(Param("blocks"), GP64())
@@ -42,7 +44,7 @@ func transposeCodes256() {
 
 // emit256 turns rows of sums of eight tokens round, eight at a time, and scales them.
 func emit256(name, typ string, integer bool, table Mem) {
-	routine(name, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens, rows int)", typ))
+	asm.Routine(name, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens, rows int)", typ))
 	Doc(name+" writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows; sums has eight",
 		"tokens, and rows up to the next multiple of eight. ldd and stride in bytes, tokens and rows ≥ 1. AVX2.")
 	dst, ldd := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64())
@@ -85,7 +87,7 @@ func emit256(name, typ string, integer bool, table Mem) {
 
 // transposeFloats256 brings the values of eight tokens side by side.
 func transposeFloats256() {
-	routine("transposeFloats256", "func(dst, y *float32, offsets *uintptr, blocks int)")
+	asm.Routine("transposeFloats256", "func(dst, y *float32, offsets *uintptr, blocks int)")
 	Doc("transposeFloats256 writes y[offsets[t]+k] to dst[k][t], t < 8, k < 8·blocks. blocks ≥ 1. AVX2.")
 	dst, y := Load(Param("dst"), GP64()), Load(Param("y"), GP64())
 	offsets, blocks := Load(Param("offsets"), GP64()), Load(Param("blocks"), GP64())

@@ -6,11 +6,13 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/asm"
 )
 
 // transposeCodes512 brings the codes of 32 tokens side by side.
 func transposeCodes512() {
-	routine("transposeCodes512", "func(dst, x *int8, offsets *uintptr, mask uint64)")
+	asm.Routine("transposeCodes512", "func(dst, x *int8, offsets *uintptr, mask uint64)")
 	Doc("transposeCodes512 writes x[offsets[t]+k] to dst[k][t], t < 32, k < 64, 16 columns at a time until no bit of mask is",
 		"left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512BW.")
 	dst, x := Load(Param("dst"), GP64()), Load(Param("x"), GP64())
@@ -57,7 +59,7 @@ const emitted = 16 // rows and tokens of one transposition of AVX-512
 
 // emit512 turns rows of sums of 16 tokens round, 16 at a time, and scales them.
 func emit512(name, typ string, integer bool) {
-	routine(name, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens, rows int)", typ))
+	asm.Routine(name, fmt.Sprintf("func(dst *float32, ldd uintptr, sums *%s, stride uintptr, scale *float32, tokens, rows int)", typ))
 	Doc(name+" writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 16 and r < rows; sums has 16 tokens, and",
 		"rows up to the next multiple of 16. ldd and stride in bytes, tokens and rows ≥ 1. AVX512F, BMI2.")
 	dst, ldd := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64())
@@ -101,7 +103,7 @@ func emit512(name, typ string, integer bool) {
 
 // transposeFloats512 brings the values of 16 tokens side by side.
 func transposeFloats512() {
-	routine("transposeFloats512", "func(dst, y *float32, offsets *uintptr, mask uint64)")
+	asm.Routine("transposeFloats512", "func(dst, y *float32, offsets *uintptr, mask uint64)")
 	Doc("transposeFloats512 writes y[offsets[t]+k] to dst[k][t], t < 16, k < 64, 16 columns at a time until no bit of mask is",
 		"left. A clear bit of mask leaves out column k: it is not read, and 0. AVX512F.")
 	dst, y := Load(Param("dst"), GP64()), Load(Param("y"), GP64())

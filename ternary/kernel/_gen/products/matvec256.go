@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/asm"
 )
 
 // AVX2 looks up bytes only, 16 at a time. A code and 26 less it name sums that differ in sign, so that those of codes 13…26
@@ -42,7 +44,7 @@ func prepare256() {
 		}
 	}
 	lift, mask := words16("prepare256half", lowHalf), words16("prepare256low", 1<<lowBits-1)
-	routine("prepare256", "func(prepared *int16, x *int8, n int)")
+	asm.Routine("prepare256", "func(prepared *int16, x *int8, n int)")
 	Doc("prepare256 writes, for each group of three codes of 9·n, the low parts of the sums of codes 13…26 as 16 bytes, then the",
 		"high ones. n ≥ 1. AVX2. Each code is added, subtracted or left out by the signs of its digits.")
 	prepared, x, n := Load(Param("prepared"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
@@ -93,7 +95,7 @@ const fewTokens256 = 4
 // tokens. One token's sums of words stay in registers, more tokens' in memory.
 func matVec256(tokens int, memory vec256Constants) {
 	name := fmt.Sprintf("matVec256t%d", tokens)
-	routine(name, "func(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int)")
+	asm.Routine(name, "func(sums *uint16, words *uint16, stride uintptr, tables *int16, step uintptr, n int)")
 	Doc(fmt.Sprintf("%s adds to sums, [token][low or high bits][rows 0…15 or 16…31], what n word columns name, for 32 rows and %d tokens,", name, tokens),
 		"and 128 for each two words or last one. Columns lie stride bytes apart, the tokens' tables step bytes. n ≥ 1. AVX2. Twin:",
 		"generic.MatVec. Even bytes are rows 0…15, odd ones 16…31.")
@@ -246,7 +248,7 @@ func newVec256Constants() vec256Constants {
 
 // widenVec256 moves matVec256's sums into 32-bit ones.
 func widenVec256() {
-	routine("widenVec256", "func(wide *int32, sums *uint16)")
+	asm.Routine("widenVec256", "func(wide *int32, sums *uint16)")
 	Doc("widenVec256 adds what matVec256 has summed to wide [32], low + 32·high, and puts it to zero. AVX2.")
 	wide, sums := Load(Param("wide"), GP64()), Load(Param("sums"), GP64())
 	for i := range 4 {
@@ -278,7 +280,7 @@ func clearSums(sums Register) {
 
 // emitVec256 turns a block's sums into the result.
 func emitVec256(table Mem) {
-	routine("emitVec256", "func(dst *float32, wide *int32, sums *uint16, rows int, scale float32, start int32)")
+	asm.Routine("emitVec256", "func(dst *float32, wide *int32, sums *uint16, rows int, scale float32, start int32)")
 	Doc("emitVec256 writes start, wide [32] and what matVec256 has summed since, times scale, for the first rows ≤ 32, and puts sums to",
 		"zero. rows ≥ 1. AVX2.")
 	dst, wide, sums := Load(Param("dst"), GP64()), Load(Param("wide"), GP64()), Load(Param("sums"), GP64())

@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/asm"
 )
 
 const (
@@ -44,7 +46,7 @@ func prepare512(byBytes bool) {
 			}
 		}
 	}
-	routine(name, "func(prepared *int16, step uintptr, x *int8, n int)")
+	asm.Routine(name, "func(prepared *int16, step uintptr, x *int8, n int)")
 	Doc(name+" writes, for each group of three codes of 9·n, their 27 signed sums and five zeros, those of nine codes step",
 		"bytes behind those before. n ≥ 1. "+needs+". Twin: generic.Prepare. Nine codes stand in words 0…8 of a register and",
 		"their negatives in 16…24; each sum's codes are picked out of it, and a mask leaves out those of zero trits.")
@@ -115,7 +117,7 @@ func interleave() Mem {
 // matVec512 is the inner loop of decoding, for blocks of 32 rows.
 func matVec512(blocks int, order Mem) {
 	name := fmt.Sprintf("matVec512x%d", blocks)
-	routine(name, "func(dst *float32, words *uint16, stride uintptr, tables *int16, n int, scale float32, low, high uint64)")
+	asm.Routine(name, "func(dst *float32, words *uint16, stride uintptr, tables *int16, n int, scale float32, low, high uint64)")
 	Doc(fmt.Sprintf("%s writes the products of %d rows with one token, prepared in tables, times scale. n word columns, stride", name, 32*blocks),
 		"bytes apart; rows whose bit of low, then high, is clear are not written. n ≥ 1. AVX512BW. Twin: generic.MatVec.",
 		"Registers: a sum of words and two of dwords a block, three tables, three lookups.")

@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/asm"
 )
 
 // fewTokens512 times two blocks of rows are as many sums as leave registers for words and lookups.
@@ -46,7 +48,7 @@ func matVecFew512(tokens, blocks int, byBytes bool, index Mem) {
 		form, needs = "Bytes", "AVX512VBMI"
 	}
 	name := fmt.Sprintf("matVecFew%s512t%dx%d", form, tokens, blocks)
-	routine(name, "func(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)")
+	asm.Routine(name, "func(sums *int32, words *uint16, stride uintptr, tables *int16, step uintptr, n int, ahead *uint16)")
 	Doc(fmt.Sprintf("%s adds, for %d rows and %d tokens, what n word columns name to sums[block][token][32]: 16 even", name, 32*blocks, tokens),
 		"rows, then the odd ones. Columns lie stride bytes apart, a column's tables, token by token, step bytes; ahead is what will",
 		fmt.Sprintf("be read next, in columns too. 1 ≤ n ≤ %d. %s. Twin: generic.MatVec.", wordsPerWiden, needs))
@@ -161,7 +163,7 @@ func byteCodes(index Mem) func(w VecVirtual) [groups]VecVirtual {
 
 // emitFew512 turns a block's sums into the result.
 func emitFew512(order Mem) {
-	routine("emitFew512", "func(dst *float32, ldd uintptr, sums *int32, scale *float32, n int, mask uint32)")
+	asm.Routine("emitFew512", "func(dst *float32, ldd uintptr, sums *int32, scale *float32, n int, mask uint32)")
 	Doc("emitFew512 writes the sums of 32 rows and n tokens, as matVecFew512 leaves them, times scale[t] to dst[t·ldd+r], for the",
 		"rows whose bit of mask is set. ldd in bytes; n ≥ 1. AVX512F. Twin: generic.MatVec.")
 	dst, ldd := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64())

@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
+
+	"mmfree/ternary/kernel/_gen/asm"
 )
 
 const (
@@ -52,7 +54,7 @@ func fillTables(name string, v vector, e element) {
 	if e.chains == 1 {
 		from, stride = "*int8", v.bytes/2 // as many bytes as lanes of words
 	}
-	routine(name, fmt.Sprintf("func(tables *%s, columns %s, groups int)", e.name, from))
+	asm.Routine(name, fmt.Sprintf("func(tables *%s, columns %s, groups int)", e.name, from))
 	Doc(fmt.Sprintf("%s writes, for each group of three columns v0 v1 v2 (%d bytes apart, tokens side by side), the sums", name, stride),
 		fmt.Sprintf("0±v0±v1±v2 of all codes 0…26, %d of each entry's %d bytes, a group's tables end to end. groups ≥ 1. %s.", v.bytes, entryBytes, v.isa))
 	tables, columns := Load(Param("tables"), GP64()), Load(Param("columns"), GP64())
@@ -96,7 +98,7 @@ func fillTables(name string, v vector, e element) {
 
 // prefetchWords fetches what addRows reads next.
 func prefetchWords() {
-	routine("prefetchWords", "func(words *uint16, lines int)")
+	asm.Routine("prefetchWords", "func(words *uint16, lines int)")
 	Doc("prefetchWords asks for so many cache lines of words, into the second-level cache. lines ≥ 1.")
 	words, lines := Load(Param("words"), GP64()), Load(Param("lines"), GP64())
 	Label("line")
