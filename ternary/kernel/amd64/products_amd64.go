@@ -221,9 +221,10 @@ func fillFloats512(tables *float32, columns *float32, groups int)
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
 // out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
 // The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX512BW. Registers: 12 sums.
+// keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape
-func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16)
+func addFloats512(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16, keep uint32)
 
 // transposeCodes256 writes x[offsets[t]+k] to dst[k][t], t < 16, k < 16·blocks. blocks ≥ 1. AVX2.
 //
@@ -296,18 +297,20 @@ func fillFloats256(tables *float32, columns *float32, groups int)
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
 // out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
 // The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX2. Registers: 12 sums.
+// keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape
-func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16)
+func addFloats256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16, keep uint32)
 
 // addFloatsHalf256 adds to each row's sums, 32 of 64 bytes of tokens, (a+b)+c: the entries of tables that its n words name,
 // those of each code's place in the word in a chain of its own, in order from 0. The words
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
 // out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
 // The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX2. Registers: 12 sums.
+// keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape
-func addFloatsHalf256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16)
+func addFloatsHalf256(sums *float32, words *uint16, stride uintptr, tables *float32, rows int, n int, codes *uint16, keep uint32)
 
 // emitFloats256 writes float32(sums[r·stride+t])·scale[t] to dst[t·ldd+r] for t < tokens ≤ 8 and r < rows; sums has eight
 // tokens, and rows up to the next multiple of eight. ldd and stride in bytes, tokens and rows ≥ 1. AVX2.

@@ -18,8 +18,8 @@ const (
 	partsPerPass = wordsPerPass / wordsPerPart
 )
 
-// addRows is the inner loop of both products: the entries that a row's codes name are added. Sums of words begin anew where keep is 0, and
-// where they go on as 32-bit sums these do where keepWide is. Of an entry it adds so many registers across, the first ones.
+// addRows is the inner loop of both products: the entries that a row's codes name are added. Sums begin anew where keep is 0, and
+// where words go on as 32-bit sums these do where keepWide is. Of an entry it adds so many registers across, the first ones.
 //
 // How codes become addresses, and whether an entry is loaded apart from its addition, is the indexing's. An entry of two registers, with AVX2, needs
 // one index for both: 13% less time for each than alone.
@@ -33,10 +33,8 @@ func addRows(name string, v vector, e element, widens bool, across int) {
 	sums, words := Load(Param("sums"), GP64()), Load(Param("words"), GP64())
 	tables, codes := Load(Param("tables"), GP64()), Load(Param("codes"), GP64())
 	rows, n := Load(Param("rows"), GP64()), Load(Param("n"), GP64())
-	var wide, keep, keepWide Register
-	if integer {
-		keep = keeping(v, "keep")
-	}
+	var wide, keepWide Register
+	keep := keeping(v, "keep")
 	if widens {
 		wide, keepWide = Load(Param("wide"), GP64()), keeping(v, "keepWide")
 	}
@@ -93,7 +91,7 @@ func addRows(name string, v vector, e element, widens bool, across int) {
 			if e.chains > 1 {
 				VADDPS(acc[i][1][h], a, a)
 				VADDPS(acc[i][2][h], a, a)
-				VADDPS(to, a, a)
+				addKept(v, to, keep, a)
 			}
 			VMOVUPS(a, to)
 		}
@@ -114,14 +112,11 @@ func addRows(name string, v vector, e element, widens bool, across int) {
 
 // addRowsHead starts the routine and documents it.
 func addRowsHead(name string, v vector, e element, widens bool, across, rowsAtOnce int) {
-	integer := e.chains == 1
-	params := fmt.Sprintf("sums *%s, words *uint16, stride uintptr, tables *%s, rows, n int, codes *uint16", e.name, e.name)
-	switch {
-	case widens:
-		params = "wide *int32, " + params + ", keep, keepWide uint32"
-	case integer:
-		params += ", keep uint32"
+	params := fmt.Sprintf("sums *%s, words *uint16, stride uintptr, tables *%s, rows, n int, codes *uint16, keep", e.name, e.name)
+	if widens {
+		params = "wide *int32, " + params + ", keepWide"
 	}
+	params += " uint32"
 	asm.Routine(name, "func("+params+")")
 	doc := []string{fmt.Sprintf("%s adds to each row's sums, %d of %d bytes of tokens, the entries of tables that its n words name. The words", name, across*v.bytes, entryBytes)}
 	if e.chains > 1 {
@@ -139,7 +134,7 @@ func addRowsHead(name string, v vector, e element, widens bool, across, rowsAtOn
 	case widens:
 		doc = append(doc, "The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have",
 			"all bits elsewhere. sums is left as it was.")
-	case integer:
+	default:
 		doc = append(doc, "keep has all bits, or is 0 for sums from 0.")
 	}
 	Doc(doc...)
@@ -182,6 +177,17 @@ func keeping(v vector, name string) Register {
 	VMOVD(bits, keep.AsX())
 	VPBROADCASTD(keep.AsX(), keep)
 	return keep
+}
+
+// addKept adds floats, or where keep has no bits nothing: what that adds to is never −0, which alone 0 would change.
+func addKept(v vector, from Mem, keep Register, to VecVirtual) {
+	if v.bytes == 64 {
+		VADDPS(from, to, keep, to)
+		return
+	}
+	old := v.reg()
+	loadKept(v, from, keep, old)
+	VADDPS(old, to, to)
 }
 
 // loadKept loads a register, or 0 where keep has no bits.
