@@ -24,7 +24,7 @@ func prefetchWords(words *uint16, lines int)
 // addWords512 adds to each row's sums, 64 of 64 bytes of tokens, the entries of tables that its n words name. The words
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
 // out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
-// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX512BW. Registers: 4 sums.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX512BW, BMI2. Registers: 4 sums.
 // keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape
@@ -33,7 +33,7 @@ func addWords512(sums *int16, words *uint16, stride uintptr, tables *int16, rows
 // addWide512 adds to each row's sums, 64 of 64 bytes of tokens, the entries of tables that its n words name. The words
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
 // out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
-// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX512BW. Registers: 4 sums.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX512BW, BMI2. Registers: 4 sums.
 // The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have
 // all bits elsewhere. sums is left as it was.
 //
@@ -220,7 +220,7 @@ func fillFloats512(tables *float32, columns *float32, groups int)
 // those of each code's place in the word in a chain of its own, in order from 0. The words
 // of a row are stride bytes apart. rows is a multiple of 32, 1 ≤ n ≤ 6. tables has those of 6 words, of which the first are left
 // out, 2 and 4 of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.
-// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX512BW. Registers: 12 sums.
+// The first 2048 bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [576]. AVX512BW, BMI2. Registers: 12 sums.
 // keep has all bits, or is 0 for sums from 0.
 //
 //go:noescape

@@ -21,8 +21,7 @@ const (
 // addRows is the inner loop of both products: the entries that a row's codes name are added. Sums begin anew where keep is 0, and
 // where words go on as 32-bit sums these do where keepWide is. Of an entry it adds so many registers across, the first ones.
 //
-// How codes become addresses, and whether an entry is loaded apart from its addition, is the indexing's. An entry of two registers, with AVX2, needs
-// one index for both: 13% less time for each than alone.
+// How codes become addresses is the indexing's. An entry of two registers, with AVX2, needs one address for both: 13% less time for each than alone.
 func addRows(name string, v vector, e element, widens bool, across int) {
 	integer := e.chains == 1
 	rowsAtOnce := 4
@@ -117,6 +116,10 @@ func addRowsHead(name string, v vector, e element, widens bool, across, rowsAtOn
 		params = "wide *int32, " + params + ", keepWide"
 	}
 	params += " uint32"
+	needs := v.isa
+	if v.bytes == 64 {
+		needs += ", BMI2"
+	}
 	asm.Routine(name, "func("+params+")")
 	doc := []string{fmt.Sprintf("%s adds to each row's sums, %d of %d bytes of tokens, the entries of tables that its n words name. The words", name, across*v.bytes, entryBytes)}
 	if e.chains > 1 {
@@ -129,7 +132,7 @@ func addRowsHead(name string, v vector, e element, widens bool, across, rowsAtOn
 		fmt.Sprintf("of a row are stride bytes apart. rows is a multiple of %d, 1 ≤ n ≤ %d. tables has those of %d words, of which the first are left", blockRows, wordsPerPass, wordsPerPass),
 		fmt.Sprintf("out, %d and %d of them, where n is small enough. Behind the last of an odd n lie those of one more word, whose entries of code 13 are 0.", wordsPerPart, 2*wordsPerPart),
 		fmt.Sprintf("The first %d bytes of tables lie in 64 KiB that begin at a multiple of so many. codes is scratch memory, [%d]. %s. Registers: %d sums.",
-			indexes*entryBytes, partsPerPass*partBytes/2, v.isa, rowsAtOnce*e.chains*across))
+			indexes*entryBytes, partsPerPass*partBytes/2, needs, rowsAtOnce*e.chains*across))
 	switch {
 	case widens:
 		doc = append(doc, "The sums, from 0 where keep is 0, else from what sums holds, are added to wide, a row a row, or to 0 where keepWide is 0; both have",
