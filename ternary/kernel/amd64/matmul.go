@@ -144,13 +144,16 @@ func (sc *matMulScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0,
 // passOf says of the pass from word j of nw whether it ends in 32-bit sums, and whether 16-bit and 32-bit sums go on, all bits, or begin, 0.
 func passOf(j, nw int) (widen bool, keep, keepWide uint32) {
 	pass := j / wordsPerPass
-	if pass%passesPerWiden > 0 {
-		keep = all
+	widen = j+wordsPerPass >= nw || pass%passesPerWiden == passesPerWiden-1
+	return widen, keepIf(pass%passesPerWiden > 0), keepIf(pass >= passesPerWiden)
+}
+
+// keepIf is all bits where sums go on, or 0 where they begin.
+func keepIf(goOn bool) uint32 {
+	if goOn {
+		return all
 	}
-	if pass >= passesPerWiden {
-		keepWide = all
-	}
-	return j+wordsPerPass >= nw || pass%passesPerWiden == passesPerWiden-1, keep, keepWide
+	return 0
 }
 
 // lastTile is what the tile before read.

@@ -37,14 +37,6 @@ func MatMulFloat512(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []floa
 	floatShelf512.Put(sc)
 }
 
-// keepFloats says of the pass from word j whether sums go on, all bits, or begin, 0.
-func keepFloats(j int) uint32 {
-	if j == 0 {
-		return 0
-	}
-	return all
-}
-
 func (sc *floatScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, y []float32, n int) {
 	for t := range sc.offsets {
 		sc.offsets[t] = uintptr(min(t, n-1) * w.Cols)
@@ -69,7 +61,7 @@ func (sc *floatScratch512) multiply(dst []float32, ldd int, w *pack.Matrix, s0, 
 				if !warm {
 					prefetchNext(w, s, s0, end, j, nb)
 				}
-				addFloats512(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.codes[0][0], keepFloats(j))
+				addFloats512(&sc.total[at-first][0], &words[j*sr], uintptr(sr*bytesPerWord), &sc.tables[0][0], sr, nb, &sc.codes[0][0], keepIf(j > 0))
 			}
 		}
 		emitFloats512(&dst[first], uintptr(ldd)*bytesPerFloat, &sc.total[0][0], floatTile512*bytesPerFloat, &sc.scale[0], n, rows)

@@ -4,6 +4,7 @@ package asm
 import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
 )
 
 // Routine starts a function without a frame whose arguments do not escape.
@@ -19,4 +20,13 @@ func LaneMasks(name string, lanes int) Mem {
 		DATA(4*i, I32(int32(i/lanes-1)))
 	}
 	return table
+}
+
+// AtMost returns n, or most where n is more; both signed.
+func AtMost(n Register, most uint32) GPVirtual {
+	some := GP64()
+	MOVQ(U32(most), some)
+	CMPQ(n, some)
+	CMOVQLT(n, some)
+	return some
 }

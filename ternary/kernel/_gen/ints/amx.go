@@ -175,11 +175,9 @@ func intTilesAMX() {
 func addTile(to, stride, down, rows, mask reg.Register) {
 	k := K()
 	KMOVW(mask.(reg.GP).As32(), k)
-	factor, count := GP64(), GP64()
+	factor := GP64()
 	MOVQ(down, factor)
-	MOVQ(U32(amxRows), count)
-	CMPQ(rows, count)
-	CMOVQLT(rows, count)
+	count := asm.AtMost(rows, amxRows)
 	Label("row")
 	s, old := ZMM(), ZMM()
 	VPSLLD(Imm(8), Mem{Base: amxCodes}, s)
@@ -194,6 +192,36 @@ func addTile(to, stride, down, rows, mask reg.Register) {
 	ADDQ(stride, to)
 	DECQ(count)
 	JNZ(LabelRef("row"))
+}
+
+// tokens4 are rows of four tokens, and of the next four.
+type tokens4 struct{ stride, triple reg.Register }
+
+func newTokens4(stride reg.Register) tokens4 {
+	triple := GP64()
+	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, triple)
+	return tokens4{stride, triple}
+}
+
+// at is the same place of each, that of the first at base.
+func (t tokens4) at(base reg.Register, disp int) [4]Mem {
+	return [4]Mem{
+		{Base: base, Disp: disp},
+		{Base: base, Disp: disp, Index: t.stride, Scale: 1},
+		{Base: base, Disp: disp, Index: t.stride, Scale: 2},
+		{Base: base, Disp: disp, Index: t.triple, Scale: 1},
+	}
+}
+
+func (t tokens4) next(base reg.Register) { LEAQ(Mem{Base: base, Index: t.stride, Scale: 4}, base) }
+
+// factors loads a float of each.
+func (t tokens4) factors(from reg.Register) (f [4]reg.VecVirtual) {
+	for m := range f {
+		f[m] = ZMM()
+		VBROADCASTSS(Mem{Base: from, Disp: 4 * m}, f[m])
+	}
+	return f
 }
 
 // intCodesAMX puts the codes of four tokens beside each other.
@@ -212,19 +240,14 @@ func intCodesAMX() {
 	groups := Load(Param("groups"), GP64())
 	o := ZMM()
 	VMOVDQU64(order, o)
-	triple := GP64()
-	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, triple)
+	tokens := newTokens4(stride)
 	Label("group")
 	for j := range amxCols / amxRows {
-		v := ZMM()
-		VBROADCASTI32X4(Mem{Base: q, Disp: amxRows * j}, v)
-		VINSERTI32X4(Imm(1), Mem{Base: q, Disp: amxRows * j, Index: stride, Scale: 1}, v, v)
-		VINSERTI32X4(Imm(2), Mem{Base: q, Disp: amxRows * j, Index: stride, Scale: 2}, v, v)
-		VINSERTI32X4(Imm(3), Mem{Base: q, Disp: amxRows * j, Index: triple, Scale: 1}, v, v)
+		v := quarters(tokens.at(q, amxRows*j))
 		VPERMB(v, o, v)
 		VMOVDQU64(v, Mem{Base: dst, Disp: amxLevel * j})
 	}
-	LEAQ(Mem{Base: q, Index: stride, Scale: 4}, q)
+	tokens.next(q)
 	ADDQ(Imm(64), dst)
 	DECQ(groups)
 	JNZ(LabelRef("group"))
@@ -240,8 +263,7 @@ func intTopAMX() {
 		"stride in bytes. AVX512F. Twin: generic.gradientInts.")
 	a, stride := Load(Param("a"), GP64()), Load(Param("stride"), GP64())
 	inv, n := Load(Param("inv"), GP64()), Load(Param("n"), GP64())
-	triple, ahead := GP64(), GP64()
-	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, triple)
+	tokens, ahead := newTokens4(stride), GP64()
 	IMUL3Q(Imm(rowsAhead), stride, ahead)
 	abs, none := ZMM(), ZMM()
 	VPTERNLOGD(U8(0xff), abs, abs, abs)
@@ -254,11 +276,7 @@ func intTopAMX() {
 	DECQ(panels)
 	JNZ(LabelRef("clear"))
 	Label("group")
-	var f [4]reg.VecVirtual
-	for m := range f {
-		f[m] = ZMM()
-		VBROADCASTSS(Mem{Base: inv, Disp: 4 * m}, f[m])
-	}
+	f := tokens.factors(inv)
 	row, next := GP64(), GP64()
 	MOVQ(a, row)
 	LEAQ(Mem{Base: a, Index: ahead, Scale: 1}, next)
@@ -267,13 +285,10 @@ func intTopAMX() {
 	Label("panel")
 	most := ZMM()
 	VMOVDQU32(Mem{Base: top}, most)
-	for m := range f {
-		at := func(base reg.Register) Mem {
-			return []Mem{{Base: base}, {Base: base, Index: stride, Scale: 1}, {Base: base, Index: stride, Scale: 2}, {Base: base, Index: triple, Scale: 1}}[m]
-		}
-		PREFETCHT1(at(next))
+	for m, from := range tokens.at(row, 0) {
+		PREFETCHT1(tokens.at(next, 0)[m])
 		v := ZMM()
-		VMULPS(at(row), f[m], v)
+		VMULPS(from, f[m], v)
 		VPANDD(abs, v, v)
 		VPMAXUD(v, most, most)
 	}
@@ -283,7 +298,7 @@ func intTopAMX() {
 	ADDQ(Imm(64), top)
 	DECQ(panels)
 	JNZ(LabelRef("panel"))
-	LEAQ(Mem{Base: a, Index: stride, Scale: 4}, a)
+	tokens.next(a)
 	ADDQ(Imm(16), inv)
 	SUBQ(Imm(4), n)
 	JNZ(LabelRef("group"))
@@ -306,24 +321,19 @@ func intLeftAMX() {
 	lows := ZMM()
 	VPTERNLOGD(U8(0xff), lows, lows, lows)
 	VPSRLW(Imm(8), lows, lows)
-	triple := GP64()
-	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, triple)
+	tokens := newTokens4(stride)
 	groups, group := GP64(), GP64()
 	MOVQ(U32(amxTokens/4), groups)
 	MOVQ(scratch, group)
 	Label("group")
-	var f [4]reg.VecVirtual
-	for m := range f {
-		f[m] = ZMM()
-		VBROADCASTSS(Mem{Base: inv, Disp: 4 * m}, f[m])
-	}
+	f := tokens.factors(inv)
 	row, to := GP64(), GP64()
 	MOVQ(a, row)
 	MOVQ(group, to)
 	up, panels := Load(Param("up"), GP64()), Load(Param("panels"), GP64())
 	Label("panel")
 	var v [4]reg.VecVirtual
-	for m, from := range []Mem{{Base: row}, {Base: row, Index: stride, Scale: 1}, {Base: row, Index: stride, Scale: 2}, {Base: row, Index: triple, Scale: 1}} {
+	for m, from := range tokens.at(row, 0) {
 		v[m] = ZMM()
 		VMULPS(from, f[m], v[m])
 		VMULPS(Mem{Base: up}, v[m], v[m])
@@ -345,7 +355,7 @@ func intLeftAMX() {
 	ADDQ(U32(2*amxTile), to)
 	DECQ(panels)
 	JNZ(LabelRef("panel"))
-	LEAQ(Mem{Base: a, Index: stride, Scale: 4}, a)
+	tokens.next(a)
 	ADDQ(Imm(16), inv)
 	ADDQ(Imm(64), group)
 	DECQ(groups)
@@ -365,16 +375,25 @@ func intLeftAMX() {
 	RET()
 }
 
+// quarters brings 16 bytes of each place side by side.
+func quarters(from [4]Mem) reg.VecVirtual {
+	v := ZMM()
+	VBROADCASTI32X4(from[0], v)
+	for i := 1; i < len(from); i++ {
+		VINSERTI32X4(Imm(uint64(i)), from[i], v, v)
+	}
+	return v
+}
+
 // turn4 writes four rows of 16 double words, whose columns are 64 bytes apart.
 func turn4(from reg.Register, disp int, to Mem) {
 	var v [4]reg.VecVirtual
 	for m := range v {
-		v[m] = ZMM()
-		quarter := func(i int) Mem { return Mem{Base: from, Disp: disp + 64*(4*i+m)} }
-		VBROADCASTI32X4(quarter(0), v[m])
-		for i := 1; i < 4; i++ {
-			VINSERTI32X4(Imm(uint64(i)), quarter(i), v[m], v[m])
+		var at [4]Mem
+		for i := range at {
+			at[i] = Mem{Base: from, Disp: disp + 64*(4*i+m)}
 		}
+		v[m] = quarters(at)
 	}
 	a, b, c, d, e := ZMM(), ZMM(), ZMM(), ZMM(), ZMM()
 	VPUNPCKLDQ(v[1], v[0], a)

@@ -51,12 +51,9 @@ func emit256(name, typ string, integer bool, table Mem) {
 	sums, stride := Load(Param("sums"), GP64()), Load(Param("stride"), GP64())
 	scale, rows := Load(Param("scale"), GP64()), Load(Param("rows"), GP64())
 	Label("rows")
-	to, tokens, some := GP64(), Load(Param("tokens"), GP64()), GP64()
+	to, tokens := GP64(), Load(Param("tokens"), GP64())
 	MOVQ(dst, to)
-	MOVQ(U32(8), some)
-	CMPQ(rows, some)
-	CMOVQLT(rows, some)
-	mask := firstLanes(table, some, 1)[0]
+	mask := firstLanes(table, asm.AtMost(rows, 8), 1)[0]
 	var v [8]VecVirtual
 	for i := range v {
 		v[i] = YMM()

@@ -68,12 +68,9 @@ func emit512(name, typ string, integer bool) {
 	Label("rows")
 	to, tokens := GP64(), Load(Param("tokens"), GP64())
 	MOVQ(dst, to)
-	k, bits, some := K(), GP32(), GP64()
+	k, bits := K(), GP32()
 	MOVL(U32(1<<emitted-1), bits)
-	MOVQ(U32(emitted), some)
-	CMPQ(rows, some)
-	CMOVQLT(rows, some)
-	BZHIL(some.As32(), bits, bits)
+	BZHIL(asm.AtMost(rows, emitted).As32(), bits, bits)
 	KMOVW(bits, k)
 	var v [emitted]VecVirtual
 	for i := range v {
