@@ -161,7 +161,7 @@ func newRunner(s *Setting, p *pack.Model, shape Shape) *runner {
 			widest = m
 		}
 	}
-	if n := readBytes(s.Budget); r.bytes < n {
+	if n := readBytes(s.Budget, 0); r.bytes < n {
 		r.l = newLimits(s, [][]byte{wordBytes(randomWords(s, n))})
 		r.l.weights = r.l.reader(weights)
 	} else {

@@ -39,7 +39,7 @@ const (
 // from memory; row kernels at the widths of the last, on rows in cache and from memory.
 func Kernels(ctx context.Context, s Setting, shapes []Shape) (*Report, error) {
 	start := time.Now()
-	words := randomWords(&s, readBytes(s.Budget))
+	words := randomWords(&s, readBytes(s.Budget, 0))
 	l := newLimits(&s, [][]byte{wordBytes(words)})
 	var jobs []job
 	for _, shape := range shapes {
@@ -50,7 +50,7 @@ func Kernels(ctx context.Context, s Setting, shapes []Shape) (*Report, error) {
 			jobs = append(jobs, k.stream(words))
 		}
 		if shape.Name == shapes[len(shapes)-1].Name {
-			k.farBytes = readBytes(s.Budget)
+			k.farBytes = readBytes(s.Budget, 0)
 			jobs = append(jobs, k.rows()...)
 		}
 	}
@@ -61,13 +61,13 @@ func Kernels(ctx context.Context, s Setting, shapes []Shape) (*Report, error) {
 	return &Report{Machine: l.machine(&s), Results: results}, nil
 }
 
-// readBytes returns how much memory to read through.
-func readBytes(budget time.Duration) int64 {
+// readBytes returns how much memory to read through, where so many bytes more are needed for what is measured.
+func readBytes(budget time.Duration, needed int64) int64 {
 	n := int64(largestRead)
 	if budget < longEnough {
 		n = smallestRead
 	}
-	for free := freeMemory(); free > 0 && n > smallestRead && n > free/2; {
+	for free := freeMemory(); free > 0 && n > smallestRead && n > (free-needed)/2; {
 		n /= 2
 	}
 	return n

@@ -50,7 +50,8 @@ type trainer struct {
 func Train(ctx context.Context, s Setting, r Recipe) (*Report, error) {
 	start := time.Now()
 	all, ternary := spec.Parameters(r.Model)
-	if need, free := all*bytesPerValue, freeMemory(); free > 0 && need > free {
+	need := all * bytesPerValue
+	if free := freeMemory(); free > 0 && need > free {
 		return nil, fmt.Errorf("%w: training %s takes about %d MB, %d MB are free", ErrMemory, r.Name, need>>20, free>>20)
 	}
 	w, err := spec.NewWeights(r.Model)
@@ -58,7 +59,7 @@ func Train(ctx context.Context, s Setting, r Recipe) (*Report, error) {
 		return nil, err
 	}
 	w.Init(1)
-	l := newLimits(&s, [][]byte{wordBytes(randomWords(&s, smallestRead))})
+	l := newLimits(&s, [][]byte{wordBytes(randomWords(&s, readBytes(s.Budget, need)))})
 	floats, err := newTrainer(&s, &r, w, autograd.Options{Set: s.Set}, nil)
 	if err != nil {
 		return nil, err
