@@ -18,5 +18,7 @@ func Available() []*Set {
 	s.OutputGate, s.OutputGateBackward = arm64.OutputGate, arm64.OutputGateBackward
 	s.SwiGLU, s.SwiGLUBackward, s.Add = arm64.SwiGLU, arm64.SwiGLUBackward, arm64.Add
 	s.Exponentials, s.LogSumExp, s.SoftmaxGradient, s.AdamW = arm64.Exponentials, arm64.LogSumExp, arm64.SoftmaxGradient, adamW(arm64.AdamW)
+	s.Encode, s.EncodeTransposed = arm64.Encode, arm64.EncodeTransposed
+	s.Trits, s.AbsSum, s.SquareSum = arm64.Trits, arm64.AbsSum, arm64.SquareSum
 	return []*Set{s, Generic()}
 }

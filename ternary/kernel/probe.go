@@ -5,7 +5,7 @@ import "encoding/binary"
 // Probe measures what this machine can do at most, for figures to be held against. It is no part of a Set: MMFREE_ISA
 // does not choose it, and what it computes is of no use.
 type Probe struct {
-	Name string // of the instructions used: avx512, avx2, or portable, which reaches no machine's limits
+	Name string // of the instructions used: avx512, avx2, neon, or portable, which reaches no machine's limits
 	// Read reads p, up to a rest below 512 bytes, as fast as one thread can, and returns a sum of its words.
 	Read func(p []byte) (sum uint64)
 	// Fused executes about loops·1536 float32 operations in independent chains of fused multiply-adds, as fast as one

@@ -76,11 +76,16 @@ func (sc *matMulScratch) multiplyFew(dst []float32, ldd int, w *pack.Matrix, s0,
 	}
 }
 
-func (sc *matMulScratch) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
+// place says where the codes of n tokens, K each, begin.
+func (sc *matMulScratch) place(n, K int) {
 	for t := range sc.offsets {
-		sc.offsets[t] = uintptr(min(t, n-1) * w.Cols)
+		sc.offsets[t] = uintptr(min(t, n-1) * K)
 		sc.inRest[t] = uintptr(t * codesRead)
 	}
+}
+
+func (sc *matMulScratch) multiply(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
+	sc.place(n, w.Cols)
 	copy(sc.scale[:], scale[:n])
 	nw := pack.WordsPerRow(w.Cols)
 	for ; s0 < s1; s0 += supersPerPass {

@@ -45,3 +45,11 @@
 // d += n·m[i] of the lower, the upper four int16 of n, in int32; i < 8, m < 16
 #define SMLAL4S(m, i, n, d) WORD $(0x0F402000 | (((i)>>1)&1)<<21 | ((i)&1)<<20 | (m)<<16 | ((i)>>2)<<11 | (n)<<5 | (d)) // SMLAL Vd.4S, Vn.4H, Vm.H[i]
 #define SMLAL24S(m, i, n, d) WORD $(0x4F402000 | (((i)>>1)&1)<<21 | ((i)&1)<<20 | (m)<<16 | ((i)>>2)<<11 | (n)<<5 | (d)) // SMLAL2 Vd.4S, Vn.8H, Vm.H[i]
+
+// d = the lower, the upper two float32 of n as float64
+#define FCVTL2D(n, d) WORD $(0x0E617800 | (n)<<5 | (d)) // FCVTL Vd.2D, Vn.2S
+#define FCVTL22D(n, d) WORD $(0x4E617800 | (n)<<5 | (d)) // FCVTL2 Vd.2D, Vn.4S
+
+// d = n + m, n·m in two float64 lanes
+#define FADD2D(m, n, d) WORD $(0x4E60D400 | (m)<<16 | (n)<<5 | (d)) // FADD Vd.2D, Vn.2D, Vm.2D
+#define FMUL2D(m, n, d) WORD $(0x6E60DC00 | (m)<<16 | (n)<<5 | (d)) // FMUL Vd.2D, Vn.2D, Vm.2D

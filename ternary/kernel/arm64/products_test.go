@@ -21,7 +21,7 @@ var multiplying = regexp.MustCompile(`MUL|MADD|MSUB|MLA|MLS|DIV|DOT|RECP|WORD`)
 // TestWeightsAreNotMultiplied reads the text, on any machine; a macro's body counts as a routine.
 func TestWeightsAreNotMultiplied(t *testing.T) {
 	var text strings.Builder
-	for _, name := range []string{"matvec_arm64.s", "matmul_arm64.s", "dense_arm64.s"} {
+	for _, name := range []string{"matvec_arm64.s", "matmul_arm64.s", "encode_arm64.s", "dense_arm64.s"} {
 		part, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -106,3 +106,18 @@ func softmax(x *float32, top float32, inv float32, scale float32, n int)
 //
 //go:noescape
 func adamW(theta *float32, m *float32, v *float32, d *float32, scalars *float32, n int)
+
+// trits writes ±1 by the sign of w where |w·inv| > 0.5, else 0. n is a positive multiple of 16. Twin: quant.Trits, inv its 1/m.
+//
+//go:noescape
+func trits(codes *int8, w *float32, inv float32, n int)
+
+// absSum adds |x| to the 32 lanes of acc, in f32.AbsSum's order. n is a positive multiple of 32.
+//
+//go:noescape
+func absSum(acc *float64, x *float32, n int)
+
+// squareSum adds x² to the 32 lanes of acc, in f32.SquareSum's order. n is a positive multiple of 32.
+//
+//go:noescape
+func squareSum(acc *float64, x *float32, n int)

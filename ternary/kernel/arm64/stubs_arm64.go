@@ -104,3 +104,17 @@ func intCodes(dst *int16, q *int8, stride uintptr, n int)
 //
 //go:noescape
 func intTile(dst *float32, stride uintptr, left *int16, codes *int16, down *float32, n int)
+
+// encodeWords writes n word columns of 16 rows, stride bytes apart, from 9·n columns of their trits, step bytes apart. n ≥ 1.
+// Twin: pack.Matrix.EncodeTransposed.
+//
+//go:noescape
+func encodeWords(words *uint16, stride uintptr, codes *int8, step uintptr, n int)
+
+// readSum returns the sum of the 64-bit words of n bytes, a positive multiple of 512.
+//
+//go:noescape
+func readSum(p *byte, n int) uint64
+
+// fusedPeak executes loops times 1536 floating point operations, loops ≥ 1, and returns 1 for half = 0.5.
+func fusedPeak(loops int, half float32) float32
