@@ -17,6 +17,7 @@ func Available() []*Set {
 	s.Recurrence, s.RecurrenceBackward = arm64.Recurrence, arm64.RecurrenceBackward
 	s.OutputGate, s.OutputGateBackward = arm64.OutputGate, arm64.OutputGateBackward
 	s.SwiGLU, s.SwiGLUBackward, s.Add = arm64.SwiGLU, arm64.SwiGLUBackward, arm64.Add
+	s.Shift, s.Receptance, s.ReceptanceBackward, s.WKV, s.WKVBackward = arm64.Shift, arm64.Receptance, arm64.ReceptanceBackward, arm64.WKV, arm64.WKVBackward
 	s.Exponentials, s.LogSumExp, s.SoftmaxGradient, s.AdamW = arm64.Exponentials, arm64.LogSumExp, arm64.SoftmaxGradient, adamW(arm64.AdamW)
 	s.Encode, s.EncodeTransposed = arm64.Encode, arm64.EncodeTransposed
 	s.Trits, s.AbsSum, s.SquareSum = arm64.Trits, arm64.AbsSum, arm64.SquareSum

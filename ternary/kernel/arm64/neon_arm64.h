@@ -33,6 +33,9 @@
 // d = all ones where n > m, else zeros, of NaN too
 #define FCMGT4S(m, n, d) WORD $(0x6EA0E400 | (m)<<16 | (n)<<5 | (d)) // FCMGT Vd.4S, Vn.4S, Vm.4S
 
+// d = all ones where n = m, else zeros, of NaN too
+#define FCMEQ4S(m, n, d) WORD $(0x4E20E400 | (m)<<16 | (n)<<5 | (d)) // FCMEQ Vd.4S, Vn.4S, Vm.4S
+
 // d = n rounded to int32, halves away from zero
 #define FCVTAS4S(n, d) WORD $(0x4E21C800 | (n)<<5 | (d)) // FCVTAS Vd.4S, Vn.4S
 

@@ -121,3 +121,32 @@ func absSum(acc *float64, x *float32, n int)
 //
 //go:noescape
 func squareSum(acc *float64, x *float32, n int)
+
+// shift writes x∘mix + before∘(1−mix). n is a positive multiple of 4. Twin: generic.Shift.
+//
+//go:noescape
+func shift(dst *float32, x *float32, before *float32, mix *float32, n int)
+
+// receptance writes σ(r)∘y. n is a positive multiple of 4. Twin: generic.Receptance.
+//
+//go:noescape
+func receptance(dst *float32, r *float32, y *float32, n int)
+
+// receptanceBack writes da∘y∘σ'(r) and da∘σ(r). dr may be r, and dy da. n is a positive multiple of 4. Twin:
+// generic.ReceptanceBackward.
+//
+//go:noescape
+func receptanceBack(dr *float32, dy *float32, da *float32, r *float32, y *float32, n int)
+
+// wkv takes n channels through one token; a, b and top are the three rows of the state. n is a positive multiple of 4. Twin:
+// generic.WKV.
+//
+//go:noescape
+func wkv(y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
+
+// wkvBack takes n ≤ 256 channels back through one token, the last one first; a, b and top are the rows of the state before it. work
+// is [4][256]: da and db, which the later token carries over, the rate's gradient and the bonus's. dk may be key, and dv value. n is
+// a positive multiple of 4. Twin: generic.WKVBackward.
+//
+//go:noescape
+func wkvBack(dk *float32, dv *float32, work *float32, dy *float32, y *float32, a *float32, b *float32, top *float32, key *float32, value *float32, rate *float32, bonus *float32, n int)
