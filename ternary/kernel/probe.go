@@ -6,8 +6,9 @@ import "encoding/binary"
 // does not choose it, and what it computes is of no use.
 type Probe struct {
 	Name string // of the instructions used: avx512, avx2, neon, or portable, which reaches no machine's limits
-	// Read reads p, up to a rest below 512 bytes, as fast as one thread can, and returns a sum of its words.
-	Read func(p []byte) (sum uint64)
+	// Read and ReadMemory read p, up to a rest below 512 bytes, as fast as one thread can, and return a sum of its words: Read from
+	// the second-level cache, ReadMemory from what lies behind it.
+	Read, ReadMemory func(p []byte) (sum uint64)
 	// Fused executes about loops·1536 float32 operations in independent chains of fused multiply-adds, as fast as one
 	// thread can. It returns how many, a fused one counted as two, and the chains' value, 1.
 	Fused func(loops int) (flops int64, value float32)
@@ -15,7 +16,9 @@ type Probe struct {
 
 // portableProbe is for machines without assembly: sums of eight bytes at a time, and scalar chains that only some
 // compilers fuse.
-func portableProbe() Probe { return Probe{Name: "portable", Read: readPortable, Fused: fusedPortable} }
+func portableProbe() Probe {
+	return Probe{Name: "portable", Read: readPortable, ReadMemory: readPortable, Fused: fusedPortable}
+}
 
 func readPortable(p []byte) uint64 {
 	var a, b, c, d uint64

@@ -79,7 +79,7 @@ func (l *limits) reader(memory [][]byte) *reader {
 			r.pieces, m = append(r.pieces, m[:k]), m[k:]
 		}
 	}
-	r.block = func(worker, b int) { l.sums[worker*apart] += l.probe.Read(r.pieces[(r.at+b)%len(r.pieces)]) }
+	r.block = func(worker, b int) { l.sums[worker*apart] += l.probe.ReadMemory(r.pieces[(r.at+b)%len(r.pieces)]) }
 	return r
 }
 

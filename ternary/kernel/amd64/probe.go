@@ -11,17 +11,21 @@ const (
 )
 
 // ReadSum512 is kernel.Probe.Read.
-func ReadSum512(p []byte) (sum uint64) {
-	if n := len(p) / probeBlock * probeBlock; n > 0 {
-		sum = readSum512(&p[0], n)
-	}
-	return sum
-}
+func ReadSum512(p []byte) uint64 { return readWhole(readSum512, p) }
+
+// ReadAhead512 is kernel.Probe.ReadMemory.
+func ReadAhead512(p []byte) uint64 { return readWhole(readAhead512, p) }
 
 // ReadSum256 is kernel.Probe.Read.
-func ReadSum256(p []byte) (sum uint64) {
+func ReadSum256(p []byte) uint64 { return readWhole(readSum256, p) }
+
+// ReadAhead256 is kernel.Probe.ReadMemory.
+func ReadAhead256(p []byte) uint64 { return readWhole(readAhead256, p) }
+
+// readWhole reads the whole blocks of p.
+func readWhole(read func(p *byte, n int) uint64, p []byte) (sum uint64) {
 	if n := len(p) / probeBlock * probeBlock; n > 0 {
-		sum = readSum256(&p[0], n)
+		sum = read(&p[0], n)
 	}
 	return sum
 }

@@ -9,6 +9,11 @@ package amd64
 //go:noescape
 func readSum512(p *byte, n int) uint64
 
+// readAhead512 returns the sum of the 64-bit words of n bytes, a multiple of 512, at least one, faster from memory than from a cache. AVX512F.
+//
+//go:noescape
+func readAhead512(p *byte, n int) uint64
+
 // fusedPeak512 executes loops times 1536 floating point operations, loops ≥ 1, and returns 1 for half = 0.5. AVX512F.
 func fusedPeak512(loops int, half float32) float32
 
@@ -16,6 +21,11 @@ func fusedPeak512(loops int, half float32) float32
 //
 //go:noescape
 func readSum256(p *byte, n int) uint64
+
+// readAhead256 returns the sum of the 64-bit words of n bytes, a multiple of 512, at least one, faster from memory than from a cache. AVX2, FMA.
+//
+//go:noescape
+func readAhead256(p *byte, n int) uint64
 
 // fusedPeak256 executes loops times 768 floating point operations, loops ≥ 1, and returns 1 for half = 0.5. AVX2, FMA.
 func fusedPeak256(loops int, half float32) float32

@@ -40,6 +40,44 @@ block:
 	VZEROUPPER
 	RET
 
+// func readAhead512(p *byte, n int) uint64
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·readAhead512(SB), NOSPLIT, $0-24
+	MOVQ   p+0(FP), AX
+	MOVQ   n+8(FP), CX
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+
+block:
+	PREFETCHT1    12288(AX)
+	VPADDQ        (AX), Z0, Z0
+	PREFETCHT1    12352(AX)
+	VPADDQ        64(AX), Z1, Z1
+	VPADDQ        128(AX), Z2, Z2
+	VPADDQ        192(AX), Z3, Z3
+	VPADDQ        256(AX), Z0, Z0
+	VPADDQ        320(AX), Z1, Z1
+	VPADDQ        384(AX), Z2, Z2
+	VPADDQ        448(AX), Z3, Z3
+	ADDQ          $0x00000200, AX
+	SUBQ          $0x00000200, CX
+	JNZ           block
+	VPADDQ        Z2, Z0, Z0
+	VPADDQ        Z3, Z1, Z1
+	VPADDQ        Z1, Z0, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDQ        Y0, Y1, Y1
+	VEXTRACTI128  $0x01, Y1, X0
+	VPADDQ        X1, X0, X0
+	VMOVQ         X0, AX
+	VPEXTRQ       $0x01, X0, CX
+	ADDQ          CX, AX
+	MOVQ          AX, ret+16(FP)
+	VZEROUPPER
+	RET
+
 // func fusedPeak512(loops int, half float32) float32
 // Requires: AVX, AVX512F, SSE
 TEXT ·fusedPeak512(SB), NOSPLIT, $0-20
@@ -142,6 +180,59 @@ TEXT ·readSum256(SB), NOSPLIT, $0-24
 block:
 	VPADDQ       (AX), Y0, Y0
 	VPADDQ       32(AX), Y1, Y1
+	VPADDQ       64(AX), Y2, Y2
+	VPADDQ       96(AX), Y3, Y3
+	VPADDQ       128(AX), Y4, Y4
+	VPADDQ       160(AX), Y5, Y5
+	VPADDQ       192(AX), Y6, Y6
+	VPADDQ       224(AX), Y7, Y7
+	VPADDQ       256(AX), Y0, Y0
+	VPADDQ       288(AX), Y1, Y1
+	VPADDQ       320(AX), Y2, Y2
+	VPADDQ       352(AX), Y3, Y3
+	VPADDQ       384(AX), Y4, Y4
+	VPADDQ       416(AX), Y5, Y5
+	VPADDQ       448(AX), Y6, Y6
+	VPADDQ       480(AX), Y7, Y7
+	ADDQ         $0x00000200, AX
+	SUBQ         $0x00000200, CX
+	JNZ          block
+	VPADDQ       Y4, Y0, Y0
+	VPADDQ       Y5, Y1, Y1
+	VPADDQ       Y6, Y2, Y2
+	VPADDQ       Y7, Y3, Y3
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y3, Y1, Y1
+	VPADDQ       Y1, Y0, Y0
+	VMOVDQA      Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPADDQ       X0, X1, X1
+	VMOVQ        X1, AX
+	VPEXTRQ      $0x01, X1, CX
+	ADDQ         CX, AX
+	MOVQ         AX, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func readAhead256(p *byte, n int) uint64
+// Requires: AVX, AVX2, MMX+
+TEXT ·readAhead256(SB), NOSPLIT, $0-24
+	MOVQ  p+0(FP), AX
+	MOVQ  n+8(FP), CX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+
+block:
+	PREFETCHT1   12288(AX)
+	VPADDQ       (AX), Y0, Y0
+	VPADDQ       32(AX), Y1, Y1
+	PREFETCHT1   12352(AX)
 	VPADDQ       64(AX), Y2, Y2
 	VPADDQ       96(AX), Y3, Y3
 	VPADDQ       128(AX), Y4, Y4

@@ -15,14 +15,19 @@ import (
 
 const (
 	loopBytes = 512 // of one pass of the reading loop
-	chains    = 12  // two fused operations a cycle, each five cycles at most, and some to spare
-	unrolled  = 4   // operations of each chain in a pass of the loop
+	lineBytes = 64
+	chains    = 12 // two fused operations a cycle, each five cycles at most, and some to spare
+	unrolled  = 4  // operations of each chain in a pass of the loop
+	// How far ahead two lines of a pass are asked for, see readSum.
+	aheadBytes = 12288
+	aheadLines = 2
 )
 
 func main() {
 	ConstraintExpr("amd64,!noasm")
 	for _, wide := range []bool{true, false} {
-		readSum(wide)
+		readSum(wide, false)
+		readSum(wide, true)
 		fusedPeak(wide)
 	}
 	vendor()
@@ -48,12 +53,18 @@ func vector(wide bool) (suffix, needs string, bytes int, register func() VecVirt
 	return "256", "AVX2, FMA", 32, YMM
 }
 
-// readSum sums 64-bit words, in as few instructions a line as there can be. Asking for lines ahead of time changes nothing
-// from memory (28 GB/s either way on Zen 4, where one thread takes what there is) and costs a fifth of the rate in caches.
-func readSum(wide bool) {
+// readSum sums 64-bit words, in as few instructions a line as there can be. Ahead of time, into the second-level cache, it asks for two
+// lines of each eight: two threads of a Xeon (family 6, model 207) then read 8 to 17% more from memory, since what the processor
+// fetches itself brings the others sooner, and 3 to 4% more from a third-level cache, but a sixth less from the second. Asking for
+// all lines brought as much from memory. On a Zen 4, where one thread takes what memory has, that changed nothing.
+func readSum(wide, ahead bool) {
 	suffix, needs, bytes, register := vector(wide)
-	TEXT("readSum"+suffix, NOSPLIT, "func(p *byte, n int) uint64")
-	Doc(fmt.Sprintf("readSum%s returns the sum of the 64-bit words of n bytes, a multiple of %d, at least one. %s.", suffix, loopBytes, needs))
+	name, note := "readSum"+suffix, "."
+	if ahead {
+		name, note = "readAhead"+suffix, ", faster from memory than from a cache."
+	}
+	TEXT(name, NOSPLIT, "func(p *byte, n int) uint64")
+	Doc(fmt.Sprintf("%s returns the sum of the 64-bit words of n bytes, a multiple of %d, at least one%s %s.", name, loopBytes, note, needs))
 	Pragma("noescape")
 	p, n := Load(Param("p"), GP64()), Load(Param("n"), GP64())
 	sums := make([]VecVirtual, loopBytes/bytes/2)
@@ -67,6 +78,9 @@ func readSum(wide bool) {
 	}
 	Label("block")
 	for at := 0; at < loopBytes; at += bytes {
+		if ahead && at%lineBytes == 0 && at/lineBytes < aheadLines {
+			PREFETCHT1(Mem{Base: p, Disp: aheadBytes + at})
+		}
 		s := sums[at/bytes%len(sums)]
 		VPADDQ(Mem{Base: p, Disp: at}, s, s)
 	}
