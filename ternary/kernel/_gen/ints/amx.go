@@ -58,22 +58,25 @@ const (
 	vexF2
 )
 
+// vex is the last byte of such a prefix, for no further register and 128 bits.
+func vex(prefix byte) byte { return 0x78 | prefix }
+
 // amxMemory is TILELOADD (F2) or TILESTORED (F3) of the tile at base+disp, its rows amxStride bytes apart.
 func amxMemory(prefix byte, t tmm, base reg.GPPhysical, disp uint32) {
 	address := byte(amxStride.PhysicalIndex())<<3 | byte(base.PhysicalIndex())
-	amx("AMXTILE", []Op{base, amxStride}, 0xc4, 0xe2, 0x78|prefix, 0x4b, 0x84|byte(t)<<3, address, byte(disp), byte(disp>>8), byte(disp>>16), byte(disp>>24))
+	amx("AMXTILE", []Op{base, amxStride}, 0xc4, 0xe2, vex(prefix), 0x4b, 0x84|byte(t)<<3, address, byte(disp), byte(disp>>8), byte(disp>>16), byte(disp>>24))
 }
 
 // ldTileConfig is LDTILECFG.
 func ldTileConfig(base reg.GPPhysical) {
-	amx("AMXTILE", []Op{base}, 0xc4, 0xe2, 0x78|vexNone, 0x49, byte(base.PhysicalIndex()))
+	amx("AMXTILE", []Op{base}, 0xc4, 0xe2, vex(vexNone), 0x49, byte(base.PhysicalIndex()))
 }
 
 // tileRelease is TILERELEASE.
-func tileRelease() { amx("AMXTILE", nil, 0xc4, 0xe2, 0x78|vexNone, 0x49, 0xc0) }
+func tileRelease() { amx("AMXTILE", nil, 0xc4, 0xe2, vex(vexNone), 0x49, 0xc0) }
 
 // tileZero is TILEZERO.
-func tileZero(t tmm) { amx("AMXTILE", nil, 0xc4, 0xe2, 0x78|vexF2, 0x49, 0xc0|byte(t)<<3) }
+func tileZero(t tmm) { amx("AMXTILE", nil, 0xc4, 0xe2, vex(vexF2), 0x49, 0xc0|byte(t)<<3) }
 
 // tileProducts adds the products of left's bytes with the codes: TDPBSSD (F2), where they have a sign, or TDPBUSD (66).
 func tileProducts(prefix byte, sums tmm) {

@@ -172,14 +172,6 @@ func masked(wide bool, from Mem, mask Register, v VecVirtual) {
 	}
 }
 
-func zero(wide bool, v VecVirtual) {
-	if wide {
-		VPXORD(v, v, v)
-		return
-	}
-	VPXOR(v, v, v)
-}
-
 func ones(wide bool, v VecVirtual) {
 	if wide {
 		VPTERNLOGD(U8(0xff), v, v, v)
