@@ -24,7 +24,7 @@ func (b *binder) Weight(node, name string) op.Weight {
 			G.WithValue(op.Dense(values, shape...))),
 	}
 	if b.training {
-		w.Grad = b.session.grads.Get(name)
+		w.Grad, w.Frozen = b.session.grads.Get(name), b.session.frozen[name]
 	}
 	b.nodes = append(b.nodes, w.Node)
 	return w

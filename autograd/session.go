@@ -63,6 +63,7 @@ type Session struct {
 	dropout   *op.Dropout
 	embedded  *op.Dropout // of the embedded tokens
 	linears   map[string]*op.Linear
+	frozen    map[string]*bool // by the weight's name; nil for a session that only evaluates
 
 	training   map[[2]int]*program
 	evaluation map[[2]int]*program
@@ -89,6 +90,10 @@ func NewSession(w *spec.Weights, o Options) (*Session, error) {
 		s.options.Unfused, s.env.Blend = true, layer.NewBlend(p)
 	}
 	s.weights, s.grads = w, w.Like()
+	s.frozen = map[string]*bool{}
+	for _, t := range w.Tensors {
+		s.frozen[t.Name] = new(bool)
+	}
 	flat := s.grads.Flat()
 	s.zero = func(_, b int) {
 		from, to := layer.Span(b, zeroBlock, len(flat))
@@ -101,7 +106,7 @@ func NewSession(w *spec.Weights, o Options) (*Session, error) {
 		}
 		shadow := spec.ShadowName(w.Config, t.Name)
 		s.linears[t.Name] = &op.Linear{
-			Name: t.Name, Shadow: w.Get(shadow), Grad: s.grads.Get(shadow), W: p.Matrix(t.Name), WT: pack.New(t.Shape[1], t.Shape[0]),
+			Name: t.Name, Shadow: w.Get(shadow), Grad: s.grads.Get(shadow), Frozen: s.frozen[shadow], W: p.Matrix(t.Name), WT: pack.New(t.Shape[1], t.Shape[0]),
 		}
 		largest = max(largest, t.Elements())
 	}
@@ -137,11 +142,11 @@ const zeroBlock = 1 << 16 // values that a worker clears at a time
 // ZeroGrads clears the gradients; before the first micro-batch of a step.
 func (s *Session) ZeroGrads() { s.env.Pool.Run(layer.Blocks(len(s.grads.Flat()), zeroBlock), s.zero) }
 
-// Freeze says, by a weight's name, whose gradients nobody needs from here on: those of ternary tensors are not computed, and stay as
-// they are.
+// Freeze says, by a weight's name, whose gradients nobody needs from here on: those of matrices, ternary or not, and of the embeddings
+// are not computed, and stay as they are.
 func (s *Session) Freeze(frozen func(name string) bool) {
-	for name, l := range s.linears {
-		l.Frozen = frozen(spec.ShadowName(s.weights.Config, name))
+	for name, f := range s.frozen {
+		*f = frozen(name)
 	}
 }
 

@@ -209,9 +209,10 @@ func (p *part) gradient(in G.Nodes, y, dy *G.Node) (G.Nodes, error) {
 
 // Weight is a graph input over a tensor of the model, with the buffer that its gradient is added to.
 type Weight struct {
-	Node  *G.Node
-	Grad  []float32 // nil in evaluation graphs
-	Shape []int
+	Node   *G.Node
+	Grad   []float32 // nil in evaluation graphs, as Frozen
+	Frozen *bool     // the session's: nobody needs the gradient, and a matrix's or a table's is left as it is
+	Shape  []int
 }
 
 // Dense wraps a slice as a tensor without copying it.

@@ -117,8 +117,7 @@ func (x *head) backward(in []G.Value) error {
 		if x.p.Out != nil {
 			x.p.Out.backward(w, w.scratch.dNorm[0][x.t0*d:], x.logits[:x.n*V], &x.buf.Codes, x.t0, x.n)
 		} else {
-			w.Env.DenseOuter(x.p.WOut.Grad, x.logits, x.buf.Normed.X[x.t0*d:], V, d, x.n)
-			w.Env.DenseTransposed(w.scratch.dNorm[0][x.t0*d:], x.m.Dense, x.logits, V, d, x.n)
+			w.denseBackward(x.p.WOut, x.m.Dense, w.scratch.dNorm[0][x.t0*d:], x.logits, x.buf.Normed.X[x.t0*d:], V, d, x.n)
 		}
 	}
 	if w.Targets != nil {

@@ -16,7 +16,7 @@ type Linear struct {
 	Grad   []float32    // [out, in]; nil in evaluation
 	W      *pack.Matrix // [out, in], shared with the pack.Model that the layers read
 	WT     *pack.Matrix // [in, out]; nil in evaluation
-	Frozen bool         // nobody needs the weight's gradient: it is left as it is
+	Frozen *bool        // as a Weight's
 
 	generation uint64 // of the shadow weights that the codes were made from
 }
@@ -158,7 +158,7 @@ func (l *Linear) transposed(w *Workspace, dnorm, dy []float32, n int) {
 
 // outer is the first half of backward, the weight's gradient.
 func (l *Linear) outer(w *Workspace, dy []float32, c *layer.Codes, t0, n int) {
-	if l.Frozen {
+	if *l.Frozen {
 		return
 	}
 	R, K := l.W.Rows, l.W.Cols

@@ -75,8 +75,7 @@ func (x *mlp) backward(in []G.Value) error {
 		if x.p.Down != nil {
 			x.p.Down.backward(w, s.dWide, x.dBranch, &buf.CodesDown, 0, w.N)
 		} else {
-			w.Env.DenseOuter(x.p.WDown.Grad, x.dBranch, buf.A, d, I, w.N)
-			w.Env.DenseTransposed(s.dWide, x.m.Dense, x.dBranch, d, I, w.N)
+			w.denseBackward(x.p.WDown, x.m.Dense, s.dWide, x.dBranch, buf.A, d, I, w.N)
 		}
 		w.Env.Pool.Run(blocks, x.activateBack)
 		x.p.Gate.backward(w, s.dNorm[2], dPQ, &buf.CodesGate, 0, w.N)

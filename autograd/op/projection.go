@@ -26,8 +26,16 @@ func (p *ProjectionWeights) backward(w *Workspace, m *layer.Projection, dx, dy [
 		p.Lin.backward(w, dx, dy, codes, 0, n)
 		return
 	}
-	w.Env.DenseOuter(p.W.Grad, dy, x, m.Rows, m.Cols, n)
-	w.Env.DenseTransposed(dx, m.Dense, dy, m.Rows, m.Cols, n)
+	w.denseBackward(p.W, m.Dense, dx, dy, x, m.Rows, m.Cols, n)
+}
+
+// denseBackward is the gradient of a full-precision product Y = X·Wᵀ of n tokens, x [n, K] and W [R, K], from dy [n, R]: the weight's
+// is added, dX [n, K] is written to dx.
+func (w *Workspace) denseBackward(p Weight, dense, dx, dy, x []float32, R, K, n int) {
+	if !*p.Frozen {
+		w.Env.DenseOuter(p.Grad, dy, x, R, K, n)
+	}
+	w.Env.DenseTransposed(dx, dense, dy, R, K, n)
 }
 
 // outBackward is the norm on the input a of a projection out of a part, for one token: from da [n], the gradient of what the
