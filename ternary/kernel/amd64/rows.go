@@ -51,7 +51,7 @@ func (wide Rows) RMSNorm(dst, x, gain []float32, eps float32) (r float32) {
 	n := len(x)
 	dst, gain = dst[:n], gain[:n]
 	r = wide.inverseRMS(x, eps)
-	wide.normalise(at(dst, 0), at(x, 0), at(gain, 0), r, n)
+	wide.normalise(at(dst, 0), at(x, 0), at(gain, 0), r, n, next(x))
 	return r
 }
 
@@ -90,7 +90,7 @@ func (wide Rows) OutputGate(dst, g, s, gain []float32, eps float32) (r float32) 
 	dst, s, gain = dst[:n], s[:n], gain[:n]
 	r = wide.inverseRMS(g, eps)
 	for i := 0; i < n; i += span {
-		wide.gate(at(dst, i), at(g, i), at(s, i), at(gain, i), r, min(span, n-i))
+		wide.gate(at(dst, i), at(g, i), at(s, i), at(gain, i), r, min(span, n-i), next(g))
 	}
 	return r
 }

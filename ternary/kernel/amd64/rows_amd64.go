@@ -14,15 +14,15 @@ func sumSquares512(x *float32, n int) float32
 //go:noescape
 func sumSquares256(x *float32, n int) float32
 
-// normalise512: dst = (x·r)∘gain, the second half of generic.RMSNorm. Needs AVX-512 F and DQ, BMI2.
+// normalise512: dst = (x·r)∘gain, the second half of generic.RMSNorm. What lies ahead bytes behind x is fetched. Needs AVX-512 F and DQ, BMI2.
 //
 //go:noescape
-func normalise512(dst *float32, x *float32, gain *float32, r float32, n int)
+func normalise512(dst *float32, x *float32, gain *float32, r float32, n int, ahead int)
 
-// normalise256: dst = (x·r)∘gain, the second half of generic.RMSNorm. Needs AVX2 and FMA.
+// normalise256: dst = (x·r)∘gain, the second half of generic.RMSNorm. What lies ahead bytes behind x is fetched. Needs AVX2 and FMA.
 //
 //go:noescape
-func normalise256(dst *float32, x *float32, gain *float32, r float32, n int)
+func normalise256(dst *float32, x *float32, gain *float32, r float32, n int, ahead int)
 
 // normTop512: f32.MaxAbsBits of (x·r)∘gain. What lies ahead bytes behind x is fetched. Needs AVX-512 F and DQ, BMI2.
 //
@@ -104,15 +104,15 @@ func recurBack512(di *float32, dz *float32, ds *float32, prev *float32, i *float
 //go:noescape
 func recurBack256(di *float32, dz *float32, ds *float32, prev *float32, i *float32, z *float32, work *float32, mask *float32, maskStep int, T int, D int, n int)
 
-// gate512: dst = ((x·r)∘gain)∘silu(s), the second half of generic.OutputGate. Needs AVX-512 F and DQ, BMI2.
+// gate512: dst = ((x·r)∘gain)∘silu(s), the second half of generic.OutputGate. What lies ahead bytes behind x and s is fetched. Needs AVX-512 F and DQ, BMI2.
 //
 //go:noescape
-func gate512(dst *float32, x *float32, s *float32, gain *float32, r float32, n int)
+func gate512(dst *float32, x *float32, s *float32, gain *float32, r float32, n int, ahead int)
 
-// gate256: dst = ((x·r)∘gain)∘silu(s), the second half of generic.OutputGate. Needs AVX2 and FMA.
+// gate256: dst = ((x·r)∘gain)∘silu(s), the second half of generic.OutputGate. What lies ahead bytes behind x and s is fetched. Needs AVX2 and FMA.
 //
 //go:noescape
-func gate256(dst *float32, x *float32, s *float32, gain *float32, r float32, n int)
+func gate256(dst *float32, x *float32, s *float32, gain *float32, r float32, n int, ahead int)
 
 // gateBack512: ds = da∘((x·r)∘gain)∘silu'(s) and e = da∘silu(s), the first half of generic.OutputGateBackward. Needs AVX-512 F and DQ, BMI2.
 //

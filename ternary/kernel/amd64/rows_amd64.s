@@ -374,85 +374,93 @@ done3:
 	VZEROUPPER
 	RET
 
-// func normalise512(dst *float32, x *float32, gain *float32, r float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·normalise512(SB), NOSPLIT, $0-40
+// func normalise512(dst *float32, x *float32, gain *float32, r float32, n int, ahead int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·normalise512(SB), NOSPLIT, $0-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         gain+16(FP), DX
 	VBROADCASTSS r+24(FP), Z0
-	MOVQ         n+32(FP), BX
-	XORQ         SI, SI
-	MOVQ         BX, DI
-	ANDQ         $-16, DI
-	SHLQ         $0x02, DI
+	MOVQ         ahead+40(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	MOVQ         SI, R8
+	ANDQ         $-16, R8
+	SHLQ         $0x02, R8
 	JMP          test2
 
 loop1:
-	VMOVUPS (CX)(SI*1), Z1
-	VMULPS  Z0, Z1, Z1
-	VMOVUPS (DX)(SI*1), Z2
-	VMULPS  Z2, Z1, Z1
-	VMOVUPS Z1, (AX)(SI*1)
-	ADDQ    $0x00000040, SI
+	LEAQ       (DI)(BX*1), R9
+	PREFETCHT0 (CX)(R9*1)
+	VMOVUPS    (CX)(DI*1), Z1
+	VMULPS     Z0, Z1, Z1
+	VMOVUPS    (DX)(DI*1), Z2
+	VMULPS     Z2, Z1, Z1
+	VMOVUPS    Z1, (AX)(DI*1)
+	ADDQ       $0x00000040, DI
 
 test2:
-	CMPQ      SI, DI
+	CMPQ      DI, R8
 	JB        loop1
+	MOVQ      SI, BX
 	ANDQ      $0x0000000f, BX
 	JZ        done3
-	MOVL      $0x0000ffff, DI
-	BZHIL     BX, DI, DI
-	KMOVW     DI, K1
-	VMOVUPS.Z (CX)(SI*1), K1, Z1
+	MOVL      $0x0000ffff, SI
+	BZHIL     BX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (CX)(DI*1), K1, Z1
 	VMULPS    Z0, Z1, Z0
-	VMOVUPS.Z (DX)(SI*1), K1, Z1
+	VMOVUPS.Z (DX)(DI*1), K1, Z1
 	VMULPS    Z1, Z0, Z0
-	VMOVUPS   Z0, K1, (AX)(SI*1)
+	VMOVUPS   Z0, K1, (AX)(DI*1)
 
 done3:
 	VZEROUPPER
 	RET
 
-// func normalise256(dst *float32, x *float32, gain *float32, r float32, n int)
-// Requires: AVX, CMOV
-TEXT ·normalise256(SB), NOSPLIT, $0-40
+// func normalise256(dst *float32, x *float32, gain *float32, r float32, n int, ahead int)
+// Requires: AVX, CMOV, MMX+
+TEXT ·normalise256(SB), NOSPLIT, $0-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         gain+16(FP), DX
 	VBROADCASTSS r+24(FP), Y0
-	MOVQ         n+32(FP), BX
-	XORQ         SI, SI
-	MOVQ         BX, DI
-	ANDQ         $-8, DI
-	SHLQ         $0x02, DI
+	MOVQ         ahead+40(FP), BX
+	MOVQ         n+32(FP), SI
+	XORQ         DI, DI
+	MOVQ         SI, R8
+	ANDQ         $-8, R8
+	SHLQ         $0x02, R8
 	JMP          test2
 
 loop1:
-	VMOVUPS (CX)(SI*1), Y1
-	VMULPS  Y0, Y1, Y1
-	VMOVUPS (DX)(SI*1), Y2
-	VMULPS  Y2, Y1, Y1
-	VMOVUPS Y1, (AX)(SI*1)
-	ADDQ    $0x00000020, SI
+	LEAQ       (DI)(BX*1), R9
+	PREFETCHT0 (CX)(R9*1)
+	VMOVUPS    (CX)(DI*1), Y1
+	VMULPS     Y0, Y1, Y1
+	VMOVUPS    (DX)(DI*1), Y2
+	VMULPS     Y2, Y1, Y1
+	VMOVUPS    Y1, (AX)(DI*1)
+	ADDQ       $0x00000020, DI
 
 test2:
-	CMPQ       SI, DI
+	CMPQ       DI, R8
 	JB         loop1
+	MOVQ       SI, BX
 	ANDQ       $0x00000007, BX
 	JZ         done3
-	MOVQ       $0x00000008, DI
-	CMPQ       BX, DI
-	CMOVQLT    BX, DI
+	MOVQ       $0x00000008, SI
+	CMPQ       BX, SI
+	CMOVQLT    BX, SI
 	LEAQ       rowConstants<>+800(SB), BX
-	SHLQ       $0x02, DI
-	SUBQ       DI, BX
+	SHLQ       $0x02, SI
+	SUBQ       SI, BX
 	VMOVUPS    (BX), Y1
-	VMASKMOVPS (CX)(SI*1), Y1, Y2
+	VMASKMOVPS (CX)(DI*1), Y1, Y2
 	VMULPS     Y0, Y2, Y0
-	VMASKMOVPS (DX)(SI*1), Y1, Y2
+	VMASKMOVPS (DX)(DI*1), Y1, Y2
 	VMULPS     Y2, Y0, Y0
-	VMASKMOVPS Y0, Y1, (AX)(SI*1)
+	VMASKMOVPS Y0, Y1, (AX)(DI*1)
 
 done3:
 	VZEROUPPER
@@ -3167,9 +3175,9 @@ aside12:
 	VBLENDVPS    Y6, Y7, Y10, Y10
 	JMP          back11
 
-// func gate512(dst *float32, x *float32, s *float32, gain *float32, r float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gate512(SB), NOSPLIT, $0-48
+// func gate512(dst *float32, x *float32, s *float32, gain *float32, r float32, n int, ahead int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gate512(SB), NOSPLIT, $0-56
 	VBROADCASTSS rowConstants<>+320(SB), Z0
 	VBROADCASTSS rowConstants<>+32(SB), Z1
 	VBROADCASTSS rowConstants<>+640(SB), Z2
@@ -3187,16 +3195,23 @@ TEXT ·gate512(SB), NOSPLIT, $0-48
 	MOVQ         s+16(FP), DX
 	MOVQ         gain+24(FP), BX
 	VBROADCASTSS r+32(FP), Z12
-	MOVQ         n+40(FP), SI
-	XORQ         DI, DI
-	MOVQ         SI, R8
-	ANDQ         $-32, R8
-	SHLQ         $0x02, R8
+	MOVQ         ahead+48(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	MOVQ         DI, R9
+	ANDQ         $-32, R9
+	SHLQ         $0x02, R9
 	JMP          test2
 
 loop1:
-	VMOVUPS     (DX)(DI*1), Z13
-	VMOVUPS     64(DX)(DI*1), Z14
+	LEAQ        (R8)(SI*1), R10
+	PREFETCHT0  (CX)(R10*1)
+	PREFETCHT0  (DX)(R10*1)
+	LEAQ        (R8)(SI*1), R10
+	PREFETCHT0  64(CX)(R10*1)
+	PREFETCHT0  64(DX)(R10*1)
+	VMOVUPS     (DX)(R8*1), Z13
+	VMOVUPS     64(DX)(R8*1), Z14
 	VANDPS      Z2, Z13, Z15
 	VADDPS      Z1, Z15, Z16
 	VSUBPS      Z1, Z16, Z17
@@ -3242,31 +3257,34 @@ back3:
 	VPTESTNMD Z3, Z14, K1
 	VSUBPS    Z17, Z0, K1, Z17
 	VMULPS    Z21, Z13, Z13
-	VMOVUPS   (CX)(DI*1), Z15
+	VMOVUPS   (CX)(R8*1), Z15
 	VMULPS    Z12, Z15, Z15
-	VMOVUPS   (BX)(DI*1), Z16
+	VMOVUPS   (BX)(R8*1), Z16
 	VMULPS    Z16, Z15, Z15
 	VMULPS    Z13, Z15, Z13
-	VMOVUPS   Z13, (AX)(DI*1)
+	VMOVUPS   Z13, (AX)(R8*1)
 	VMULPS    Z17, Z14, Z13
-	VMOVUPS   64(CX)(DI*1), Z14
+	VMOVUPS   64(CX)(R8*1), Z14
 	VMULPS    Z12, Z14, Z14
-	VMOVUPS   64(BX)(DI*1), Z15
+	VMOVUPS   64(BX)(R8*1), Z15
 	VMULPS    Z15, Z14, Z14
 	VMULPS    Z13, Z14, Z13
-	VMOVUPS   Z13, 64(AX)(DI*1)
-	ADDQ      $0x00000080, DI
+	VMOVUPS   Z13, 64(AX)(R8*1)
+	ADDQ      $0x00000080, R8
 
 test2:
-	CMPQ DI, R8
+	CMPQ R8, R9
 	JB   loop1
-	MOVQ SI, R8
-	ANDQ $-16, R8
-	SHLQ $0x02, R8
+	MOVQ DI, R9
+	ANDQ $-16, R9
+	SHLQ $0x02, R9
 	JMP  test6
 
 loop5:
-	VMOVUPS     (DX)(DI*1), Z13
+	LEAQ        (R8)(SI*1), R10
+	PREFETCHT0  (CX)(R10*1)
+	PREFETCHT0  (DX)(R10*1)
+	VMOVUPS     (DX)(R8*1), Z13
 	VANDPS      Z2, Z13, Z14
 	VADDPS      Z1, Z14, Z15
 	VSUBPS      Z1, Z15, Z16
@@ -3292,23 +3310,24 @@ back7:
 	VPTESTNMD Z3, Z13, K1
 	VSUBPS    Z17, Z0, K1, Z17
 	VMULPS    Z17, Z13, Z13
-	VMOVUPS   (CX)(DI*1), Z14
+	VMOVUPS   (CX)(R8*1), Z14
 	VMULPS    Z12, Z14, Z14
-	VMOVUPS   (BX)(DI*1), Z15
+	VMOVUPS   (BX)(R8*1), Z15
 	VMULPS    Z15, Z14, Z14
 	VMULPS    Z13, Z14, Z13
-	VMOVUPS   Z13, (AX)(DI*1)
-	ADDQ      $0x00000040, DI
+	VMOVUPS   Z13, (AX)(R8*1)
+	ADDQ      $0x00000040, R8
 
 test6:
-	CMPQ        DI, R8
+	CMPQ        R8, R9
 	JB          loop5
+	MOVQ        DI, SI
 	ANDQ        $0x0000000f, SI
 	JZ          done9
-	MOVL        $0x0000ffff, R8
-	BZHIL       SI, R8, R8
-	KMOVW       R8, K1
-	VMOVUPS.Z   (DX)(DI*1), K1, Z13
+	MOVL        $0x0000ffff, DI
+	BZHIL       SI, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (DX)(R8*1), K1, Z13
 	VANDPS      Z2, Z13, Z2
 	VADDPS      Z1, Z2, Z14
 	VSUBPS      Z1, Z14, Z15
@@ -3334,12 +3353,12 @@ back10:
 	VPTESTNMD Z3, Z13, K2
 	VSUBPS    Z5, Z0, K2, Z5
 	VMULPS    Z5, Z13, Z0
-	VMOVUPS.Z (CX)(DI*1), K1, Z1
+	VMOVUPS.Z (CX)(R8*1), K1, Z1
 	VMULPS    Z12, Z1, Z1
-	VMOVUPS.Z (BX)(DI*1), K1, Z2
+	VMOVUPS.Z (BX)(R8*1), K1, Z2
 	VMULPS    Z2, Z1, Z1
 	VMULPS    Z0, Z1, Z0
-	VMOVUPS   Z0, K1, (AX)(DI*1)
+	VMOVUPS   Z0, K1, (AX)(R8*1)
 
 done9:
 	VZEROUPPER
@@ -3474,9 +3493,9 @@ aside11:
 	VMOVAPS      Z1, K2, Z5
 	JMP          back10
 
-// func gate256(dst *float32, x *float32, s *float32, gain *float32, r float32, n int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·gate256(SB), NOSPLIT, $0-48
+// func gate256(dst *float32, x *float32, s *float32, gain *float32, r float32, n int, ahead int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·gate256(SB), NOSPLIT, $0-56
 	VBROADCASTSS rowConstants<>+320(SB), Y0
 	VBROADCASTSS rowConstants<>+32(SB), Y1
 	MOVQ         dst+0(FP), AX
@@ -3484,15 +3503,19 @@ TEXT ·gate256(SB), NOSPLIT, $0-48
 	MOVQ         s+16(FP), DX
 	MOVQ         gain+24(FP), BX
 	VBROADCASTSS r+32(FP), Y2
-	MOVQ         n+40(FP), SI
-	XORQ         DI, DI
-	MOVQ         SI, R8
-	ANDQ         $-8, R8
-	SHLQ         $0x02, R8
+	MOVQ         ahead+48(FP), SI
+	MOVQ         n+40(FP), DI
+	XORQ         R8, R8
+	MOVQ         DI, R9
+	ANDQ         $-8, R9
+	SHLQ         $0x02, R9
 	JMP          test2
 
 loop1:
-	VMOVUPS     (DX)(DI*1), Y3
+	LEAQ        (R8)(SI*1), R10
+	PREFETCHT0  (CX)(R10*1)
+	PREFETCHT0  (DX)(R10*1)
+	VMOVUPS     (DX)(R8*1), Y3
 	VANDPS      rowConstants<>+640(SB), Y3, Y4
 	VADDPS      Y1, Y4, Y5
 	VSUBPS      Y1, Y5, Y6
@@ -3533,27 +3556,28 @@ back3:
 	VSUBPS    Y7, Y0, Y4
 	VBLENDVPS Y3, Y7, Y4, Y7
 	VMULPS    Y7, Y3, Y3
-	VMOVUPS   (CX)(DI*1), Y4
+	VMOVUPS   (CX)(R8*1), Y4
 	VMULPS    Y2, Y4, Y4
-	VMOVUPS   (BX)(DI*1), Y5
+	VMOVUPS   (BX)(R8*1), Y5
 	VMULPS    Y5, Y4, Y4
 	VMULPS    Y3, Y4, Y3
-	VMOVUPS   Y3, (AX)(DI*1)
-	ADDQ      $0x00000020, DI
+	VMOVUPS   Y3, (AX)(R8*1)
+	ADDQ      $0x00000020, R8
 
 test2:
-	CMPQ        DI, R8
+	CMPQ        R8, R9
 	JB          loop1
+	MOVQ        DI, SI
 	ANDQ        $0x00000007, SI
 	JZ          done5
-	MOVQ        $0x00000008, R8
-	CMPQ        SI, R8
-	CMOVQLT     SI, R8
+	MOVQ        $0x00000008, DI
+	CMPQ        SI, DI
+	CMOVQLT     SI, DI
 	LEAQ        rowConstants<>+800(SB), SI
-	SHLQ        $0x02, R8
-	SUBQ        R8, SI
+	SHLQ        $0x02, DI
+	SUBQ        DI, SI
 	VMOVUPS     (SI), Y3
-	VMASKMOVPS  (DX)(DI*1), Y3, Y4
+	VMASKMOVPS  (DX)(R8*1), Y3, Y4
 	VANDPS      rowConstants<>+640(SB), Y4, Y5
 	VADDPS      Y1, Y5, Y6
 	VSUBPS      Y1, Y6, Y7
@@ -3594,12 +3618,12 @@ back6:
 	VSUBPS     Y8, Y0, Y0
 	VBLENDVPS  Y4, Y8, Y0, Y8
 	VMULPS     Y8, Y4, Y0
-	VMASKMOVPS (CX)(DI*1), Y3, Y1
+	VMASKMOVPS (CX)(R8*1), Y3, Y1
 	VMULPS     Y2, Y1, Y1
-	VMASKMOVPS (BX)(DI*1), Y3, Y2
+	VMASKMOVPS (BX)(R8*1), Y3, Y2
 	VMULPS     Y2, Y1, Y1
 	VMULPS     Y0, Y1, Y0
-	VMASKMOVPS Y0, Y3, (AX)(DI*1)
+	VMASKMOVPS Y0, Y3, (AX)(R8*1)
 
 done5:
 	VZEROUPPER

@@ -11,12 +11,12 @@ func (wide Rows) sumSquares(x *float32, n int) float32 {
 	return sumSquares256(x, n)
 }
 
-func (wide Rows) normalise(dst, x, gain *float32, r float32, n int) {
+func (wide Rows) normalise(dst, x, gain *float32, r float32, n, ahead int) {
 	if wide {
-		normalise512(dst, x, gain, r, n)
+		normalise512(dst, x, gain, r, n, ahead)
 		return
 	}
-	normalise256(dst, x, gain, r, n)
+	normalise256(dst, x, gain, r, n, ahead)
 }
 
 func (wide Rows) normTop(x, gain *float32, r float32, n, ahead int) uint32 {
@@ -81,12 +81,12 @@ func (wide Rows) recurBack(di, dz, ds, prev, i, z, work, mask *float32, maskStep
 	recurBack256(di, dz, ds, prev, i, z, work, mask, maskStep, T, D, n)
 }
 
-func (wide Rows) gate(dst, x, s, gain *float32, r float32, n int) {
+func (wide Rows) gate(dst, x, s, gain *float32, r float32, n, ahead int) {
 	if wide {
-		gate512(dst, x, s, gain, r, n)
+		gate512(dst, x, s, gain, r, n, ahead)
 		return
 	}
-	gate256(dst, x, s, gain, r, n)
+	gate256(dst, x, s, gain, r, n, ahead)
 }
 
 func (wide Rows) gateBack(e, ds, da, x, s, gain *float32, r float32, n int) {

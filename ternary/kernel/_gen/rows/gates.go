@@ -21,12 +21,15 @@ func gateRoutines() []routine {
 			recurBack,
 		},
 		{
-			"gate", "dst, x, s, gain *float32, r float32, n int", "",
-			"dst = ((x·r)∘gain)∘silu(s), the second half of generic.OutputGate.",
+			"gate", "dst, x, s, gain *float32, r float32, n, ahead int", "",
+			"dst = ((x·r)∘gain)∘silu(s), the second half of generic.OutputGate. What lies ahead bytes behind x and s is fetched.",
 			func(k *kern) {
 				k.holdSigmoid()
-				p, r := ptrs("dst", "x", "s", "gain"), k.spread("r")
+				p, r, ahead := ptrs("dst", "x", "s", "gain"), k.spread("r"), ptr("ahead")
 				k.eachPair(ptr("n"), func(places ...at) {
+					for _, where := range places {
+						k.fetch(where, ahead, 1, p[1], p[2])
+					}
 					s := k.loads(p[2], places)
 					for j, sig := range k.sigmoids(s...) {
 						where, silu := places[j], k.mul(s[j], sig)

@@ -20,10 +20,12 @@ func normRoutines() []routine {
 			},
 		},
 		{
-			"normalise", "dst, x, gain *float32, r float32, n int", "", "dst = (x·r)∘gain, the second half of generic.RMSNorm.",
+			"normalise", "dst, x, gain *float32, r float32, n, ahead int", "",
+			"dst = (x·r)∘gain, the second half of generic.RMSNorm. What lies ahead bytes behind x is fetched.",
 			func(k *kern) {
-				p, r := ptrs("dst", "x", "gain"), k.spread("r")
+				p, r, ahead := ptrs("dst", "x", "gain"), k.spread("r"), ptr("ahead")
 				k.each(ptr("n"), func(where at) {
+					k.fetch(where, ahead, 1, p[1])
 					k.store(k.mul(k.mul(k.load(p[1], where), r), k.load(p[2], where)), p[0], where)
 				})
 			},
