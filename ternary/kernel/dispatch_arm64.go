@@ -9,7 +9,7 @@ func Available() []*Set {
 	s := Generic()
 	s.Name = "neon"
 	s.Prepare, s.MatVec = arm64.Prepare, arm64.MatVec
-	setFew(s)
+	s.Few, s.PrepareFew, s.MatVecFew = arm64.Few, arm64.PrepareFew, arm64.MatVecFew
 	s.Tile, s.MatMul, s.MatMulFloat = arm64.Tile, arm64.MatMul, arm64.MatMulFloat
 	s.OuterInts, s.IntStrip, s.IntPanel = arm64.OuterInts, arm64.IntStrip, arm64.IntPanel
 	setDense(s, arm64.Dense())

@@ -7,14 +7,15 @@ import (
 	"mmfree/ternary/par"
 )
 
+// Few is the number of tokens up to which MatVecFew beats a tile. By instructions alone: for a word of a row addWords needs 15 for a
+// tile, addCodes2 1.2 for a token, and their tables cost about the same for seven.
+const Few = 8
+
 // Tile is the number of tokens whose 16-bit sums fill two registers. One register's would need as many instructions to
 // find an entry as two do.
 const Tile = 16
 
 const (
-	// So many tokens go through MatVec, one by one. By instructions alone: for a word of a row addWords needs 15 for a
-	// tile, addCodes 1.25 for a token, and their tables cost about the same for seven.
-	few         = 8
 	codesPerRow = 27 // table entries of a group
 	// Words of one pass: their tables have 15 KB, half of the smallest first-level cache in use.
 	wordsPerPass  = 6
@@ -51,7 +52,7 @@ func MatMul(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale 
 	_, _, _ = dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], x[n*w.Cols-1], scale[n-1]
 	sc := matMulShelf.Take()
 	for t := 0; t < n; t += Tile {
-		if m := min(Tile, n-t); m <= few {
+		if m := min(Tile, n-t); m <= Few {
 			sc.multiplyFew(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
 		} else {
 			sc.multiply(dst[t*ldd:], ldd, w, s0, s1, x[t*w.Cols:], scale[t:], m)
@@ -60,20 +61,14 @@ func MatMul(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale 
 	matMulShelf.Put(sc)
 }
 
-// multiplyFew is MatVec for each token, a superblock at a time, so that its words are read once from far away.
+// multiplyFew is MatVecFew.
 func (sc *matMulScratch) multiplyFew(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, x []int8, scale []float32, n int) {
-	size := pack.WordsPerRow(w.Cols) * preparedPerWord
-	if len(sc.prepared) < n*size {
-		sc.prepared = make([]int16, n*size)
+	nw := pack.WordsPerRow(w.Cols)
+	if size := n * nw * preparedPerWord; len(sc.prepared) < size {
+		sc.prepared = make([]int16, size)
 	}
-	for t := range n {
-		Prepare(sc.prepared[t*size:][:size], x[t*w.Cols:][:w.Cols])
-	}
-	for s := s0; s < s1; s++ {
-		for t := range n {
-			MatVec(dst[t*ldd:], w, s, s+1, sc.prepared[t*size:][:size], scale[t])
-		}
-	}
+	PrepareFew(sc.prepared, x, w.Cols, n, 0, nw)
+	MatVecFew(dst, ldd, w, s0, s1, sc.prepared, scale, n)
 }
 
 // place says where the codes of n tokens, K each, begin.

@@ -34,27 +34,56 @@ func Prepare(prepared []int16, x []int8) {
 	}
 }
 
+// PrepareFew is kernel.Set.PrepareFew: Prepare's, token by token.
+func PrepareFew(prepared []int16, x []int8, K, n, j0, j1 int) {
+	step := pack.WordsPerRow(K) * preparedPerWord
+	for t := range n {
+		Prepare(prepared[t*step+j0*preparedPerWord:], x[t*K+j0*pack.TritsPerWord:t*K+min(K, j1*pack.TritsPerWord)])
+	}
+}
+
 // MatVec is kernel.Set.MatVec.
 func MatVec(dst []float32, w *pack.Matrix, s0, s1 int, prepared []int16, scale float32) {
+	MatVecFew(dst, 0, w, s0, s1, prepared, []float32{scale}, 1)
+}
+
+// MatVecFew is kernel.Set.MatVecFew: two tokens at a time, a superblock after the other, so that its words are read once from far away.
+func MatVecFew(dst []float32, ldd int, w *pack.Matrix, s0, s1 int, prepared []int16, scale []float32, n int) {
 	if s0 >= s1 {
 		return
 	}
 	nw := pack.WordsPerRow(w.Cols)
-	_, _ = prepared[nw*preparedPerWord-1], dst[min(s1*pack.SuperblockRows, w.Rows)-1]
-	var sums [pack.SuperblockRows]int32
+	step := nw * preparedPerWord
+	_, _, _ = prepared[n*step-1], dst[(n-1)*ldd+min(s1*pack.SuperblockRows, w.Rows)-1], scale[n-1]
+	var sums [2][pack.SuperblockRows]int32
 	for s := s0; s < s1; s++ {
 		first, sr, words := w.Superblock(s)
-		for i := range sums {
-			sums[i] = int32(-bias * pack.GroupsPerWord * nw)
+		for t := 0; t < n; t += len(sums) {
+			m := min(len(sums), n-t)
+			for i := range m {
+				for r := range sums[i] {
+					sums[i][r] = int32(-bias * pack.GroupsPerWord * nw)
+				}
+			}
+			if m == 1 {
+				addCodes(&sums[0][0], &words[0], &prepared[t*step], sr, nw)
+			} else {
+				addCodes2(&sums[0][0], &words[0], &prepared[t*step], uintptr(step*bytesPerWord), sr, nw)
+			}
+			for i := range m {
+				emitSums(dst[(t+i)*ldd+first:][:min(sr, w.Rows-first)], &sums[i], scale[t+i])
+			}
 		}
-		addCodes(&sums[0], &words[0], &prepared[0], sr, nw)
-		out := dst[first:][:min(sr, w.Rows-first)]
-		fours := len(out) &^ 3
-		if fours > 0 {
-			scaleInts(&out[0], &sums[0], fours, scale)
-		}
-		for r := fours; r < len(out); r++ {
-			out[r] = float32(sums[r]) * scale
-		}
+	}
+}
+
+// emitSums writes the first sums times scale.
+func emitSums(out []float32, sums *[pack.SuperblockRows]int32, scale float32) {
+	fours := len(out) &^ 3
+	if fours > 0 {
+		scaleInts(&out[0], &sums[0], fours, scale)
+	}
+	for r := fours; r < len(out); r++ {
+		out[r] = float32(sums[r]) * scale
 	}
 }

@@ -15,6 +15,12 @@ func prepare(tables *int16, x *int8, groups int)
 //go:noescape
 func addCodes(sums *int32, words *uint16, tables *int16, rows int, n int)
 
+// addCodes2 is addCodes of two tokens, which share what it takes to take words apart: the second one's sums lie 128 behind the
+// first one's, its tables step bytes.
+//
+//go:noescape
+func addCodes2(sums *int32, words *uint16, tables *int16, step uintptr, rows int, n int)
+
 // scaleInts writes float32(sums[i])·scale to dst. n is a positive multiple of 4.
 //
 //go:noescape
