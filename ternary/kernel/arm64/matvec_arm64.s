@@ -166,10 +166,36 @@ group:
 	VUADDW2	d.H8, V7.S4, V7.S4; \
 	VST1.P	[V4.S4, V5.S4, V6.S4, V7.S4], 64(sums)
 
+// The routines below pass over seven words at a time. R0 sums, R1 words, R2 tables of the pass; R3 blocks of 32 rows, R4 words left, R5 bytes
+// of a word column, R6 words of the pass, R7 blocks left; R8 words, R9 sums of the block; R10 words, R11 tables, R12 words left in the
+// block. R3 comes as rows.
+#define SETUP \
+	LSL	$1, R3, R5; \
+	LSR	$5, R3, R3; \
+	MOVD	$7, R14; \
+	VMOVI	$31, V31.B16
+
+#define BEGINPASS \
+	CMP	R14, R4; \
+	CSEL	LT, R4, R14, R6; \
+	MOVD	R3, R7; \
+	MOVD	R1, R8; \
+	MOVD	R0, R9
+
+#define BEGINBLOCK \
+	MOVD	R8, R10; \
+	MOVD	R2, R11; \
+	MOVD	R6, R12
+
+// The last block has left R10 behind the pass, at its own 64 of the column's R5 bytes. Equal where no word is left.
+#define ENDPASS \
+	SUB	R5, R10, R1; \
+	ADD	$64, R1; \
+	MOVD	R11, R2; \
+	SUBS	R6, R4, R4
+
 // func addCodes(sums *int32, words *uint16, tables *int16, rows int, n int)
 //
-// R0 sums, R1 words, R2 tables of the pass; R3 blocks of 32 rows, R4 words left, R5 bytes of a word column, R6 words of
-// the pass, R7 blocks left; R8 words, R9 sums of the block; R10 words, R11 tables, R12 words left in the block.
 // V4 … V9 codes; V16 … V19 sums of low parts in 16 bits, V20, V21 of high parts in 8.
 TEXT ·addCodes(SB), NOSPLIT, $0-40
 	MOVD	sums+0(FP), R0
@@ -177,23 +203,14 @@ TEXT ·addCodes(SB), NOSPLIT, $0-40
 	MOVD	tables+16(FP), R2
 	MOVD	rows+24(FP), R3
 	MOVD	n+32(FP), R4
-	LSL	$1, R3, R5
-	LSR	$5, R3, R3
-	MOVD	$7, R14
-	VMOVI	$31, V31.B16
+	SETUP
 
 pass:
-	CMP	R14, R4
-	CSEL	LT, R4, R14, R6
-	MOVD	R3, R7
-	MOVD	R1, R8
-	MOVD	R0, R9
+	BEGINPASS
 
 block:
 	CLEAR6(V16, V17, V18, V19, V20, V21)
-	MOVD	R8, R10
-	MOVD	R2, R11
-	MOVD	R6, R12
+	BEGINBLOCK
 
 word:
 	CODES
@@ -205,18 +222,12 @@ word:
 	SUBS	$1, R7, R7
 	BNE	block
 
-	// The last block has left R10 behind the pass, at its own 64 of the column's R5 bytes.
-	SUB	R5, R10, R1
-	ADD	$64, R1
-	MOVD	R11, R2
-	SUBS	R6, R4, R4
+	ENDPASS
 	BNE	pass
 	RET
 
 // func addCodes2(sums *int32, words *uint16, tables *int16, step uintptr, rows int, n int)
 //
-// R0 sums, R1 words, R2 tables of the pass; R3 blocks of 32 rows, R4 words left, R5 bytes of a word column, R6 words of
-// the pass, R7 blocks left; R8 words, R9 sums of the block; R10 words, R11 tables, R12 words left in the block.
 // V4 … V9 codes; V16 … V19 sums of low parts in 16 bits, V20, V21 of high parts in 8; R15, R19, V12 … V15, V22, V23 are the
 // second token's, whose tables are R20 bytes behind.
 TEXT ·addCodes2(SB), NOSPLIT, $0-48
@@ -226,25 +237,16 @@ TEXT ·addCodes2(SB), NOSPLIT, $0-48
 	MOVD	step+24(FP), R20
 	MOVD	rows+32(FP), R3
 	MOVD	n+40(FP), R4
-	LSL	$1, R3, R5
-	LSR	$5, R3, R3
-	MOVD	$7, R14
-	VMOVI	$31, V31.B16
+	SETUP
 
 pass:
-	CMP	R14, R4
-	CSEL	LT, R4, R14, R6
-	MOVD	R3, R7
-	MOVD	R1, R8
-	MOVD	R0, R9
+	BEGINPASS
 
 block:
 	CLEAR6(V16, V17, V18, V19, V20, V21)
 	CLEAR6(V12, V13, V14, V15, V22, V23)
-	MOVD	R8, R10
-	MOVD	R2, R11
+	BEGINBLOCK
 	ADD	R20, R2, R15
-	MOVD	R6, R12
 
 word:
 	CODES
@@ -259,11 +261,7 @@ word:
 	SUBS	$1, R7, R7
 	BNE	block
 
-	// The last block has left R10 behind the pass, at its own 64 of the column's R5 bytes.
-	SUB	R5, R10, R1
-	ADD	$64, R1
-	MOVD	R11, R2
-	SUBS	R6, R4, R4
+	ENDPASS
 	BNE	pass
 	RET
 

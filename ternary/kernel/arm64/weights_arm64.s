@@ -40,21 +40,32 @@ sixteen:
 	BNE	sixteen
 	RET
 
-// V0 … V15 = the 32 lanes at R0, and back.
-#define LOADLANES \
+// term adds what it makes of each four of R2 values at R1, in V16 … V19, to the lanes at R0, which are V0 … V15 meanwhile.
+#define LANES(term) \
 	MOVD	R0, R3; \
 	VLD1.P	64(R3), [V0.D2, V1.D2, V2.D2, V3.D2]; \
 	VLD1.P	64(R3), [V4.D2, V5.D2, V6.D2, V7.D2]; \
 	VLD1.P	64(R3), [V8.D2, V9.D2, V10.D2, V11.D2]; \
-	VLD1	(R3), [V12.D2, V13.D2, V14.D2, V15.D2]
-
-#define STORELANES \
+	VLD1	(R3), [V12.D2, V13.D2, V14.D2, V15.D2]; \
+lanes: \
+	VLD1.P	64(R1), [V16.S4, V17.S4, V18.S4, V19.S4]; \
+	term(16, 0, 1); \
+	term(17, 2, 3); \
+	term(18, 4, 5); \
+	term(19, 6, 7); \
+	VLD1.P	64(R1), [V16.S4, V17.S4, V18.S4, V19.S4]; \
+	term(16, 8, 9); \
+	term(17, 10, 11); \
+	term(18, 12, 13); \
+	term(19, 14, 15); \
+	SUBS	$32, R2, R2; \
+	BNE	lanes; \
 	VST1.P	[V0.D2, V1.D2, V2.D2, V3.D2], 64(R0); \
 	VST1.P	[V4.D2, V5.D2, V6.D2, V7.D2], 64(R0); \
 	VST1.P	[V8.D2, V9.D2, V10.D2, V11.D2], 64(R0); \
 	VST1	[V12.D2, V13.D2, V14.D2, V15.D2], (R0)
 
-// The magnitudes of the four values in register n are added to the lanes in a, b.
+// The magnitudes of the four values in register n are added to the lanes in a, b. V20, V21 are lost.
 #define MAGNITUDES(n, a, b) \
 	FABS4S(n, n); \
 	FCVTL2D(n, 20); \
@@ -63,31 +74,14 @@ sixteen:
 	FADD2D(21, b, b)
 
 // func absSum(acc *float64, x *float32, n int)
-//
-// R0 acc, R1 x, R2 values left; V0 … V15 the 32 lanes, V16 … V19 values, V20, V21 four of them in float64.
 TEXT ·absSum(SB), NOSPLIT, $0-24
 	MOVD	acc+0(FP), R0
 	MOVD	x+8(FP), R1
 	MOVD	n+16(FP), R2
-	LOADLANES
-
-lanes:
-	VLD1.P	64(R1), [V16.S4, V17.S4, V18.S4, V19.S4]
-	MAGNITUDES(16, 0, 1)
-	MAGNITUDES(17, 2, 3)
-	MAGNITUDES(18, 4, 5)
-	MAGNITUDES(19, 6, 7)
-	VLD1.P	64(R1), [V16.S4, V17.S4, V18.S4, V19.S4]
-	MAGNITUDES(16, 8, 9)
-	MAGNITUDES(17, 10, 11)
-	MAGNITUDES(18, 12, 13)
-	MAGNITUDES(19, 14, 15)
-	SUBS	$32, R2, R2
-	BNE	lanes
-	STORELANES
+	LANES(MAGNITUDES)
 	RET
 
-// The squares of the four values in register n are added to the lanes in a, b.
+// Their squares.
 #define SQUARES64(n, a, b) \
 	FCVTL2D(n, 20); \
 	FCVTL22D(n, 21); \
@@ -97,26 +91,9 @@ lanes:
 	FADD2D(21, b, b)
 
 // func squareSum(acc *float64, x *float32, n int)
-//
-// R0 acc, R1 x, R2 values left; V0 … V15 the 32 lanes, V16 … V19 values, V20, V21 four of them in float64.
 TEXT ·squareSum(SB), NOSPLIT, $0-24
 	MOVD	acc+0(FP), R0
 	MOVD	x+8(FP), R1
 	MOVD	n+16(FP), R2
-	LOADLANES
-
-lanes:
-	VLD1.P	64(R1), [V16.S4, V17.S4, V18.S4, V19.S4]
-	SQUARES64(16, 0, 1)
-	SQUARES64(17, 2, 3)
-	SQUARES64(18, 4, 5)
-	SQUARES64(19, 6, 7)
-	VLD1.P	64(R1), [V16.S4, V17.S4, V18.S4, V19.S4]
-	SQUARES64(16, 8, 9)
-	SQUARES64(17, 10, 11)
-	SQUARES64(18, 12, 13)
-	SQUARES64(19, 14, 15)
-	SUBS	$32, R2, R2
-	BNE	lanes
-	STORELANES
+	LANES(SQUARES64)
 	RET
