@@ -2,6 +2,8 @@
 
 package amd64
 
+import "mmfree/ternary/kernel/generic"
+
 // Shift is kernel.Set.Shift.
 func (wide Rows) Shift(dst, x, before, mix []float32) {
 	n := len(dst)
@@ -31,26 +33,11 @@ func (wide Rows) ReceptanceBackward(dr, dy, da, r, y []float32) {
 
 // WKV is kernel.Set.WKV.
 func (wide Rows) WKV(y, states, state, k, v, rate, bonus, mask []float32, T, D, c0, c1 int) {
-	if c0 >= c1 {
-		return
-	}
-	a, b, p := state[c0:c1], state[D+c0:D+c1], state[2*D+c0:2*D+c1]
-	rate, bonus = rate[c0:c1], bonus[c0:c1]
-	for t := range T {
-		if states != nil {
-			for part, row := range [3][]float32{a, b, p} {
-				copy(states[(3*t+part)*D+c0:], row)
-			}
+	generic.WKVTokens(func(y, a, b, top, k, v, rate, bonus []float32) {
+		for i := 0; i < len(y); i += span {
+			wide.wkv(&y[i], &a[i], &b[i], &top[i], &k[i], &v[i], &rate[i], &bonus[i], min(span, len(y)-i))
 		}
-		out, key, value := y[t*D+c0:t*D+c1], k[t*D+c0:t*D+c1], v[t*D+c0:t*D+c1]
-		if mask != nil && mask[t] == 0 {
-			clear(out)
-			continue
-		}
-		for i := 0; i < len(out); i += span {
-			wide.wkv(&out[i], &a[i], &b[i], &p[i], &key[i], &value[i], &rate[i], &bonus[i], min(span, len(out)-i))
-		}
-	}
+	}, y, states, state, k, v, rate, bonus, mask, T, D, c0, c1)
 }
 
 // WKVBackward is kernel.Set.WKVBackward.

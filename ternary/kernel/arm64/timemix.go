@@ -29,27 +29,10 @@ func ReceptanceBackward(dr, dy, da, r, y []float32) {
 
 // WKV is kernel.Set.WKV.
 func WKV(y, states, state, k, v, rate, bonus, mask []float32, T, D, c0, c1 int) {
-	end := c0 + (c1-c0)/lanes*lanes
-	if c0 < end {
-		a, b, p := state[c0:end], state[D+c0:D+end], state[2*D+c0:2*D+end]
-		rate, bonus := rate[c0:end], bonus[c0:end]
-		for t := range T {
-			if states != nil {
-				for part, row := range [3][]float32{a, b, p} {
-					copy(states[(3*t+part)*D+c0:], row)
-				}
-			}
-			out, key, value := y[t*D+c0:t*D+end], k[t*D+c0:t*D+end], v[t*D+c0:t*D+end]
-			if mask != nil && mask[t] == 0 {
-				clear(out)
-				continue
-			}
-			spans(len(out), lanes, func(i, n int) { wkv(&out[i], &a[i], &b[i], &p[i], &key[i], &value[i], &rate[i], &bonus[i], n) })
-		}
-	}
-	if end < c1 {
-		generic.WKV(y, states, state, k, v, rate, bonus, mask, T, D, end, c1)
-	}
+	generic.WKVTokens(func(y, a, b, top, k, v, rate, bonus []float32) {
+		rest := spans(len(y), lanes, func(i, n int) { wkv(&y[i], &a[i], &b[i], &top[i], &k[i], &v[i], &rate[i], &bonus[i], n) })
+		generic.WKVToken(y[rest:], a[rest:], b[rest:], top[rest:], k[rest:], v[rest:], rate[rest:], bonus[rest:])
+	}, y, states, state, k, v, rate, bonus, mask, T, D, c0, c1)
 }
 
 // WKVBackward is kernel.Set.WKVBackward.

@@ -26,37 +26,50 @@ func exponents(p, own float32) (past, now, top float32) {
 
 // WKV is kernel.Set.WKV.
 func WKV(y, states, state, k, v, rate, bonus, mask []float32, T, D, c0, c1 int) {
+	WKVTokens(WKVToken, y, states, state, k, v, rate, bonus, mask, T, D, c0, c1)
+}
+
+// WKVTokens is kernel.Set.WKV by what takes neighbouring channels through one token, such as WKVToken.
+func WKVTokens(token func(y, a, b, top, k, v, rate, bonus []float32), y, states, state, k, v, rate, bonus, mask []float32, T, D, c0, c1 int) {
+	if c0 >= c1 {
+		return
+	}
+	a, b, top := state[c0:c1], state[D+c0:D+c1], state[2*D+c0:2*D+c1]
 	for t := range T {
 		if states != nil {
-			for part := range 3 {
-				copy(states[(3*t+part)*D+c0:(3*t+part)*D+c1], state[part*D+c0:])
+			for part, row := range [3][]float32{a, b, top} {
+				copy(states[(3*t+part)*D+c0:], row)
 			}
 		}
+		from, to := t*D+c0, t*D+c1
 		if mask != nil && mask[t] == 0 {
-			clear(y[t*D+c0 : t*D+c1])
+			clear(y[from:to])
 			continue
 		}
-		for c := c0; c < c1; c++ {
-			at := t*D + c
-			a, b, p := sums(state, D, c)
-			past, now, _ := exponents(p, bonus[c]+k[at])
-			y[at] = (float32(past*a) + float32(now*v[at])) / (float32(past*b) + now)
-			past, now, top := exponents(p+rate[c], k[at])
-			state[c] = float32(past*a) + float32(now*v[at])
-			state[D+c] = float32(past*b) + now
-			state[2*D+c] = top
-		}
+		token(y[from:to], a, b, top, k[from:to], v[from:to], rate[c0:c1], bonus[c0:c1])
 	}
 }
 
-// sums returns a channel's state: the sums, divided by e^p, and p. Before the first token all three are 0, which stands for
-// p = −∞; behind one b is at least 1.
-func sums(state []float32, D, c int) (a, b, p float32) {
-	a, b, p = state[c], state[D+c], state[2*D+c]
-	if b == 0 {
-		p = float32(math.Inf(-1))
+// WKVToken takes channels through one token; a, b and top are their rows of the state.
+func WKVToken(y, a, b, top, k, v, rate, bonus []float32) {
+	for c := range y {
+		p := exponent(b[c], top[c])
+		past, now, _ := exponents(p, bonus[c]+k[c])
+		y[c] = (float32(past*a[c]) + float32(now*v[c])) / (float32(past*b[c]) + now)
+		past, now, larger := exponents(p+rate[c], k[c])
+		a[c] = float32(past*a[c]) + float32(now*v[c])
+		b[c] = float32(past*b[c]) + now
+		top[c] = larger
 	}
-	return a, b, p
+}
+
+// exponent returns p of a channel's state, whose sums are divided by e^p. Before the first token b and p are 0, which stands for p =
+// −∞; behind one b is at least 1.
+func exponent(b, p float32) float32 {
+	if b == 0 {
+		return float32(math.Inf(-1))
+	}
+	return p
 }
 
 // WKVBackward is kernel.Set.WKVBackward.
@@ -66,7 +79,9 @@ func WKVBackward(dk, dv, drate, dbonus, dy, y, states, k, v, rate, bonus []float
 		var da, db, sumRate, sumBonus float32
 		for t := T - 1; t >= 0; t-- {
 			at := t*D + c
-			a, b, p := sums(states[3*t*D:], D, c)
+			before := states[3*t*D:]
+			a, b := before[c], before[D+c]
+			p := exponent(b, before[2*D+c])
 			key, value := k[at], v[at]
 			past, now, _ := exponents(p+rate[c], key)
 			lastPast, lastNow, _ := exponents(p, bonus[c]+key)
